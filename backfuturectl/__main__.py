@@ -1,0 +1,5 @@
+"""``python -m backfuturectl``."""
+
+from backfuturectl.cli.main import main
+
+main()

@@ -1,0 +1,85 @@
+"""Dispatch to the commands, each imported only when it is asked for.
+
+Importing little keeps ``--help`` and ``validate`` fast; a command's module is named in `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from backfuturectl import __version__
+from backfuturectl.model.errors import BackfutureError, ConfigurationError, UsageError
+
+EXIT_FINDINGS: Final = 1
+EXIT_COULD_NOT_RUN: Final = 2
+EXIT_USAGE: Final = 64
+EXIT_CONFIGURATION: Final = 78
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    # name: (module below backfuturectl.cli with a click command of the same name, short help)
+    "emulator": ("emulator", "Run the stand-in exchanges over HTTP on loopback."),
+}
+
+
+class LazyGroup(click.Group):
+    """A command group whose members are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"backfuturectl.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list from the table, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="backfuturectl")
+def cli() -> None:
+    """Trading bots as code: YAML in Git, keys in SOPS, bots that converge to the files."""
+
+
+def main() -> None:
+    """Run the command line; errors end in one clear message and an exit code, never a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_USAGE)
+    except click.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader went away (`| head`); nothing is left to say, not even at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except UsageError as error:
+        _complain(str(error))
+        sys.exit(EXIT_USAGE)
+    except ConfigurationError as error:
+        _complain(str(error), error.remedy)
+        sys.exit(EXIT_CONFIGURATION)
+    except BackfutureError as error:
+        _complain(str(error))
+        sys.exit(EXIT_COULD_NOT_RUN)
+
+
+def _complain(message: str, remedy: str = "") -> None:
+    click.echo(f"error: {message}", err=True)
+    if remedy:
+        click.echo(f"help: {remedy}", err=True)

@@ -1,0 +1,1 @@
+"""Documents from files: find, read once, parse with positions, cross-check."""

@@ -1,0 +1,1 @@
+"""The process: composition root, watcher, systemd, status API."""

@@ -1,0 +1,1 @@
+"""The stand-in exchanges over HTTP, one dialect per module, on loopback."""

@@ -1,0 +1,1 @@
+"""One running bot: receive, step, record, execute; and the only reader of wall time."""

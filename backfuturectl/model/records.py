@@ -1,0 +1,148 @@
+"""Rows of the state store, as values: what must survive a crash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from backfuturectl.model.market import ZERO
+from backfuturectl.model.orders import Fee, Leg, OrderStatus, OrderType, Side
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRecord:
+    """The last accepted document of one resource, as it came (still encrypted).
+
+    Attributes:
+        generation: Counts accepted changes of this resource, from 1.
+        digest: SHA-256 of the canonical document without positions or comments.
+        source: The document's own bytes.
+        path: Where it was found, for messages only; identity is (kind, name).
+    """
+
+    kind: str
+    name: str
+    generation: int
+    digest: str
+    source: bytes
+    path: str
+    accepted_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BotRecord:
+    """One bot's state after its last step.
+
+    Attributes:
+        bot: ``strategy/BASE-QUOTE``.
+        kind: Strategy kind, a key of the registry; says how to read *state*.
+        state: JSON of the kind's state value.
+        generation: Of the strategy document it runs.
+    """
+
+    bot: str
+    strategy: str
+    connection: str
+    pair: str
+    kind: str
+    state: str
+    generation: int
+    updated_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DealRecord:
+    """One deal: from base order until flat.
+
+    Attributes:
+        number: Serial within the bot, from 1.
+        result_quote: Realised result, fees in; None while open.
+        exit_leg: The leg that closed it; None while open.
+    """
+
+    deal: str
+    bot: str
+    number: int
+    side: Side
+    opened_at_ms: int
+    closed_at_ms: int | None = None
+    result_quote: Decimal | None = None
+    exit_leg: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRecord:
+    """One order of ours, from intent to end.
+
+    Attributes:
+        order_id: The exchange's id; None until known.
+        reason: Why it was decided, one sentence.
+        generation: Of the strategy document that decided it.
+        commit: Git commit of the configuration root; empty outside a work tree.
+        raw_code: The exchange's code when it refused.
+    """
+
+    client_order_id: str
+    bot: str
+    deal: str
+    leg: Leg
+    side: Side
+    type: OrderType
+    price: Decimal
+    amount_base: Decimal
+    status: OrderStatus
+    reason: str
+    generation: int
+    commit: str
+    intended_at_ms: int
+    updated_at_ms: int
+    is_reduce_only: bool = False
+    order_id: str | None = None
+    filled_base: Decimal = ZERO
+    cost_quote: Decimal = ZERO
+    raw_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FillRecord:
+    """One execution of one of our orders; unique by (bot, fill_id)."""
+
+    fill_id: str
+    client_order_id: str
+    bot: str
+    side: Side
+    price: Decimal
+    amount_base: Decimal
+    fee: Fee | None
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """A transition worth telling a person.
+
+    Attributes:
+        about: ``Connection/mexc-spot-main``, ``Bot/eth/BTC-USDT``, ``Daemon``.
+        kind: ``Normal`` or ``Warning``.
+    """
+
+    at_ms: int
+    about: str
+    kind: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRecord:
+    """The operator's hand: what is paused or halted until lifted, across restarts.
+
+    Attributes:
+        target: ``strategy/NAME``, ``connection/NAME``, ``bot/NAME`` or ``all``.
+        verb: ``pause`` or ``halt``.
+    """
+
+    target: str
+    verb: str
+    since_ms: int
+    note: str = ""

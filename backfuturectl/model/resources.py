@@ -1,0 +1,405 @@
+"""The file format: Connection, Strategy and Policy.
+
+A field that a risk preset may fill is None when the file leaves it out; `strategy.presets` resolves
+it. Field descriptions go into the JSON Schemas and into ``backfuturectl explain``.
+"""
+
+from __future__ import annotations
+
+import enum
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from backfuturectl.model.market import MarketKind
+from backfuturectl.model.units import DurationMs, Money, MoneyOrShare, Number
+
+API_VERSION = "backfuture.ai/v1alpha1"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Pair = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,20}/[A-Z0-9]{2,12}$")]
+ScheduleWindow = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)(-(Mon|Tue|Wed|Thu|Fri|Sat|Sun))? "
+        r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)$"
+    ),
+]
+Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0)]
+Percent = Annotated[Number, Field(gt=0, lt=100)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=False
+    )
+
+
+class Exchange(enum.StrEnum):
+    """Exchanges this program knows; values are the product's ids."""
+
+    MEXC = "mexc"
+    KUCOIN = "kucoin"
+    BINANCE = "binance"
+    OKX = "okx"
+    BITGET = "bitget"
+    GATE = "gate"
+    HTX = "htx"
+    BINGX = "bingx"
+    COINBASE = "coinbase"
+    BYBIT = "bybit"
+
+
+class Environment(enum.StrEnum):
+    """Which of an exchange's worlds a key belongs to."""
+
+    LIVE = "live"
+    SANDBOX = "sandbox"
+    EMULATOR = "emulator"
+
+
+class Metadata(_Document):
+    """What a document is called."""
+
+    name: Name = Field(description="Identifier, unique per kind; other documents refer to it.")
+    title: str | None = Field(
+        None, max_length=80, description="Display name: exchange, market and purpose."
+    )
+    labels: dict[str, str] = Field(default_factory=dict, description="Free key-value pairs.")
+
+
+class IpWhitelist(_Document):
+    """What the key's IP restriction is expected to be."""
+
+    require: bool = Field(False, description="Refuse the key when it works from any address.")
+    addresses: tuple[str, ...] = Field((), description="This server's public addresses.")
+
+
+class Attest(_Document):
+    """What the exchange's API cannot tell and the owner states."""
+
+    two_factor: bool = Field(False, description="Two-factor authentication is on for the account.")
+
+
+class Credentials(_Document):
+    """API key material; SOPS ciphertext in every file."""
+
+    api_key: str = Field(description="The API key.", json_schema_extra={"x-secret": True})
+    secret: str = Field(description="The API secret.", json_schema_extra={"x-secret": True})
+    password: str | None = Field(
+        None,
+        description="The passphrase: KuCoin, OKX and Bitget.",
+        json_schema_extra={"x-secret": True},
+    )
+
+
+class ConnectionSpec(_Document):
+    """One exchange account through one API key."""
+
+    exchange: Exchange = Field(description="Which exchange.")
+    market: MarketKind = Field(description="spot or futures (USDT-margined).")
+    environment: Environment = Field(
+        Environment.LIVE, description="live, sandbox where the exchange has one, or emulator."
+    )
+    endpoint: str | None = Field(
+        None,
+        description="Base URL; only for environment emulator and only on loopback.",
+    )
+    capital: Money = Field(description="Declared capital; all strategies on it together must fit.")
+    ip_whitelist: IpWhitelist = Field(IpWhitelist())
+    attest: Attest = Field(Attest())
+    accept: tuple[Literal["PermissionsUnverifiable"], ...] = Field(
+        (), description="Findings accepted by name; a withdrawal right can never be."
+    )
+    credentials: Credentials
+
+
+class Connection(_Document):
+    """An exchange account; a SOPS file whose MAC covers the whole document."""
+
+    api_version: Literal["backfuture.ai/v1alpha1"]
+    kind: Literal["Connection"]
+    metadata: Metadata
+    spec: ConnectionSpec
+
+
+class Direction(enum.StrEnum):
+    """Which way a deal profits."""
+
+    LONG = "long"
+    SHORT = "short"
+
+
+class Risk(enum.StrEnum):
+    """Named sets of starting values; `custom` fills nothing."""
+
+    CONSERVATIVE = "conservative"
+    BALANCED = "balanced"
+    AGGRESSIVE = "aggressive"
+    CUSTOM = "custom"
+
+
+class Entry(_Document):
+    """When and how a deal opens."""
+
+    trigger: Literal["immediate", "schedule", "priceBelow", "priceAbove", "rsi"] = Field(
+        "immediate", description="What opens a deal."
+    )
+    price: Positive | None = Field(None, description="For priceBelow and priceAbove.")
+    order_type: Literal["limit", "market"] = Field("limit", description="Type of the base order.")
+    timeout: DurationMs = Field(600_000, description="A base order not filled by then is canceled.")
+    max_slippage_pct: Annotated[Number, Field(ge=0, le=5)] = Field(
+        Decimal("0.3"),
+        description="How far beyond the last price a base limit order may reach.",
+    )
+
+
+class Averaging(_Document):
+    """The ladder of averaging orders; a preset fills what is absent."""
+
+    reference: Literal["baseOrder", "lastFill"] = Field(
+        "baseOrder", description="What deviations are measured from."
+    )
+    first_deviation_pct: Percent | None = Field(None, description="δ: distance of the first rung.")
+    step_scale: Positive | None = Field(None, description="g: each distance times this.")
+    first_size_ratio: Positive | None = Field(None, description="A / B: first rung to base order.")
+    volume_scale: Positive | None = Field(None, description="v: each rung's size times this.")
+    max_orders: Annotated[int, Field(ge=0, le=50)] | None = Field(None, description="K: rungs.")
+    max_placed: Annotated[int, Field(ge=1, le=50)] = Field(
+        3, description="Rungs resting on the book at once."
+    )
+    min_interval: DurationMs = Field(0, description="Least time between two rung fills' orders.")
+    min_average_improvement_pct: NonNegative = Field(
+        Decimal("0.5"),
+        description="A rung must improve the average by at least this.",
+    )
+
+
+class TakeProfitStep(_Document):
+    """One part of a staged exit."""
+
+    share_pct: Annotated[Number, Field(gt=0, le=100)]
+    profit_pct: Positive
+
+
+class Trailing(_Document):
+    """Follow the price after the target is touched."""
+
+    deviation_pct: Percent
+
+
+class TakeProfit(_Document):
+    """The profitable exit."""
+
+    percent: Percent | None = Field(None, description="Distance from the average.")
+    steps: tuple[TakeProfitStep, ...] = Field((), max_length=4)
+    trailing: Trailing | None = Field(None, description="Absent: a resting limit order.")
+
+
+class StopLoss(_Document):
+    """The exit that limits a loss."""
+
+    percent: Percent | None = Field(None, description="Distance from the reference.")
+    reference: Literal["baseOrder", "average"] = "baseOrder"
+    confirm_for: DurationMs = Field(0, description="The price must stay beyond this long.")
+    on_exchange: Literal["preferred", "never"] = Field(
+        "preferred", description="Rest it on the exchange where it offers stop orders."
+    )
+    action: Literal["closeDeal"] = "closeDeal"
+
+
+class RecoveryTrigger(_Document):
+    """Any one, held for confirmFor, starts Recovery Mode."""
+
+    drawdown_pct: Percent | None = None
+    margin_used_pct: Percent | None = None
+    averaging_used_pct: Percent | None = None
+    underwater_for: DurationMs = 259_200_000
+    manual: bool = False
+    confirm_for: DurationMs = 900_000
+    ema_span: DurationMs = 3_600_000
+
+
+class RecoveryStrict(_Document):
+    """Conditions for an add-on in Recovery Mode."""
+
+    min_average_improvement_pct: NonNegative = Field(Decimal("1.0"))
+    min_spacing_pct: NonNegative = Field(Decimal("3.0"))
+    min_interval: DurationMs = 14_400_000
+    max_extra_orders: Annotated[int, Field(ge=0, le=10)] = 0
+
+
+class RecoveryReduce(_Document):
+    """Optionally realise a small, budgeted loss on a rebound."""
+
+    enabled: bool = False
+    close_pct: Percent = Field(Decimal("4"))
+    rebound_pct: Percent = Field(Decimal("3"))
+    min_interval: DurationMs = 21_600_000
+    loss_budget_pct: Percent = Field(Decimal("1.0"))
+
+
+class RecoveryActions(_Document):
+    """What Recovery Mode does."""
+
+    new_deals: Annotated[
+        str, StringConstraints(pattern=r"^(block|viaConnection: ?[a-z0-9-]+)$")
+    ] = "block"
+    add_ons: Literal["off", "strict"] = "strict"
+    strict: RecoveryStrict = Field(RecoveryStrict())
+    take_profit_pct: Percent | None = None
+    reduce: RecoveryReduce = Field(RecoveryReduce())
+
+
+class RecoveryExit(_Document):
+    """When Recovery Mode ends without closing the deal."""
+
+    drawdown_pct: Percent = Field(Decimal("3"))
+    margin_used_pct: Percent = Field(Decimal("50"))
+    confirm_for: DurationMs = 3_600_000
+
+
+class RecoveryWindow(_Document):
+    """How many escalations are too many."""
+
+    count: Annotated[int, Field(ge=1)] = 2
+    window: DurationMs = 2_592_000_000
+
+
+class RecoveryEscalate(_Document):
+    """When Recovery Mode gives up."""
+
+    drawdown_pct: Percent | None = None
+    max_duration: DurationMs = 1_209_600_000
+    action: Literal["close"] = "close"
+    cooldown: DurationMs = 129_600_000
+    max_per_window: RecoveryWindow = Field(RecoveryWindow())
+
+
+class Recovery(_Document):
+    """Recovery Mode; a preset fills what is absent."""
+
+    enabled: bool = True
+    trigger: RecoveryTrigger = Field(RecoveryTrigger())
+    actions: RecoveryActions = Field(RecoveryActions())
+    exit: RecoveryExit = Field(RecoveryExit())
+    escalate: RecoveryEscalate = Field(RecoveryEscalate())
+
+
+class Caps(_Document):
+    """Hard limits beyond the margin limit."""
+
+    max_order_notional: Money | None = None
+    max_open_orders: Annotated[int, Field(ge=1)] | None = None
+    max_daily_realised_loss_pct: Percent | None = None
+    max_deal_age: DurationMs | None = None
+    max_spread_pct: Percent | None = None
+
+
+class Cooldown(_Document):
+    """Rest between deals."""
+
+    after_take_profit: DurationMs = 60_000
+    after_stop_loss: DurationMs = 21_600_000
+    after_recovery: DurationMs = 129_600_000
+
+
+class Schedule(_Document):
+    """When new deals may open; never blocks exits."""
+
+    timezone: str = "UTC"
+    new_deals: tuple[ScheduleWindow, ...] = ("Mon-Sun 00:00-24:00",)
+
+
+class StrategySpec(_Document):
+    """How one group of pairs is traded on one Connection."""
+
+    connection: Name = Field(description="Name of the Connection it trades on.")
+    state: Literal["running", "paused", "stopped"] = Field(
+        "running", description="paused: no new deals; stopped: drained."
+    )
+    mode: Literal["live", "paper"] = Field(
+        "live", description="paper: real prices, no real orders."
+    )
+    kind: Literal["averaging"] = Field("averaging", description="The kind of trading.")
+    direction: Direction = Field(Direction.LONG, description="long or short (futures only).")
+    pairs: Annotated[tuple[Pair, ...], Field(min_length=1, max_length=200)] = Field(
+        description="One bot each; one quote currency for all."
+    )
+    risk: Risk = Field(Risk.BALANCED, description="A preset fills only absent fields.")
+    leverage: Annotated[int, Field(ge=1, le=125)] | None = Field(
+        None, description="Futures only; 1 on spot."
+    )
+    margin_mode: Literal["isolated", "cross"] = "isolated"
+    margin_limit: MoneyOrShare | None = Field(
+        None, description="Most margin all its deals together may ever use."
+    )
+    max_active_deals: Annotated[int, Field(ge=1, le=200)] | None = Field(
+        None, description="Over all pairs; one deal per pair."
+    )
+    entry: Entry = Field(Entry())
+    base_order: Money | Literal["auto"] = Field(
+        "auto", description="Size of the first order; auto: the largest that fits marginLimit."
+    )
+    averaging: Averaging = Field(Averaging())
+    take_profit: TakeProfit = Field(TakeProfit())
+    stop_loss: StopLoss = Field(StopLoss())
+    recovery: Recovery = Field(Recovery())
+    caps: Caps = Field(Caps())
+    cooldown: Cooldown = Field(Cooldown())
+    schedule: Schedule = Field(Schedule())
+    on_change: Literal["keep", "adopt", "drain", "close"] = "keep"
+    on_delete: Literal["drain", "close", "abandon"] = "drain"
+
+
+class Strategy(_Document):
+    """What to trade and how much may be at stake."""
+
+    api_version: Literal["backfuture.ai/v1alpha1"]
+    kind: Literal["Strategy"]
+    metadata: Metadata
+    spec: StrategySpec
+
+
+class PolicyLimits(_Document):
+    """The most that any file in this repository may ask for; absent is unlimited."""
+
+    margin_per_strategy: Money | None = None
+    margin_per_connection: Money | None = None
+    margin_total: Money | None = None
+    leverage: Annotated[int, Field(ge=1)] | None = None
+    key_age: DurationMs | None = Field(None, description="Older keys are a finding.")
+
+
+class PolicySpec(_Document):
+    """The repository's guardrail."""
+
+    exchanges: tuple[Exchange, ...] = Field((), description="Allowed; empty allows all.")
+    pairs: tuple[str, ...] = Field((), description="Allowed patterns such as `*/USDT`; empty: all.")
+    modes: tuple[Literal["live", "paper"], ...] = Field((), description="Allowed; empty: all.")
+    limits: PolicyLimits = Field(PolicyLimits())
+    require_ip_whitelist: bool = False
+    refuse_superfluous_rights: bool = False
+    severities: dict[str, Literal["error", "warning", "off"]] = Field(
+        default_factory=dict, description="Rule code to severity; safety rules cannot be lowered."
+    )
+
+
+class Policy(_Document):
+    """At most one per repository."""
+
+    api_version: Literal["backfuture.ai/v1alpha1"]
+    kind: Literal["Policy"]
+    metadata: Metadata
+    spec: PolicySpec
+
+
+Resource = Connection | Strategy | Policy
+KINDS: dict[str, type[Connection | Strategy | Policy]] = {
+    "Connection": Connection,
+    "Strategy": Strategy,
+    "Policy": Policy,
+}

@@ -1,0 +1,1 @@
+"""Pure decisions of the control loop: plan, diff, backoff, conditions."""

@@ -1,0 +1,1 @@
+"""The control loop: desired against running, one worker per key."""

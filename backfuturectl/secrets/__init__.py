@@ -1,0 +1,1 @@
+"""Decrypted credentials: the sops program, bounded; nothing else in here ever prints."""

@@ -1,0 +1,1 @@
+"""The state database: what must survive a crash."""

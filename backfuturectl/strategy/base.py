@@ -1,0 +1,248 @@
+"""What a strategy kind is: one pure step from (state, event) to (state, actions).
+
+No await, no clock, no randomness: time arrives inside events as ``at_ms``, ids are computed from
+inputs. The same step drives live, paper, simulation and back-test.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Generic, Protocol, TypeVar
+
+from backfuturectl.model.market import Market
+from backfuturectl.model.orders import Fee, Leg, NewOrder, OrderStatus, Side
+
+
+S = TypeVar("S")
+
+
+class Gate(enum.StrEnum):
+    """What the world around a bot allows it to do.
+
+    OPEN: everything. EXITS_ONLY: DEGRADED, exits and cancels only. SHUT: nothing at all
+    (not reconciled, or MANUAL).
+    """
+
+    OPEN = "open"
+    EXITS_ONLY = "exitsOnly"
+    SHUT = "shut"
+
+
+class Command(enum.StrEnum):
+    """What an operator or the reconciler asks of a bot.
+
+    PAUSE: no new deal, the open one is managed. RESUME: lifts PAUSE, DRAIN and HALTED.
+    DRAIN: manage to the exit, then stay flat. CLOSE: cancel all and close at market, then stay flat.
+    ABANDON: cancel our orders, leave the position, forget the deal.
+    """
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    DRAIN = "drain"
+    CLOSE = "close"
+    ABANDON = "abandon"
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSeen:
+    """A price of the bot's market.
+
+    Attributes:
+        may_open: Whether the strategy's maxActiveDeals leaves room for one more deal now.
+    """
+
+    price: Decimal
+    at_ms: int
+    may_open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChanged:
+    """The known truth about one of the bot's orders changed; amounts are cumulative.
+
+    Attributes:
+        fees: Summed by currency.
+        raw_code: The exchange's code, for REJECTED.
+    """
+
+    client_order_id: str
+    status: OrderStatus
+    filled_base: Decimal
+    cost_quote: Decimal
+    fees: tuple[Fee, ...]
+    at_ms: int
+    raw_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateChanged:
+    """The world allows more or less than before."""
+
+    gate: Gate
+    why: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetupChanged:
+    """A new generation of the strategy document, or new market rules, apply from now on."""
+
+    setup: Any
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """An operator or the reconciler asks for something."""
+
+    command: Command
+    at_ms: int
+
+
+Event = PriceSeen | OrderChanged | GateChanged | SetupChanged | Commanded
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Send *order*; its intent is durable before it goes onto the wire."""
+
+    order: NewOrder
+    leg: Leg
+    deal_number: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel one of the bot's own orders."""
+
+    client_order_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Tell people: becomes an event in the store.
+
+    Attributes:
+        reason: CamelCase word, ``DealOpened``, ``RungFilled``, ``TakeProfitFilled``.
+    """
+
+    reason: str
+    message: str
+    is_warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DealOpened:
+    """A deal began."""
+
+    number: int
+    side: Side
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DealClosed:
+    """A deal ended flat, with its realised result in quote, fees in."""
+
+    number: int
+    at_ms: int
+    result_quote: Decimal
+    exit_leg: Leg
+
+
+Action = Place | Cancel | Note | DealOpened | DealClosed
+
+
+@dataclass(frozen=True, slots=True)
+class BotView:
+    """What people see of a bot.
+
+    Attributes:
+        state: State name of the kind's machine, ``ACTIVE``.
+        position_base: Signed: short is negative.
+        average: Average entry price; None when flat.
+        unrealised_quote: At the last price; None when flat or no price was seen.
+        margin_quote: Margin in use plus margin of resting adding orders.
+        open_orders: Orders of ours that may rest.
+        next_exit: Price of the resting or watched take profit; None when flat.
+    """
+
+    state: str
+    deal_number: int | None
+    position_base: Decimal
+    average: Decimal | None
+    unrealised_quote: Decimal | None
+    margin_quote: Decimal
+    open_orders: int
+    next_exit: Decimal | None = None
+    gate: Gate = Gate.OPEN
+    is_draining: bool = False
+    is_paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrder:
+    """One order of ours that may rest, for reconciliation with the exchange."""
+
+    client_order_id: str
+    leg: Leg
+    side: Side
+    price: Decimal
+    amount_base: Decimal
+    status: OrderStatus
+    filled_base: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[S]):
+    """A new state and what to do about it, in order."""
+
+    state: S
+    actions: tuple[Action, ...] = field(default=())
+
+
+class Kind(Protocol[S]):
+    """One kind of trading; the registry holds one instance per name."""
+
+    name: str
+
+    def setup(self, spec: Any, market: Market, identity: BotIdentity) -> Any:
+        """Return what the kind needs of the strategy document, presets filled in, or raise.
+
+        Raises:
+            PermanentError: A proof fails with this market's real rules (PROOF_FAILED).
+        """
+
+    def initial(self, setup: Any) -> S:
+        """Return the state of a bot that never traded."""
+
+    def step(self, state: S, event: Event) -> Step[S]:
+        """Return what follows from *event*."""
+
+    def view(self, state: S) -> BotView:
+        """Return what people see."""
+
+    def open_orders(self, state: S) -> tuple[OpenOrder, ...]:
+        """Return the orders that may rest on the exchange right now."""
+
+    def dump(self, state: S) -> str:
+        """Return *state* as JSON; `load` is its inverse."""
+
+    def load(self, text: str, setup: Any) -> S:
+        """Return the state that `dump` wrote, under *setup*."""
+
+
+@dataclass(frozen=True, slots=True)
+class BotIdentity:
+    """What makes a bot's client order ids its own.
+
+    Attributes:
+        installation: `ids.installation_code` of the state store.
+    """
+
+    installation: str
+    bot: str
