@@ -236,8 +236,8 @@ class RecoveryReduce(_Document):
     """Optionally realise a small, budgeted loss on a rebound."""
 
     enabled: bool = False
-    close_pct: Percent = Field(Decimal("4"))
-    rebound_pct: Percent = Field(Decimal("3"))
+    close_pct: Percent = Field(Decimal(4))
+    rebound_pct: Percent = Field(Decimal(3))
     min_interval: DurationMs = 21_600_000
     loss_budget_pct: Percent = Field(Decimal("1.0"))
 
@@ -257,8 +257,8 @@ class RecoveryActions(_Document):
 class RecoveryExit(_Document):
     """When Recovery Mode ends without closing the deal."""
 
-    drawdown_pct: Percent = Field(Decimal("3"))
-    margin_used_pct: Percent = Field(Decimal("50"))
+    drawdown_pct: Percent = Field(Decimal(3))
+    margin_used_pct: Percent = Field(Decimal(50))
     confirm_for: DurationMs = 3_600_000
 
 

@@ -14,7 +14,6 @@ from typing import Any, Generic, Protocol, TypeVar
 from backfuturectl.model.market import Market
 from backfuturectl.model.orders import Fee, Leg, NewOrder, OrderStatus, Side
 
-
 S = TypeVar("S")
 
 
