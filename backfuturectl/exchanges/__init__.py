@@ -1,1 +1,1 @@
-"""Everything that knows ccxt: one port, its adapters, error tables, key rights, the connection test."""
+"""Everything that knows ccxt: port, adapters, error tables, key rights, connection test."""

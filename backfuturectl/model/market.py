@@ -30,7 +30,7 @@ class Market:
         exchange: ccxt id.
         pair: ``BTC/USDT``, as written in a Strategy; futures are linear, settled in the quote.
         price_tick: Smallest price step, quote per base.
-        amount_step: Smallest amount step, base units (contract size × lot on futures).
+        amount_step: Smallest amount step, base units (contract size times lot on futures).
         amount_min: Smallest order, base units.
         cost_min: Smallest order value, quote; zero where the exchange has none.
         amount_max: Largest order, base units; None where the exchange has none.

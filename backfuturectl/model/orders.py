@@ -1,4 +1,4 @@
-"""Orders, fills, positions and balances as the exchange tells them, and an order's life as a table."""
+"""Orders, fills, positions and balances as the exchange tells them; an order's life as a table."""
 
 from __future__ import annotations
 

@@ -74,14 +74,18 @@ class Metadata(_Document):
 class IpWhitelist(_Document):
     """What the key's IP restriction is expected to be."""
 
-    require: bool = Field(False, description="Refuse the key when it works from any address.")
+    require: bool = Field(
+        default=False, description="Refuse the key when it works from any address."
+    )
     addresses: tuple[str, ...] = Field((), description="This server's public addresses.")
 
 
 class Attest(_Document):
     """What the exchange's API cannot tell and the owner states."""
 
-    two_factor: bool = Field(False, description="Two-factor authentication is on for the account.")
+    two_factor: bool = Field(
+        default=False, description="Two-factor authentication is on for the account."
+    )
 
 
 class Credentials(_Document):

@@ -27,7 +27,7 @@ class Reason(enum.StrEnum):
     NOT_TESTED = "NotTested"
     INVALID_KEY = "InvalidKey"
     INVALID_SIGNATURE = "InvalidSignature"
-    INVALID_PASSPHRASE = "InvalidPassphrase"
+    INVALID_PASSPHRASE = "InvalidPassphrase"  # noqa: S105 - a reason, not a password
     KEY_EXPIRED = "KeyExpired"
     NO_READ_PERMISSION = "NoReadPermission"
     NO_TRADING_PERMISSION = "NoTradingPermission"
@@ -216,7 +216,7 @@ REASONS: Final[dict[Reason, ReasonRow]] = {
     ),
     Reason.INTEGRITY_FAILED: _terminal(
         "the file was changed after it was encrypted, without the key",
-        "restore it from Git, or edit it with `sops edit`; treat an unexplained change as an attack",
+        "restore it from Git, or edit it with `sops edit`; an unexplained change is an attack",
     ),
     Reason.SOURCE_UNREADABLE: _retryable(
         "the file cannot be read completely", "check permissions and encoding; nothing was changed"

@@ -33,7 +33,7 @@ class Command(enum.StrEnum):
     """What an operator or the reconciler asks of a bot.
 
     PAUSE: no new deal, the open one is managed. RESUME: lifts PAUSE, DRAIN and HALTED.
-    DRAIN: manage to the exit, then stay flat. CLOSE: cancel all and close at market, then stay flat.
+    DRAIN: manage to the exit, then stay flat. CLOSE: cancel all, close at market, stay flat.
     ABANDON: cancel our orders, leave the position, forget the deal.
     """
 
