@@ -1,0 +1,216 @@
+"""Turn steps into rows: what one step decided becomes durable in one commit, before the wire.
+
+One journal belongs to one bot and is used by that bot's task alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from backfuturectl.model.ids import deal_id
+from backfuturectl.model.orders import Fill, OrderStatus, advance
+from backfuturectl.model.records import (
+    BotRecord,
+    DealRecord,
+    EventRecord,
+    FillRecord,
+    OrderRecord,
+)
+from backfuturectl.store.database import Store, Write
+from backfuturectl.strategy.base import (
+    Action,
+    Cancel,
+    DealClosed,
+    DealOpened,
+    Note,
+    OrderChanged,
+    Place,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What in the repository caused a bot's orders.
+
+    Attributes:
+        commit: Git commit of the configuration root; empty outside a work tree.
+    """
+
+    generation: int
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class BotName:
+    """Who a bot is; *bot* is its identity, the rest says where it trades."""
+
+    bot: str
+    strategy: str
+    connection: str
+    pair: str
+    kind: str
+
+
+class Journal:
+    """The rows of one bot: open orders and the open deal in memory, everything in the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        name: BotName,
+        *,
+        open_orders: Iterable[OrderRecord] = (),
+        open_deal: DealRecord | None = None,
+    ) -> None:
+        self._store = store
+        self._name = name
+        self._orders = {order.client_order_id: order for order in open_orders}
+        self._deal = open_deal
+
+    @classmethod
+    async def load(cls, store: Store, name: BotName) -> Journal:
+        """Return the journal with what the store remembers."""
+        deals = await store.deals(name.bot, is_open=True)
+        return cls(
+            store,
+            name,
+            open_orders=await store.orders(name.bot, is_open=True),
+            open_deal=deals[0] if deals else None,
+        )
+
+    def order(self, client_order_id: str) -> OrderRecord | None:
+        """Return the row of an order that is not final yet."""
+        return self._orders.get(client_order_id)
+
+    async def record(
+        self,
+        *,
+        state: str,
+        actions: Iterable[Action],
+        change: OrderChanged | None,
+        fills: Iterable[Fill],
+        provenance: Provenance,
+        now_ms: int,
+    ) -> None:
+        """Make one step durable: the state, the order that changed, new intents, deals, events.
+
+        Raises:
+            TransientError: STORE_UNAVAILABLE; nothing was recorded and nothing may be sent.
+        """
+        orders = dict(self._orders)
+        deal = self._deal
+        writes: list[Write] = []
+        if change is not None and change.client_order_id in orders:
+            row = _changed(orders[change.client_order_id], change, now_ms)
+            orders[row.client_order_id] = row
+            writes.append(row)
+        writes.extend(self._fill(fill) for fill in fills)
+        for action in actions:
+            match action:
+                case Place():
+                    row = self._intent(action, provenance, now_ms)
+                    orders[row.client_order_id] = row
+                    writes.append(row)
+                case DealOpened():
+                    deal = DealRecord(
+                        deal=deal_id(self._name.bot, action.number),
+                        bot=self._name.bot,
+                        number=action.number,
+                        side=action.side,
+                        opened_at_ms=action.at_ms,
+                    )
+                    writes.append(deal)
+                case DealClosed():
+                    assert deal is not None, "a deal closes only after it opened"
+                    writes.append(
+                        replace(
+                            deal,
+                            closed_at_ms=action.at_ms,
+                            result_quote=action.result_quote,
+                            exit_leg=str(action.exit_leg),
+                        )
+                    )
+                    deal = None
+                case Note():
+                    writes.append(self._event(action, now_ms))
+                case Cancel():
+                    pass  # the order's own row tells when it is canceled
+        writes.append(
+            BotRecord(
+                bot=self._name.bot,
+                strategy=self._name.strategy,
+                connection=self._name.connection,
+                pair=self._name.pair,
+                kind=self._name.kind,
+                state=state,
+                generation=provenance.generation,
+                updated_at_ms=now_ms,
+            )
+        )
+        await self._store.commit(writes)
+        self._orders = {key: row for key, row in orders.items() if not row.status.is_final}
+        self._deal = deal
+
+    def acknowledge(self, client_order_id: str, order_id: str) -> None:
+        """Keep the exchange's order id beside ours; the next record of the order stores it."""
+        row = self._orders.get(client_order_id)
+        if row is not None and row.order_id != order_id:
+            self._orders[client_order_id] = replace(row, order_id=order_id)
+
+    def note(self, note: Note, now_ms: int) -> None:
+        """Tell people something that no step decided."""
+        self._store.post([self._event(note, now_ms)])
+
+    def _intent(self, action: Place, provenance: Provenance, now_ms: int) -> OrderRecord:
+        order = action.order
+        return OrderRecord(
+            client_order_id=order.client_order_id,
+            bot=self._name.bot,
+            deal=deal_id(self._name.bot, action.deal_number),
+            leg=action.leg,
+            side=order.side,
+            type=order.type,
+            price=order.price,
+            amount_base=order.amount_base,
+            status=OrderStatus.INTENDED,
+            reason=action.why,
+            generation=provenance.generation,
+            commit=provenance.commit,
+            intended_at_ms=now_ms,
+            updated_at_ms=now_ms,
+            is_reduce_only=order.is_reduce_only,
+        )
+
+    def _fill(self, fill: Fill) -> FillRecord:
+        assert fill.client_order_id is not None, "the bot names its own fills before recording"
+        return FillRecord(
+            fill_id=fill.fill_id,
+            client_order_id=fill.client_order_id,
+            bot=self._name.bot,
+            side=fill.side,
+            price=fill.price,
+            amount_base=fill.amount_base,
+            fee=fill.fee,
+            at_ms=fill.at_ms,
+        )
+
+    def _event(self, note: Note, now_ms: int) -> EventRecord:
+        return EventRecord(
+            at_ms=now_ms,
+            about=f"Bot/{self._name.bot}",
+            kind="Warning" if note.is_warning else "Normal",
+            reason=note.reason,
+            message=note.message,
+        )
+
+
+def _changed(row: OrderRecord, change: OrderChanged, now_ms: int) -> OrderRecord:
+    return replace(
+        row,
+        status=advance(row.status, change.status),
+        filled_base=max(row.filled_base, change.filled_base),
+        cost_quote=max(row.cost_quote, change.cost_quote),
+        raw_code=change.raw_code or row.raw_code,
+        updated_at_ms=now_ms,
+    )

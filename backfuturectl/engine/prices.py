@@ -1,0 +1,76 @@
+"""One price feed per exchange and market, shared by all its bots: one batched request a tick."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final
+
+from backfuturectl.engine.clock import Clock
+from backfuturectl.exchanges.port import PublicPort
+from backfuturectl.model.errors import OperationError
+
+_LOG = logging.getLogger(__name__)
+
+STALE_AFTER_MS: Final = 15_000
+"""No price for this long and a bot may only exit; fifteen missed ticks are no hiccup."""
+
+_PAUSE_MAX_S: Final = 30.0
+
+Listener = Callable[[Decimal, int], None]
+
+
+class PriceFeed:
+    """Polls prices for the pairs that somebody listens to, and says how old they are."""
+
+    def __init__(self, public: PublicPort, clock: Clock, *, interval_s: float = 1.0) -> None:
+        self._public = public
+        self._clock = clock
+        self._interval_s = interval_s
+        self._listeners: dict[str, dict[str, Listener]] = {}
+        self.last_at_ms = 0
+        self.last_error: str | None = None
+
+    def listen(self, pair: str, who: str, listener: Listener) -> None:
+        """Call *listener* with (price, at_ms) on each price of *pair*, until *who* is muted."""
+        self._listeners.setdefault(pair, {})[who] = listener
+
+    def mute(self, pair: str, who: str) -> None:
+        """Stop calling *who*; unknown names are ignored."""
+        listeners = self._listeners.get(pair, {})
+        listeners.pop(who, None)
+        if not listeners:
+            self._listeners.pop(pair, None)
+
+    async def run(self) -> None:
+        """Poll until canceled; a failing exchange is asked less and less often, up to 30 s."""
+        failures = 0
+        loop = asyncio.get_running_loop()
+        next_at = loop.time()
+        while True:
+            wait_s = self._interval_s
+            if self._listeners:
+                try:
+                    await self._tick()
+                    failures = 0
+                    self.last_error = None
+                except OperationError as error:
+                    failures += 1
+                    wait_s = min(self._interval_s * 2**failures, _PAUSE_MAX_S)
+                    wait_s = max(wait_s, error.retry_after_s or 0)
+                    if self.last_error is None:
+                        _LOG.warning("prices of %s stopped: %s", self._public.exchange, error)
+                    self.last_error = str(error)
+            # A steady beat: the time a tick took is not added to the interval.
+            next_at = max(next_at + wait_s, loop.time())
+            await asyncio.sleep(next_at - loop.time())
+
+    async def _tick(self) -> None:
+        prices = await self._public.prices(tuple(self._listeners))
+        now_ms = self._clock.now_ms()
+        self.last_at_ms = now_ms
+        for pair, price in prices.items():
+            for listener in tuple(self._listeners.get(pair, {}).values()):
+                listener(price, now_ms)
