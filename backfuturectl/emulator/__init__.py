@@ -1,1 +1,1 @@
-"""The stand-in exchanges over HTTP, one dialect per module, on loopback."""
+"""The stand-in exchanges over HTTP, on loopback: one dialect per exchange API, on `matching`."""
