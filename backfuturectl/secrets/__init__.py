@@ -1,1 +1,1 @@
-"""Decrypted credentials: the sops program, bounded; nothing else in here ever prints."""
+"""SOPS and age: keys are decrypted in memory only and never leave it."""
