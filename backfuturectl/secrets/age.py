@@ -5,14 +5,12 @@ Needs pyrage, from the extra ``sops``; nothing else in the program does.
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from types import ModuleType
-from typing import Final
 
 from backfuturectl.model.errors import ConfigurationError
-
-_SECRET_PREFIX: Final = "AGE-SECRET-KEY-"
 
 
 def make_key(path: Path) -> str:
@@ -47,7 +45,7 @@ def recipients_of(path: Path) -> tuple[str, ...]:
     Raises:
         ConfigurationError: pyrage is missing, the file cannot be read, or a line is no age key.
     """
-    identity = _pyrage().x25519.Identity
+    pyrage = _pyrage()
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError):
@@ -59,24 +57,23 @@ def recipients_of(path: Path) -> tuple[str, ...]:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        # The library's message may quote the line; so does the chained exception.
         try:
-            recipients.append(str(identity.from_str(line.strip()).to_public()))
-        except Exception:  # noqa: BLE001 - pyrage names its error type in the compiled module only
+            recipients.append(str(pyrage.x25519.Identity.from_str(line.strip()).to_public()))
+        except pyrage.IdentityError:
+            # From None: the library's message could quote the line.
             raise ConfigurationError(
                 f"line {number} of {path} is not an age key",
-                remedy=f"each line is empty, a comment, or starts with {_SECRET_PREFIX}1",
+                remedy="each line is empty, a comment, or starts with AGE-SECRET-KEY-1",
             ) from None
     return tuple(recipients)
 
 
 def _pyrage() -> ModuleType:
     try:
-        import pyrage  # noqa: PLC0415 - an extra; only two commands need it
+        return importlib.import_module("pyrage")
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             "the Python package pyrage is needed to handle age keys",
             remedy="install `backfuturectl[sops]`, or make a key with `age-keygen` and name it "
             "with --key-file",
         ) from error
-    return pyrage
