@@ -1,4 +1,4 @@
-"""Read the shape of an encrypted YAML file without a key.
+"""The shape of an encrypted YAML file, read without a key, and edits of single values in it.
 
 Only shape: which leaves are ciphertext, at which path. Values stay text; the typed parse with
 lines and columns is the configuration's.
@@ -6,7 +6,8 @@ lines and columns is the configuration's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,7 +76,7 @@ def read_document(content: bytes) -> Document:
             aliases.
     """
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")
         _refuse_depth(text)
         roots = list(yaml.compose_all(text, Loader=_Loader))
     except (UnicodeDecodeError, yaml.YAMLError):
@@ -122,3 +123,91 @@ def _leaves(node: yaml.Node, path: LeafPath, seen: set[int]) -> Iterator[Leaf]:
             yield from _leaves(value, (*path, index), seen)
     else:
         yield Leaf(path, node.value, node.start_mark.index, node.end_mark.index)
+
+
+def with_values(
+    document: Document, values: Mapping[LeafPath, str], *, parent: LeafPath, new: Mapping[str, str]
+) -> str:
+    """Return the text of *document* without its `sops` block and with other values in it.
+
+    Everything else stays as it is, comments too. The result is clear text: it goes to the standard
+    input of sops and nowhere else.
+
+    Args:
+        document: Encrypted or not.
+        values: Replace the leaves at these paths.
+        parent: The mapping that *new* goes into; made when it is not there.
+        new: Replace or add these keys.
+
+    Raises:
+        PermanentError: The place above *parent* is no mapping.
+    """
+    edits = [
+        (leaf.start, leaf.end, _quoted(values[leaf.path]))
+        for leaf in document.leaves
+        if leaf.path in values and not (leaf.path[:-1] == parent and leaf.path[-1] in new)
+    ]
+    edits += _edits_of_mapping(document, parent, new)
+    edits += [
+        (key.start_mark.index, value.end_mark.index, "")
+        for key, value in document.root.value
+        if key.value == SOPS_KEY
+    ]
+    text = document.text
+    for start, end, replacement in sorted(edits, reverse=True):
+        text = text[:start] + replacement + text[end:]
+    return text
+
+
+def _edits_of_mapping(
+    document: Document, path: LeafPath, new: Mapping[str, str]
+) -> list[tuple[int, int, str]]:
+    """Return the (start, end, replacement) edits that put *new* into the mapping at *path*."""
+    node = _find(document.root, path)
+    if isinstance(node, yaml.MappingNode) and node.value:
+        present = {key.value: value for key, value in node.value}
+        return [
+            (present[key].start_mark.index, present[key].end_mark.index, _quoted(value))
+            if key in present
+            else _insertion(document, node, f"{key}: {_quoted(value)}")
+            for key, value in new.items()
+        ]
+    # One line in flow style will do: sops writes it out in block style.
+    flow = "{" + ", ".join(f"{key}: {_quoted(value)}" for key, value in new.items()) + "}"
+    if node is not None:  # `credentials:` or `credentials: {}`
+        return [(node.start_mark.index, node.end_mark.index, f" {flow}")]
+    above = _find(document.root, path[:-1])
+    if not isinstance(above, yaml.MappingNode) or not above.value:
+        raise failed(SopsFailure.MALFORMED)
+    return [_insertion(document, above, f"{path[-1]}: {flow}")]
+
+
+def _insertion(document: Document, node: yaml.MappingNode, entry: str) -> tuple[int, int, str]:
+    """Return the edit that adds *entry* to a mapping that has entries."""
+    if node.flow_style:
+        start = node.start_mark.index + 1
+        return (start, start, f"{entry}, ")
+    end = document.text.find("\n", len(document.text[: _end(node)].rstrip()))
+    end = len(document.text) if end < 0 else end
+    return (end, end, f"\n{' ' * node.value[0][0].start_mark.column}{entry}")
+
+
+def _end(node: yaml.Node) -> int:
+    """Return the index after the node's last character; a block's own mark lies further down."""
+    if isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
+        last = node.value[-1]
+        return _end(last[1] if isinstance(node, yaml.MappingNode) else last)
+    return int(node.end_mark.index)
+
+
+def _find(node: yaml.Node | None, path: LeafPath) -> yaml.Node | None:
+    for step in path:
+        if not isinstance(node, yaml.MappingNode):
+            return None
+        node = next((value for key, value in node.value if key.value == step), None)
+    return node
+
+
+def _quoted(value: str) -> str:
+    """Return *value* as a double-quoted YAML scalar, of which JSON's strings are a subset."""
+    return json.dumps(value, ensure_ascii=False)

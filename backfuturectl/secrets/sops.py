@@ -45,12 +45,17 @@ class Sops:
 
     Results are kept by the SHA-256 of the ciphertext: the same bytes are decrypted once. Failures
     are not kept.
+
+    Attributes:
+        program: The sops program.
+        has_key: Whether an age key file was named; it may still be the wrong one.
     """
 
     def __init__(
         self, program: Path, *, key_file: Path | None, timeout_s: float = _TIMEOUT_S
     ) -> None:
         self.program = program
+        self.has_key = key_file is not None
         self._environment = (
             {} if key_file is None else {"SOPS_AGE_KEY_FILE": str(key_file.absolute())}
         )
