@@ -1,0 +1,365 @@
+"""Risk presets, and a Strategy document with every setting given.
+
+A preset fills only what the file leaves out. What it cannot fill (``risk: custom``) is an error
+that names the fields, never a value from somewhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, TypeVar
+
+from backfuturectl.model.market import HUNDRED, MarketKind
+from backfuturectl.model.resources import Direction, Risk, StrategySpec
+from backfuturectl.model.units import Money, Share
+from backfuturectl.strategy.arithmetic import LadderShape
+from backfuturectl.strategy.violation import IncompleteTermsError, Violation
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One column of the preset table.
+
+    Attributes:
+        liquidation_buffer_pct: How far liquidation must lie beyond the next rung and the stop.
+        margin_limit_pct: Of the connection's declared capital.
+    """
+
+    leverage: int
+    first_deviation_pct: Decimal
+    step_scale: Decimal
+    first_size_ratio: Decimal
+    volume_scale: Decimal
+    max_orders: int
+    take_profit_pct: Decimal
+    stop_pct: Decimal
+    liquidation_buffer_pct: Decimal
+    max_active_deals: int
+    margin_limit_pct: Decimal
+    recovery_drawdown_pct: Decimal
+    recovery_margin_used_pct: Decimal
+    recovery_averaging_used_pct: Decimal
+    recovery_take_profit_pct: Decimal
+    recovery_escalate_pct: Decimal
+
+
+# Trailing deviations of the presets are not here: a file without `trailing` means a resting limit
+# order, and one with it names its deviation.
+PRESETS: Final[dict[Risk, Preset]] = {
+    Risk.CONSERVATIVE: Preset(
+        leverage=2,
+        first_deviation_pct=Decimal("2.0"),
+        step_scale=Decimal("1.30"),
+        first_size_ratio=Decimal("1.0"),
+        volume_scale=Decimal("1.10"),
+        max_orders=5,
+        take_profit_pct=Decimal("1.2"),
+        stop_pct=Decimal(25),
+        liquidation_buffer_pct=Decimal(20),
+        max_active_deals=2,
+        margin_limit_pct=Decimal(20),
+        recovery_drawdown_pct=Decimal(6),
+        recovery_margin_used_pct=Decimal(60),
+        recovery_averaging_used_pct=Decimal(60),
+        recovery_take_profit_pct=Decimal("0.6"),
+        recovery_escalate_pct=Decimal(15),
+    ),
+    Risk.BALANCED: Preset(
+        leverage=3,
+        first_deviation_pct=Decimal("1.5"),
+        step_scale=Decimal("1.35"),
+        first_size_ratio=Decimal("1.0"),
+        volume_scale=Decimal("1.25"),
+        max_orders=6,
+        take_profit_pct=Decimal("1.0"),
+        stop_pct=Decimal(25),
+        liquidation_buffer_pct=Decimal(15),
+        max_active_deals=3,
+        margin_limit_pct=Decimal(35),
+        recovery_drawdown_pct=Decimal(8),
+        recovery_margin_used_pct=Decimal(75),
+        recovery_averaging_used_pct=Decimal(80),
+        recovery_take_profit_pct=Decimal("0.4"),
+        recovery_escalate_pct=Decimal(12),
+    ),
+    Risk.AGGRESSIVE: Preset(
+        leverage=5,
+        first_deviation_pct=Decimal("1.0"),
+        step_scale=Decimal("1.40"),
+        first_size_ratio=Decimal("1.0"),
+        volume_scale=Decimal("1.40"),
+        max_orders=6,
+        take_profit_pct=Decimal("0.8"),
+        stop_pct=Decimal(18),
+        liquidation_buffer_pct=Decimal(8),
+        max_active_deals=5,
+        margin_limit_pct=Decimal(50),
+        recovery_drawdown_pct=Decimal(6),
+        recovery_margin_used_pct=Decimal(65),
+        recovery_averaging_used_pct=Decimal(80),
+        recovery_take_profit_pct=Decimal("0.3"),
+        recovery_escalate_pct=Decimal("7.5"),
+    ),
+}
+
+CUSTOM_LIQUIDATION_BUFFER_PCT: Final = Decimal(8)
+"""No field sets the buffer; without a preset the mildest preset's counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryTerms:
+    """The recovery settings that the proofs compare."""
+
+    trigger_pct: Decimal
+    exit_pct: Decimal
+    escalate_pct: Decimal
+    take_profit_pct: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A Strategy document with every setting given.
+
+    Attributes:
+        market_kind: Of the Connection.
+        margin_mode: None on spot.
+        base_quote: None for ``auto``.
+        margin_limit: Over all deals of the strategy, quote.
+        min_interval_ms: Rest between a rung's fill and the next rung's order.
+        trailing_pct: None when the take profit is a resting limit order.
+        recovery: None when switched off.
+        capital: Of the Connection; None where unknown.
+    """
+
+    market_kind: MarketKind
+    quote: str
+    leverage: int
+    margin_mode: str | None
+    shape: LadderShape
+    base_quote: Decimal | None
+    margin_limit: Decimal
+    max_active_deals: int
+    max_placed: int
+    min_interval_ms: int
+    min_improvement_pct: Decimal
+    take_profit_pct: Decimal
+    trailing_pct: Decimal | None
+    stop_pct: Decimal
+    stop_reference: str
+    stop_confirm_ms: int
+    liquidation_buffer_pct: Decimal
+    recovery: RecoveryTerms | None
+    entry_type: str
+    entry_timeout_ms: int
+    max_slippage_pct: Decimal
+    max_order_notional: Decimal | None
+    max_open_orders: int | None
+    max_daily_loss_pct: Decimal | None
+    rest_after_take_profit_ms: int
+    rest_after_stop_loss_ms: int
+    capital: Decimal | None
+
+    @property
+    def sign(self) -> int:
+        """+1 for a long, -1 for a short."""
+        return self.shape.sign
+
+
+def resolve(spec: StrategySpec, capital: Money | None, market_kind: MarketKind) -> Terms:
+    """Return *spec* with the gaps filled by its preset.
+
+    Args:
+        spec: As written.
+        capital: Declared by the Connection; None where it is not known, which is an error only
+            when the margin limit is a share of it.
+        market_kind: Of the Connection.
+
+    Raises:
+        IncompleteTermsError: Fields are missing (``risk: custom``) or contradict one another; all
+            of them are named.
+    """
+    filling = _Filling(PRESETS.get(spec.risk))
+    preset = filling.preset
+    averaging, trailing = spec.averaging, spec.take_profit.trailing
+    quote = spec.pairs[0].partition("/")[2]
+    terms = Terms(
+        market_kind=market_kind,
+        quote=quote,
+        leverage=_leverage(spec, market_kind, filling),
+        margin_mode=spec.margin_mode if market_kind is MarketKind.FUTURES else None,
+        shape=LadderShape(
+            sign=1 if spec.direction is Direction.LONG else -1,
+            reference=averaging.reference,
+            first_deviation_pct=filling.fill(
+                averaging.first_deviation_pct,
+                lambda preset: preset.first_deviation_pct,
+                "averaging.firstDeviationPct",
+            ),
+            step_scale=filling.fill(
+                averaging.step_scale, lambda preset: preset.step_scale, "averaging.stepScale"
+            ),
+            first_size_ratio=filling.fill(
+                averaging.first_size_ratio,
+                lambda preset: preset.first_size_ratio,
+                "averaging.firstSizeRatio",
+            ),
+            volume_scale=filling.fill(
+                averaging.volume_scale, lambda preset: preset.volume_scale, "averaging.volumeScale"
+            ),
+            max_orders=filling.fill(
+                averaging.max_orders, lambda preset: preset.max_orders, "averaging.maxOrders"
+            ),
+        ),
+        base_quote=filling.money(spec.base_order, quote, "baseOrder"),
+        margin_limit=_margin_limit(spec, capital, quote, filling),
+        max_active_deals=filling.fill(
+            spec.max_active_deals, lambda preset: preset.max_active_deals, "maxActiveDeals"
+        ),
+        max_placed=averaging.max_placed,
+        min_interval_ms=averaging.min_interval,
+        min_improvement_pct=averaging.min_average_improvement_pct,
+        take_profit_pct=filling.fill(
+            spec.take_profit.percent, lambda preset: preset.take_profit_pct, "takeProfit.percent"
+        ),
+        trailing_pct=trailing.deviation_pct if trailing is not None else None,
+        stop_pct=filling.fill(
+            spec.stop_loss.percent, lambda preset: preset.stop_pct, "stopLoss.percent"
+        ),
+        stop_reference=spec.stop_loss.reference,
+        stop_confirm_ms=spec.stop_loss.confirm_for,
+        liquidation_buffer_pct=(
+            preset.liquidation_buffer_pct if preset else CUSTOM_LIQUIDATION_BUFFER_PCT
+        ),
+        recovery=_recovery(spec, filling),
+        entry_type=spec.entry.order_type,
+        entry_timeout_ms=spec.entry.timeout,
+        max_slippage_pct=spec.entry.max_slippage_pct,
+        max_order_notional=filling.money(
+            spec.caps.max_order_notional, quote, "caps.maxOrderNotional"
+        ),
+        max_open_orders=spec.caps.max_open_orders,
+        max_daily_loss_pct=spec.caps.max_daily_realised_loss_pct,
+        rest_after_take_profit_ms=spec.cooldown.after_take_profit,
+        rest_after_stop_loss_ms=spec.cooldown.after_stop_loss,
+        capital=capital.amount if capital is not None and capital.currency == quote else None,
+    )
+    filling.check_quotes(spec.pairs, quote)
+    if filling.violations:
+        raise IncompleteTermsError(filling.violations)
+    return terms
+
+
+class _Filling:
+    """Collects what is missing, so that one run names every field."""
+
+    def __init__(self, preset: Preset | None) -> None:
+        self.preset = preset
+        self.violations: list[Violation] = []
+
+    def fill(self, given: T | None, of_preset: Callable[[Preset], T], field: str) -> T:
+        """Return what the file says, else what the preset says.
+
+        A missing value is noted; the caller throws the result away then, so its type may lie.
+        """
+        if given is not None:
+            return given
+        if self.preset is None:
+            self.refuse(
+                field,
+                f"`{field}` is missing, and risk `custom` fills nothing",
+                f"write `{field}`, or choose risk conservative, balanced or aggressive",
+            )
+            return None  # type: ignore[return-value]  # thrown away: a violation is noted
+        return of_preset(self.preset)
+
+    def money(self, value: Money | str | None, quote: str, field: str) -> Decimal | None:
+        """Return the amount of *value* in *quote*; None for ``auto`` and for nothing."""
+        if not isinstance(value, Money):
+            return None
+        if value.currency != quote:
+            self.refuse(
+                field,
+                f"`{field}` is in {value.currency}, but the pairs are quoted in {quote}",
+                f"write the amount in {quote}",
+            )
+        return value.amount
+
+    def check_quotes(self, pairs: tuple[str, ...], quote: str) -> None:
+        others = sorted({pair for pair in pairs if pair.partition("/")[2] != quote})
+        if others:
+            self.refuse(
+                "pairs",
+                f"pairs have different quote currencies: {pairs[0]} and {', '.join(others)}",
+                "use one Strategy per quote currency",
+            )
+
+    def refuse(self, field: str, message: str, help_: str) -> None:
+        """Note what is wrong with *field* (dotted, below ``spec``)."""
+        self.violations.append(Violation("V-PRESET", ("spec", *field.split(".")), message, help_))
+
+
+def _leverage(spec: StrategySpec, market_kind: MarketKind, filling: _Filling) -> int:
+    if market_kind is MarketKind.FUTURES:
+        return filling.fill(spec.leverage, lambda preset: preset.leverage, "leverage")
+    if spec.leverage not in {None, 1}:
+        filling.refuse(
+            "leverage",
+            f"leverage is {spec.leverage}, but the Connection trades spot",
+            "remove `leverage`, or use a futures Connection",
+        )
+    if spec.direction is Direction.SHORT:
+        filling.refuse(
+            "direction",
+            "a short needs futures, but the Connection trades spot",
+            "use `direction: long`, or a futures Connection",
+        )
+    return 1
+
+
+def _margin_limit(
+    spec: StrategySpec, capital: Money | None, quote: str, filling: _Filling
+) -> Decimal:
+    limit = filling.fill(
+        spec.margin_limit, lambda preset: Share(preset.margin_limit_pct), "marginLimit"
+    )
+    if isinstance(limit, Money):
+        return filling.money(limit, quote, "marginLimit") or limit.amount
+    if capital is None:
+        filling.refuse(
+            "marginLimit",
+            f"the margin limit is {limit} of a capital that is not known",
+            "add the Connection this strategy names, or write an amount such as `500 USDT`",
+        )
+        return Decimal(0)
+    filling.money(capital, quote, "marginLimit")
+    return capital.amount * limit.percent / HUNDRED if limit else Decimal(0)
+
+
+def _recovery(spec: StrategySpec, filling: _Filling) -> RecoveryTerms | None:
+    recovery = spec.recovery
+    if not recovery.enabled:
+        return None
+    if filling.preset is None and "recovery" not in spec.model_fields_set:
+        return None  # custom fills nothing, so nothing is what an absent section means
+    return RecoveryTerms(
+        trigger_pct=filling.fill(
+            recovery.trigger.drawdown_pct,
+            lambda preset: preset.recovery_drawdown_pct,
+            "recovery.trigger.drawdownPct",
+        ),
+        exit_pct=recovery.exit.drawdown_pct,
+        escalate_pct=filling.fill(
+            recovery.escalate.drawdown_pct,
+            lambda preset: preset.recovery_escalate_pct,
+            "recovery.escalate.drawdownPct",
+        ),
+        take_profit_pct=filling.fill(
+            recovery.actions.take_profit_pct,
+            lambda preset: preset.recovery_take_profit_pct,
+            "recovery.actions.takeProfitPct",
+        ),
+    )
