@@ -44,9 +44,7 @@ class Loaded:
         raise NotImplementedError
 
 
-def load(
-    root: str | os.PathLike[str], parser: Parser, last_policy: Policy | None = None
-) -> Loaded:
+def load(root: str | os.PathLike[str], parser: Parser, last_policy: Policy | None = None) -> Loaded:
     """Return everything below *root*, parsed and checked.
 
     Args:

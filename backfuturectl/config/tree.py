@@ -113,7 +113,8 @@ def _candidates(root: str, visited: set[tuple[int, int]]) -> Iterator[str]:
         visited.add(identity)
         try:
             with os.scandir(directory) as listing:
-                entries = list(listing)
+                # In order: which of two ways into a directory counts must not change by chance.
+                entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             if directory == root:
                 raise ConfigurationError(
