@@ -146,3 +146,29 @@ class HoldRecord:
     verb: str
     since_ms: int
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event with its place in the store's order.
+
+    Attributes:
+        event_id: Grows with every event, never reused; pass the last one seen to read on.
+    """
+
+    event_id: int
+    event: EventRecord
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """Which daemon writes to the store.
+
+    Attributes:
+        host: Node name of its machine.
+        heartbeat_ms: When it last said that it is alive.
+    """
+
+    host: str
+    pid: int
+    heartbeat_ms: int
