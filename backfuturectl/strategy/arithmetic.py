@@ -7,18 +7,41 @@ numbers such as 1.5, rates are ratios such as 0.001.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
-from typing import Final
+from decimal import (
+    ROUND_CEILING,
+    ROUND_DOWN,
+    ROUND_FLOOR,
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    localcontext,
+)
+from typing import Final, ParamSpec, TypeVar
 
 from backfuturectl.model.market import HUNDRED, ONE, ZERO
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 PRECISE: Final = Context(prec=40)
-"""The context of every division here; methods of it are used, no thread's context is changed."""
+"""The context of every operation here, whatever the caller's thread is set to."""
 
 SHOWN: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
-"""What leaves this module exact: 12 digits fewer than computed, so that 10/(10/x) is x again."""
+"""What is shown as exact: 12 digits fewer than computed, so that 10/(10/x) is x again."""
+
+
+def precisely(function: Callable[P, R]) -> Callable[P, R]:
+    """Run *function* in the `PRECISE` context."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with localcontext(PRECISE):
+            return function(*args, **kwargs)
+
+    return run
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +86,8 @@ class MarginRates:
     @property
     def per_notional(self) -> Decimal:
         """Margin and fees for one unit of notional: 1/L + 2f + φ."""
-        margin = PRECISE.divide(ONE, Decimal(self.leverage))
-        return margin + 2 * self.taker_fee + self.funding_reserve
+        with localcontext(PRECISE):
+            return ONE / self.leverage + 2 * self.taker_fee + self.funding_reserve
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +120,7 @@ class Rung:
     liquidation: Decimal | None
 
 
+@precisely
 def ladder(
     shape: LadderShape,
     *,
@@ -119,18 +143,16 @@ def ladder(
         price = on_tick(raw_price, grid.price_tick, is_up=shape.sign < 0)
         if price <= 0:
             break  # V-RANGE says so; there is no amount for a price of zero
-        amount_k = on_step(PRECISE.divide(size, price), grid.amount_step)
+        amount_k = on_step(size / price, grid.amount_step)
         size_k = size if grid.amount_step is None else amount_k * price
         total += size_k
-        amount = PRECISE.add(amount, amount_k)
-        average = PRECISE.divide(total, amount) if amount else price
+        amount += amount_k
+        average = total / amount if amount else price
         target = take_profit_price(average, shape.sign, take_profit_pct)
         rungs.append(
             Rung(
                 k=k,
-                deviation_pct=PRECISE.multiply(
-                    HUNDRED * shape.sign, ONE - PRECISE.divide(raw_price, start)
-                ),
+                deviation_pct=shape.sign * HUNDRED * (ONE - raw_price / start),
                 price=price,
                 amount_base=amount_k,
                 size_quote=size_k,
@@ -143,12 +165,14 @@ def ladder(
     return tuple(rungs)
 
 
+@precisely
 def deviations_pct(shape: LadderShape) -> tuple[Decimal, ...]:
     """Return D_0 to D_K, percent of the start price, all from the base order."""
     start = HUNDRED
     return tuple(shape.sign * (start - price) for price in prices(shape, start))
 
 
+@precisely
 def prices(shape: LadderShape, start: Decimal) -> tuple[Decimal, ...]:
     """Return P_0 to P_K, exact."""
     result = [start]
@@ -158,52 +182,57 @@ def prices(shape: LadderShape, start: Decimal) -> tuple[Decimal, ...]:
         if shape.reference == "lastFill":
             result.append(beyond(result[-1], shape.sign, step_pct))
         else:
-            distance_pct = PRECISE.add(distance_pct, step_pct)
+            distance_pct += step_pct
             result.append(beyond(start, shape.sign, distance_pct))
     return tuple(result)
 
 
+@precisely
 def next_price(shape: LadderShape, *, k: int, previous: Decimal) -> Decimal:
     """Return rung *k*'s price from the *previous* rung's, for reference ``lastFill``."""
-    step_pct = PRECISE.multiply(
-        shape.first_deviation_pct, PRECISE.power(shape.step_scale, Decimal(k - 1))
-    )
+    step_pct = shape.first_deviation_pct * shape.step_scale ** (k - 1)
     return beyond(previous, shape.sign, step_pct)
 
 
+@precisely
 def beyond(price: Decimal, sign: int, percent: Decimal) -> Decimal:
     """Return *price* moved by *percent* against a position of *sign*."""
-    return PRECISE.multiply(price, ONE - sign * percent / HUNDRED)
+    return price * (ONE - sign * percent / HUNDRED)
 
 
+@precisely
 def sizes_quote(shape: LadderShape, base_quote: Decimal) -> tuple[Decimal, ...]:
     """Return B and Q_1 to Q_K."""
     result = [base_quote]
-    size = PRECISE.multiply(base_quote, shape.first_size_ratio)
+    size = base_quote * shape.first_size_ratio
     for _ in range(shape.max_orders):
         result.append(size)
-        size = PRECISE.multiply(size, shape.volume_scale)
+        size = size * shape.volume_scale
     return tuple(result)
 
 
+@precisely
 def notional_multiple(shape: LadderShape) -> Decimal:
     """Return N_K / B: what the whole ladder costs for one unit of base order."""
     return sum(sizes_quote(shape, ONE), ZERO)
 
 
+@precisely
 def take_profit_price(average: Decimal, sign: int, take_profit_pct: Decimal) -> Decimal:
     """Return the price at which a position with *average* has won *take_profit_pct*."""
-    return PRECISE.multiply(average, ONE + sign * take_profit_pct / HUNDRED)
+    return average * (ONE + sign * take_profit_pct / HUNDRED)
 
 
+@precisely
 def liquidation_price(average: Decimal, sign: int, rates: MarginRates) -> Decimal | None:
     """Return where an isolated position is liquidated; None where nothing can be."""
     if rates.maintenance_margin is None:
         return None
-    left = ONE - sign * PRECISE.divide(ONE, Decimal(rates.leverage))
-    return PRECISE.divide(PRECISE.multiply(average, left), ONE - sign * rates.maintenance_margin)
+    left = ONE - sign * ONE / rates.leverage
+    return average * left / (ONE - sign * rates.maintenance_margin)
 
 
+@precisely
 def stop_price(
     sign: int, *, stop_pct: Decimal, reference: str, start: Decimal, average: Decimal
 ) -> Decimal:
@@ -211,64 +240,64 @@ def stop_price(
     return beyond(start if reference == "baseOrder" else average, sign, stop_pct)
 
 
+@precisely
 def loss_at(
     price: Decimal, sign: int, *, total_quote: Decimal, average: Decimal, taker_fee: Decimal
 ) -> Decimal:
     """Return what closing the whole position at *price* loses, fees of both ways in; quote."""
-    amount = PRECISE.divide(total_quote, average)
-    value = PRECISE.multiply(amount, price)
-    return sign * (total_quote - value) + PRECISE.multiply(taker_fee, total_quote + value)
+    amount = total_quote / average
+    value = amount * price
+    return sign * (total_quote - value) + taker_fee * (total_quote + value)
 
 
+@precisely
 def largest_base(
     shape: LadderShape, *, margin_limit: Decimal, max_active_deals: int, rates: MarginRates
 ) -> Decimal:
     """Return the largest base order that passes V-MARGIN, rounded down to ten places."""
-    per_base = PRECISE.multiply(notional_multiple(shape), rates.per_notional) * max_active_deals
-    base = PRECISE.divide(margin_limit, per_base)
+    per_base = notional_multiple(shape) * rates.per_notional * max_active_deals
     # Down, so that the worst case of the rounded value never exceeds the limit.
-    return base.quantize(Decimal("1e-10"), rounding=ROUND_DOWN, context=PRECISE)
+    return on_step(margin_limit / per_base, Decimal("1e-10"))
 
 
+@precisely
 def improvement_pct(before: Decimal, after: Decimal, sign: int) -> Decimal:
     """Return by how much the average moves in the position's favour, percent of *before*."""
-    return PRECISE.divide(HUNDRED * sign * (before - after), before)
+    return sign * HUNDRED * (before - after) / before
 
 
+@precisely
 def average_after(
     total_quote: Decimal, amount_base: Decimal, *, price: Decimal, size_quote: Decimal
 ) -> Decimal:
     """Return the average of a position after adding *size_quote* at *price*."""
-    added = PRECISE.divide(size_quote, price)
-    return PRECISE.divide(total_quote + size_quote, amount_base + added)
+    return (total_quote + size_quote) / (amount_base + size_quote / price)
 
 
+@precisely
 def gap_pct(price: Decimal, liquidation: Decimal, sign: int) -> Decimal:
     """Return how far *liquidation* lies beyond *price*, percent of *price*."""
-    return PRECISE.divide(HUNDRED * sign * (price - liquidation), price)
+    return sign * HUNDRED * (price - liquidation) / price
 
 
+@precisely
 def on_tick(price: Decimal, tick: Decimal | None, *, is_up: bool) -> Decimal:
     """Return *price* rounded to *tick*; as it is when the tick is unknown."""
     if tick is None:
         return price
     rounding = ROUND_CEILING if is_up else ROUND_FLOOR
-    return PRECISE.divide(price, tick).quantize(ONE, rounding=rounding, context=PRECISE) * tick
+    return (price / tick).to_integral_value(rounding=rounding) * tick
 
 
+@precisely
 def on_step(amount: Decimal, step: Decimal | None) -> Decimal:
     """Return *amount* rounded down to *step*; as it is when the step is unknown."""
     if step is None:
         return amount
-    return PRECISE.divide(amount, step).quantize(ONE, rounding=ROUND_DOWN, context=PRECISE) * step
+    return (amount / step).to_integral_value(rounding=ROUND_DOWN) * step
 
 
 def shown(value: Decimal) -> str:
     """Return *value* as plain text, without the last digits of a division or trailing zeros."""
     text = f"{SHOWN.plus(value):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def total_of(rungs: Sequence[Rung]) -> Decimal:
-    """Return N_K of *rungs*; zero for none."""
-    return rungs[-1].total_quote if rungs else ZERO

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from backfuturectl.model.market import HUNDRED, MarketKind
+from backfuturectl.model.market import HUNDRED, ZERO, MarketKind
 from backfuturectl.model.resources import Direction, Risk, StrategySpec
 from backfuturectl.model.units import Money, Share
 from backfuturectl.strategy.arithmetic import LadderShape
@@ -323,20 +323,22 @@ def _leverage(spec: StrategySpec, market_kind: MarketKind, filling: _Filling) ->
 def _margin_limit(
     spec: StrategySpec, capital: Money | None, quote: str, filling: _Filling
 ) -> Decimal:
-    limit = filling.fill(
-        spec.margin_limit, lambda preset: Share(preset.margin_limit_pct), "marginLimit"
-    )
+    limit = spec.margin_limit
     if isinstance(limit, Money):
-        return filling.money(limit, quote, "marginLimit") or limit.amount
+        filling.money(limit, quote, "marginLimit")
+        return limit.amount
+    share = filling.fill(limit, lambda preset: Share(preset.margin_limit_pct), "marginLimit")
+    if filling.violations:
+        return ZERO
     if capital is None:
         filling.refuse(
             "marginLimit",
-            f"the margin limit is {limit} of a capital that is not known",
+            f"the margin limit is {share} of a capital that is not known",
             "add the Connection this strategy names, or write an amount such as `500 USDT`",
         )
-        return Decimal(0)
+        return ZERO
     filling.money(capital, quote, "marginLimit")
-    return capital.amount * limit.percent / HUNDRED if limit else Decimal(0)
+    return capital.amount * share.percent / HUNDRED
 
 
 def _recovery(spec: StrategySpec, filling: _Filling) -> RecoveryTerms | None:

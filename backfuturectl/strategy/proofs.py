@@ -1,0 +1,473 @@
+"""Proofs that a strategy's worst case fits: the V-rules, as pure functions.
+
+`validate` runs them on assumed market rules, `ladder` on a price somebody named, the daemon on the
+exchange's own rules, and a bot once more at the price it is about to open at: one set of rules,
+four users. Without a price everything is relative to a start of 100; only what depends on ticks,
+steps and minimum amounts waits for a price then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import Final
+
+from backfuturectl.model.market import HUNDRED, ONE, ZERO, MarketKind
+from backfuturectl.model.resources import Schedule, StrategySpec
+from backfuturectl.strategy.arithmetic import (
+    Grid,
+    MarginRates,
+    Rung,
+    deviations_pct,
+    gap_pct,
+    improvement_pct,
+    ladder,
+    largest_base,
+    loss_at,
+    notional_multiple,
+    precisely,
+    sizes_quote,
+    stop_price,
+)
+from backfuturectl.strategy.assumptions import MarketRules
+from backfuturectl.strategy.presets import Terms
+from backfuturectl.strategy.violation import Severity, Violation, figure
+
+RELATIVE_START: Final = HUNDRED
+"""The start price where none is known."""
+
+ORDERS_BESIDE_RUNGS: Final = 2
+"""Per deal: the take profit, and one more while it is replaced or the deal closes."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorstCase:
+    """Every deal of a strategy with its whole ladder filled.
+
+    Attributes:
+        margin: W_strategy, quote.
+        limit: marginLimit, quote.
+        loss_at_stop: All deals stopped, fees in, quote.
+    """
+
+    margin: Decimal
+    limit: Decimal
+    loss_at_stop: Decimal
+
+    @property
+    def fits(self) -> bool:
+        """Whether V-MARGIN holds."""
+        return self.margin <= self.limit
+
+
+def rates_of(terms: Terms, rules: MarketRules) -> MarginRates:
+    """Return what notional costs under *terms*; only isolated futures can be liquidated."""
+    can_liquidate = terms.market_kind is MarketKind.FUTURES and terms.margin_mode == "isolated"
+    return MarginRates(
+        leverage=terms.leverage,
+        taker_fee=rules.taker_fee,
+        maintenance_margin=rules.maintenance_margin if can_liquidate else None,
+    )
+
+
+def base_quote_of(terms: Terms, rules: MarketRules) -> Decimal:
+    """Return the base order's size: as written, or the largest that fits for ``auto``."""
+    if terms.base_quote is not None:
+        return terms.base_quote
+    return largest_base(
+        terms.shape,
+        margin_limit=terms.margin_limit,
+        max_active_deals=terms.max_active_deals,
+        rates=rates_of(terms, rules),
+    )
+
+
+def ladder_of(
+    terms: Terms, rules: MarketRules, *, start: Decimal, is_rounded: bool
+) -> tuple[Rung, ...]:
+    """Return the rung table of one deal that opens at *start*."""
+    return ladder(
+        terms.shape,
+        base_quote=base_quote_of(terms, rules),
+        start=start,
+        take_profit_pct=terms.take_profit_pct,
+        rates=rates_of(terms, rules),
+        grid=rules.grid if is_rounded else Grid(),
+    )
+
+
+@precisely
+def worst_case(terms: Terms, rules: MarketRules) -> WorstCase:
+    """Return what *terms* can cost at most; exact, so never less than any rounded ladder."""
+    deals = terms.max_active_deals
+    total = base_quote_of(terms, rules) * notional_multiple(terms.shape)
+    rungs = ladder_of(terms, rules, start=RELATIVE_START, is_rounded=False)
+    average = rungs[-1].average
+    loss = loss_at(
+        _stop_at(terms, average=average),
+        terms.sign,
+        total_quote=total,
+        average=average,
+        taker_fee=rules.taker_fee,
+    )
+    return WorstCase(
+        margin=deals * total * rates_of(terms, rules).per_notional,
+        limit=terms.margin_limit,
+        loss_at_stop=deals * loss,
+    )
+
+
+@precisely
+def prove(
+    terms: Terms, rules: MarketRules, *, start: Decimal | None = None
+) -> tuple[Violation, ...]:
+    """Return every rule that *terms* break; *start* is the price a deal would open at, if known."""
+    if any(price <= 0 for price in _relative_prices(terms)):
+        return tuple(_range(terms, rules, start))  # nothing below has a meaning without prices
+    exact = ladder_of(terms, rules, start=start or RELATIVE_START, is_rounded=False)
+    rounded = ladder_of(terms, rules, start=start, is_rounded=True) if start is not None else exact
+    return (
+        *_margin(terms, rules),
+        *_minimum(terms, rules, rounded, is_priced=start is not None),
+        *_range(terms, rules, start),
+        *_liquidation(terms, rounded),
+        *_stop(terms, rules, rounded),
+        *_take_profit(terms, rules),
+        *_improvement(terms, rounded),
+        *_recovery(terms, exact),
+        *_orders(terms, rules),
+    )
+
+
+def prove_account(
+    shares: Mapping[str, Decimal], *, capital: Decimal, currency: str
+) -> tuple[Violation, ...]:
+    """Return V-ACCOUNT's violation: *shares* are W by strategy name, long and short alike."""
+    total = sum(shares.values(), ZERO)
+    if total <= capital:
+        return ()
+    parts = ", ".join(f"{name} {figure(share)}" for name, share in sorted(shares.items()))
+    return (
+        Violation(
+            "V-ACCOUNT",
+            ("spec", "capital"),
+            f"the strategies on this connection need {figure(total)} {currency} at worst "
+            f"({parts}), but its capital is {figure(capital)} {currency}",
+            "lower marginLimit or baseOrder of a strategy, or declare more capital",
+        ),
+    )
+
+
+def unsupported(spec: StrategySpec) -> tuple[Violation, ...]:
+    """Return what *spec* asks for and this version does not carry out.
+
+    Refused, never ignored: a file must mean what it says. What only a default or a preset asks for
+    is a warning, since nobody wrote it.
+    """
+    return tuple(_unsupported(spec))
+
+
+def _unsupported(spec: StrategySpec) -> Iterator[Violation]:
+    def refuse(*path: str, message: str, help_: str) -> Violation:
+        return Violation("V-UNSUPPORTED", ("spec", *path), message, help_)
+
+    if spec.mode == "paper":
+        yield refuse(
+            "mode",
+            message="paper trading is not carried out by this version",
+            help_="use `mode: live` on a Connection with `environment: emulator` or sandbox",
+        )
+    if spec.entry.trigger != "immediate":
+        yield refuse(
+            "entry",
+            "trigger",
+            message=f"entry trigger `{spec.entry.trigger}` is not carried out by this version",
+            help_="use `trigger: immediate`",
+        )
+    if spec.take_profit.steps:
+        yield refuse(
+            "takeProfit",
+            "steps",
+            message="a take profit in steps is not carried out by this version",
+            help_="remove `steps`; the whole position leaves at `percent`",
+        )
+    if spec.take_profit.trailing is not None:
+        yield refuse(
+            "takeProfit",
+            "trailing",
+            message="a trailing take profit is not carried out by this version",
+            help_="remove `trailing`; the take profit is a resting limit order then",
+        )
+    for name, value in (
+        ("maxDailyRealisedLossPct", spec.caps.max_daily_realised_loss_pct),
+        ("maxDealAge", spec.caps.max_deal_age),
+        ("maxSpreadPct", spec.caps.max_spread_pct),
+    ):
+        if value is not None:
+            yield refuse(
+                "caps",
+                name,
+                message=f"the cap `{name}` is not enforced by this version",
+                help_=f"remove `{name}`",
+            )
+    if spec.schedule.new_deals != Schedule().new_deals:
+        yield refuse(
+            "schedule",
+            "newDeals",
+            message="a schedule for new deals is not carried out by this version",
+            help_="remove `schedule`",
+        )
+    if "on_exchange" in spec.stop_loss.model_fields_set and (
+        spec.stop_loss.on_exchange == "preferred"
+    ):
+        yield Violation(
+            "V-UNSUPPORTED",
+            ("spec", "stopLoss", "onExchange"),
+            "the stop is watched by the daemon, not rested on the exchange, by this version",
+            "write `onExchange: never` to say so",
+            Severity.WARNING,
+        )
+    if not spec.recovery.enabled:
+        return
+    if spec.recovery.model_fields_set - {"enabled"}:
+        yield refuse(
+            "recovery",
+            message="Recovery Mode is not carried out by this version",
+            help_="write `recovery: {enabled: false}`; ladder, take profit and stop are in force",
+        )
+    elif spec.risk != "custom" or "recovery" in spec.model_fields_set:
+        yield Violation(
+            "V-UNSUPPORTED",
+            ("spec", "recovery"),
+            "Recovery Mode, which the preset fills in, is not carried out by this version; ladder, "
+            "take profit and stop are in force",
+            "write `recovery: {enabled: false}` to say so",
+            Severity.WARNING,
+        )
+
+
+def _relative_prices(terms: Terms) -> tuple[Decimal, ...]:
+    return tuple(HUNDRED - terms.sign * pct for pct in deviations_pct(terms.shape))
+
+
+def _stop_at(terms: Terms, *, average: Decimal, start: Decimal = RELATIVE_START) -> Decimal:
+    return stop_price(
+        terms.sign,
+        stop_pct=terms.stop_pct,
+        reference=terms.stop_reference,
+        start=start,
+        average=average,
+    )
+
+
+def _margin(terms: Terms, rules: MarketRules) -> Iterator[Violation]:
+    worst = worst_case(terms, rules)
+    if not worst.fits:
+        largest = largest_base(
+            terms.shape,
+            margin_limit=terms.margin_limit,
+            max_active_deals=terms.max_active_deals,
+            rates=rates_of(terms, rules),
+        )
+        yield Violation(
+            "V-MARGIN",
+            ("spec", "baseOrder"),
+            f"the worst case needs {figure(worst.margin, 8)} {terms.quote}, but marginLimit is "
+            f"{figure(worst.limit, 8)} {terms.quote}",
+            f"lower baseOrder to {figure(largest)} {terms.quote} or less, or raise marginLimit",
+        )
+    biggest = max(sizes_quote(terms.shape, base_quote_of(terms, rules)))
+    if terms.max_order_notional is not None and biggest > terms.max_order_notional:
+        yield Violation(
+            "V-MARGIN",
+            ("spec", "caps", "maxOrderNotional"),
+            f"the largest order is {figure(biggest)} {terms.quote}, above the cap of "
+            f"{figure(terms.max_order_notional)} {terms.quote}",
+            "lower baseOrder, volumeScale or maxOrders, or raise the cap",
+        )
+
+
+def _minimum(
+    terms: Terms, rules: MarketRules, rungs: Iterable[Rung], *, is_priced: bool
+) -> Iterator[Violation]:
+    for rung in rungs:
+        is_small = rung.size_quote < rules.cost_min or rung.size_quote <= 0
+        if is_priced and rules.amount_min is not None:
+            is_small = is_small or rung.amount_base < rules.amount_min
+        if is_priced and rules.amount_step is not None:
+            is_small = is_small or rung.amount_base < rules.amount_step
+        if is_small:
+            name = f"rung {rung.k}" if rung.k else "the base order"
+            needed = f"{figure(rules.cost_min)} {terms.quote}"
+            if rules.amount_min is not None:
+                needed += f" and {figure(rules.amount_min, 12)} in base units"
+            amount = f" ({figure(rung.amount_base, 12)} in base units)" if is_priced else ""
+            yield Violation(
+                "V-MIN",
+                ("spec", "baseOrder"),
+                f"{name} is {figure(rung.size_quote)} {terms.quote}{amount}, below the exchange's "
+                f"minimum of {needed}",
+                "raise baseOrder or marginLimit, or lower maxActiveDeals or maxOrders",
+            )
+            return  # the smallest one says enough
+
+
+def _range(terms: Terms, rules: MarketRules, start: Decimal | None) -> Iterator[Violation]:
+    path = ("spec", "averaging", "stepScale")
+    prices = _relative_prices(terms)
+    if prices[-1] <= 0:
+        yield Violation(
+            "V-RANGE",
+            path,
+            f"rung {terms.shape.max_orders} would lie {figure(HUNDRED - prices[-1])}% below the "
+            "base order, where no price is",
+            "lower firstDeviationPct, stepScale or maxOrders",
+        )
+        return
+    if start is None or rules.price_tick is None:
+        return
+    rungs = ladder_of(terms, rules, start=start, is_rounded=True)
+    for one, two in pairwise(rungs):
+        if terms.sign * (one.price - two.price) <= 0 or two.price <= 0:
+            yield Violation(
+                "V-RANGE",
+                path,
+                f"rungs {one.k} and {two.k} fall onto one price, {figure(two.price, 12)}, with the "
+                f"market's tick of {figure(rules.price_tick, 12)}",
+                "raise firstDeviationPct",
+            )
+            return
+    if len(rungs) <= terms.shape.max_orders:
+        yield Violation(
+            "V-RANGE",
+            path,
+            f"rung {len(rungs)} has no price left after rounding to the tick",
+            "lower firstDeviationPct, stepScale or maxOrders",
+        )
+
+
+def _liquidation(terms: Terms, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
+    buffer_pct = terms.liquidation_buffer_pct
+    for rung, following in pairwise((*rungs, None)):
+        if rung is None or rung.liquidation is None:
+            return
+        if following is not None:
+            goal, name = following.price, f"rung {following.k}"
+        else:
+            goal = _stop_at(terms, average=rung.average, start=rungs[0].price)
+            name = "the stop"
+        gap = gap_pct(goal, rung.liquidation, terms.sign)
+        if gap < buffer_pct:
+            where = "beyond" if gap >= 0 else "before"
+            yield Violation(
+                "V-LIQ",
+                ("spec", "leverage"),
+                f"after rung {rung.k} the position is liquidated at {figure(rung.liquidation, 4)}, "
+                f"{figure(abs(gap), 2)}% {where} {name} at {figure(goal, 4)}; needed are "
+                f"{figure(buffer_pct)}% beyond it",
+                "lower leverage or the ladder's reach, or bring the stop nearer",
+            )
+            return
+
+
+def _stop(terms: Terms, rules: MarketRules, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
+    for rung, following in pairwise((*rungs, rungs[-1])):
+        stop = _stop_at(terms, average=rung.average, start=rungs[0].price)
+        if stop <= 0 or terms.sign * (following.price - stop) <= 0:
+            yield Violation(
+                "V-STOP",
+                ("spec", "stopLoss", "percent"),
+                f"the stop at {figure(stop, 4)} does not lie beyond rung {following.k} at "
+                f"{figure(following.price, 4)} (start {figure(rungs[0].price, 4)})",
+                "raise stopLoss.percent, or lower the ladder's reach",
+            )
+            break
+    if terms.max_daily_loss_pct is None or terms.capital is None:
+        return
+    worst, allowed = worst_case(terms, rules), terms.capital * terms.max_daily_loss_pct / HUNDRED
+    if worst.loss_at_stop > allowed:
+        yield Violation(
+            "V-STOP",
+            ("spec", "caps", "maxDailyRealisedLossPct"),
+            f"all deals stopped lose {figure(worst.loss_at_stop)} {terms.quote}, more than the "
+            f"{figure(allowed)} {terms.quote} allowed in a day",
+            "lower marginLimit or stopLoss.percent, or raise the cap",
+            Severity.WARNING,
+        )
+
+
+def _take_profit(terms: Terms, rules: MarketRules) -> Iterator[Violation]:
+    fees_pct = 2 * rules.taker_fee * HUNDRED
+    kept_pct = terms.take_profit_pct
+    if terms.trailing_pct is not None:
+        kept = (ONE + kept_pct / HUNDRED) * (ONE - terms.trailing_pct / HUNDRED) - ONE
+        kept_pct = kept * HUNDRED
+    if kept_pct < fees_pct:
+        yield Violation(
+            "V-TP",
+            ("spec", "takeProfit", "percent"),
+            f"the take profit keeps {figure(kept_pct)}%, less than the {figure(fees_pct)}% that "
+            "two taker fees cost",
+            "raise takeProfit.percent",
+        )
+    if terms.recovery is not None and terms.recovery.take_profit_pct < fees_pct:
+        yield Violation(
+            "V-TP",
+            ("spec", "recovery", "actions", "takeProfitPct"),
+            f"the recovery take profit of {figure(terms.recovery.take_profit_pct)}% is less than "
+            f"the {figure(fees_pct)}% that two taker fees cost",
+            "raise recovery.actions.takeProfitPct",
+        )
+
+
+def _improvement(terms: Terms, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
+    for before, after in pairwise(rungs):
+        improvement = improvement_pct(before.average, after.average, terms.sign)
+        if improvement < terms.min_improvement_pct:
+            yield Violation(
+                "V-IMPROVE",
+                ("spec", "averaging", "minAverageImprovementPct"),
+                f"rung {after.k} improves the average by {figure(improvement)}%, less than "
+                f"{figure(terms.min_improvement_pct)}%",
+                "raise firstDeviationPct or firstSizeRatio, or lower minAverageImprovementPct",
+            )
+            return
+
+
+def _recovery(terms: Terms, exact: tuple[Rung, ...]) -> Iterator[Violation]:
+    if terms.recovery is None:
+        return
+    average = exact[-1].average
+    stop = _stop_at(terms, average=average, start=exact[0].price)
+    order = (
+        ("exit drawdown", terms.recovery.exit_pct),
+        ("trigger", terms.recovery.trigger_pct),
+        ("escalation", terms.recovery.escalate_pct),
+        ("distance of the stop from the full ladder's average", gap_pct(average, stop, terms.sign)),
+    )
+    for (name, value), (next_name, next_value) in pairwise(order):
+        if value >= next_value:
+            yield Violation(
+                "V-RECOVERY",
+                ("spec", "recovery"),
+                f"{name} {figure(value)}% is not below {next_name} {figure(next_value)}%",
+                "order them: exit drawdown < trigger < escalation < distance of the stop",
+            )
+
+
+def _orders(terms: Terms, rules: MarketRules) -> Iterator[Violation]:
+    needed = terms.max_active_deals * (terms.max_placed + ORDERS_BESIDE_RUNGS)
+    for limit, whose, path in (
+        (rules.open_orders_max, "the exchange's", ("averaging", "maxPlaced")),
+        (terms.max_open_orders, "the cap's", ("caps", "maxOpenOrders")),
+    ):
+        if limit is not None and needed > limit:
+            yield Violation(
+                "V-ORDERS",
+                ("spec", *path),
+                f"{terms.max_active_deals} deals may have {needed} open orders, above {whose} "
+                f"limit of {limit}",
+                "lower maxPlaced or maxActiveDeals",
+            )
