@@ -1,0 +1,182 @@
+"""One Connection: test its key, open its account, tell its bots how it stands.
+
+A new key is tested beside the old one and takes its place only when it passed. Until then the old
+account serves exits. A key that is refused is never traded with: where nothing passed yet, there is
+no account.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from backfuturectl.engine.clock import Clock
+from backfuturectl.exchanges.factory import KeyMaterial, open_account
+from backfuturectl.exchanges.port import AccountPort
+from backfuturectl.exchanges.probe import ProbeReport, Terms, probe
+from backfuturectl.model.errors import PermanentError
+from backfuturectl.model.resources import Connection, Policy
+from backfuturectl.model.status import REASONS, Reason, ReasonClass
+from backfuturectl.reconcile.hub import Hub, Shared
+from backfuturectl.reconcile.queue import Again, Done, Ending, Failed
+
+_LOG = logging.getLogger(__name__)
+
+RETEST_NOW: Final = frozenset(
+    {
+        Reason.INVALID_KEY,
+        Reason.INVALID_SIGNATURE,
+        Reason.INVALID_PASSPHRASE,
+        Reason.KEY_EXPIRED,
+        Reason.NO_READ_PERMISSION,
+        Reason.NO_TRADING_PERMISSION,
+        Reason.NO_FUTURES_PERMISSION,
+        Reason.IP_NOT_ALLOWED,
+        Reason.ACCOUNT_RESTRICTED,
+        Reason.CLOCK_SKEW,
+        Reason.EXCHANGE_UNAVAILABLE,
+        Reason.MAINTENANCE,
+    }
+)
+"""What a bot may meet that says something about its connection, not about its order."""
+
+
+@dataclass(slots=True)
+class Line:
+    """The live side of one Connection.
+
+    Attributes:
+        account: The account bots trade through; None until a key passed the test.
+        account_digest: Digest of the document whose key *account* uses.
+        report: The last test's outcome; None before the first.
+        tested_digest: Digest of the document that was tested last.
+        tested_at_ms: When.
+    """
+
+    name: str
+    shared: Shared | None = None
+    account: AccountPort | None = None
+    account_digest: str = ""
+    report: ProbeReport | None = None
+    tested_digest: str = ""
+    tested_at_ms: int = 0
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the newest key passed its last test and is in use."""
+        return (
+            self.report is not None
+            and self.report.outcome is Reason.ONLINE
+            and self.account is not None
+            and self.account_digest == self.tested_digest
+        )
+
+
+def terms_of(connection: Connection, policy: Policy | None, *, pair: str | None = None) -> Terms:
+    """Return what *connection* and *policy* demand of the key."""
+    spec = connection.spec
+    rules = policy.spec if policy is not None else None
+    return Terms(
+        market=spec.market,
+        pair=pair,
+        requires_ip=spec.ip_whitelist.require or (rules is not None and rules.require_ip_whitelist),
+        addresses=spec.ip_whitelist.addresses,
+        accepts=spec.accept,
+        refuses_excess=rules is not None and rules.refuse_superfluous_rights,
+    )
+
+
+class Lines:
+    """Tests connections and keeps their accounts; one call at a time per name (the queue's word).
+
+    Args:
+        on_change: Called with a connection's name when its account or its standing changed.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        clock: Clock,
+        jitter: random.Random,
+        *,
+        test_interval_s: float,
+        on_change: Callable[[str], None],
+    ) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._jitter = jitter
+        self._interval_s = test_interval_s
+        self._on_change = on_change
+        self._lines: dict[str, Line] = {}
+        self._retired: list[AccountPort] = []
+
+    def line(self, name: str) -> Line:
+        """Return the live side of *name*, empty when nothing is known of it."""
+        return self._lines.setdefault(name, Line(name))
+
+    async def test(
+        self,
+        connection: Connection,
+        digest: str,
+        key: KeyMaterial,
+        policy: Policy | None,
+        *,
+        pair: str | None,
+    ) -> Ending:
+        """Test *connection* and take its account into use when it passes."""
+        line = self.line(connection.metadata.name)
+        was_online, old_account = line.is_online, line.account
+        try:
+            shared = self._hub.shared(connection.spec)
+            account = (
+                line.account
+                if line.account is not None and line.account_digest == digest
+                else open_account(shared.public, key, now_ms=self._clock.now_ms)
+            )
+        except PermanentError as error:
+            _LOG.warning("connection %s: %s", line.name, error)
+            raise
+        report = await probe(
+            shared.public,
+            account,
+            terms_of(connection, policy, pair=pair),
+            api_key=key.api_key,
+            now_ms=self._clock.now_ms,
+        )
+        line.report = report
+        line.tested_digest = digest
+        line.tested_at_ms = self._clock.now_ms()
+        if report.outcome is Reason.ONLINE:
+            if account is not old_account and old_account is not None:
+                self._retired.append(old_account)
+            line.shared, line.account, line.account_digest = shared, account, digest
+        elif account is not old_account:
+            await account.close()
+        if line.is_online != was_online or line.account is not old_account:
+            _LOG.info("connection %s: %s", line.name, report.outcome)
+        self._on_change(line.name)
+        return self._ending(report)
+
+    def _ending(self, report: ProbeReport) -> Ending:
+        if report.outcome is Reason.ONLINE:
+            return Again(self._interval_s * self._jitter.uniform(0.9, 1.1))
+        if REASONS[report.outcome].kind is ReasonClass.TERMINAL:
+            return Done()  # until the file changes or somebody asks for a test
+        return Failed(report.retry_after_s)
+
+    async def drop(self, name: str) -> None:
+        """Forget a connection that no strategy uses any more."""
+        line = self._lines.pop(name, None)
+        if line is not None and line.account is not None:
+            await line.account.close()
+
+    async def close(self) -> None:
+        """Close every account."""
+        for name in tuple(self._lines):
+            await self.drop(name)
+        for account in self._retired:
+            await account.close()
+        self._retired.clear()

@@ -1,0 +1,146 @@
+"""One keyed, de-duplicating work queue: a key is never worked on twice at once.
+
+A key added while it is being worked on runs once more afterwards. A key's work ends in one of four
+ways, and the queue alone decides when it runs again: done, again after a while, transient error
+(backoff), terminal (not until somebody adds the key again).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from backfuturectl.planning.backoff import backoff_s
+
+_LOG = logging.getLogger(__name__)
+
+WORKERS: Final = 16
+"""Keys worked on at once; the exchanges' rate budgets are the real limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing more to do until something changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Look again after a while; not a failure."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A transient failure: look again after the key's backoff, never before *retry_after_s*."""
+
+    retry_after_s: float | None = None
+
+
+Ending = Done | Again | Failed
+Work = Callable[[str], Awaitable[Ending]]
+
+
+class WorkQueue:
+    """Runs a work function over keys; see the module's docstring for its promises.
+
+    Attributes:
+        last_turn_s: Loop time at which a worker last took or finished a key, or found nothing due.
+    """
+
+    def __init__(self, work: Work, *, jitter: random.Random) -> None:
+        self._work = work
+        self._jitter = jitter
+        self._due: dict[str, float] = {}
+        self._running: set[str] = set()
+        self._again: set[str] = set()
+        self._failures: dict[str, int] = {}
+        self._wake = asyncio.Event()
+        self.last_turn_s = 0.0
+
+    def add(self, key: str, *, after_s: float = 0.0) -> None:
+        """Make *key* run in *after_s* at the latest; an earlier appointment stays."""
+        if key in self._running and after_s <= 0:
+            self._again.add(key)
+            return
+        due = asyncio.get_running_loop().time() + after_s
+        if due < self._due.get(key, float("inf")):
+            self._due[key] = due
+            self._wake.set()
+
+    def forget(self, key: str) -> None:
+        """Drop *key*'s appointments and failures; work under way is not interrupted."""
+        self._due.pop(key, None)
+        self._failures.pop(key, None)
+        self._again.discard(key)
+
+    def succeed(self, key: str) -> None:
+        """Forget past failures of *key*: what it depends on changed, so the backoff starts anew."""
+        self._failures.pop(key, None)
+
+    @property
+    def depth(self) -> int:
+        """Keys due or being worked on now."""
+        now = asyncio.get_running_loop().time()
+        return len(self._running) + sum(due <= now for due in self._due.values())
+
+    async def run(self) -> None:
+        """Work until canceled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._wake.clear()
+                now = asyncio.get_running_loop().time()
+                self.last_turn_s = now
+                for key in self._take(now):
+                    self._running.add(key)
+                    group.create_task(self._turn(key), name=f"work {key}")
+                await self._sleep()
+
+    def _take(self, now: float) -> list[str]:
+        free = WORKERS - len(self._running)
+        due = sorted(
+            (at, key) for key, at in self._due.items() if at <= now and key not in self._running
+        )
+        taken = [key for _, key in due[: max(free, 0)]]
+        for key in taken:
+            del self._due[key]
+        return taken
+
+    async def _sleep(self) -> None:
+        waiting = [at for key, at in self._due.items() if key not in self._running]
+        now = asyncio.get_running_loop().time()
+        # At least one look a second, so that the watchdog sees an idle queue turn.
+        wait_s = min([1.0, *(max(at - now, 0.0) for at in waiting)])
+        if len(self._running) >= WORKERS:
+            wait_s = 1.0
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _turn(self, key: str) -> None:
+        try:
+            ending = await self._work(key)
+        finally:
+            self._running.discard(key)
+            self._wake.set()
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+        match ending:
+            case Done():
+                self._failures.pop(key, None)
+            case Again(after_s):
+                self._failures.pop(key, None)
+                self.add(key, after_s=after_s)
+            case Failed(retry_after_s):
+                count = self._failures.get(key, 0) + 1
+                self._failures[key] = count
+                wait_s = backoff_s(count, jitter=self._jitter.random(), retry_after_s=retry_after_s)
+                _LOG.debug("%s failed %d times, again in %.1f s", key, count, wait_s)
+                self.add(key, after_s=wait_s)

@@ -1,0 +1,149 @@
+"""From the files on disk to one settled, parsed, decrypted generation.
+
+Settle before acting: a checkout is not atomic, and SOPS truncates before it writes. Two equal
+readings some time apart, and no git at work, make a tree worth believing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from backfuturectl.config.compile import Loaded, compile_tree
+from backfuturectl.config.git import head_commit, is_checkout_under_way
+from backfuturectl.config.parsing import Document, Parser
+from backfuturectl.config.tree import Tree, scan
+from backfuturectl.engine.clock import Clock
+from backfuturectl.exchanges.factory import KeyMaterial
+from backfuturectl.model.errors import OperationError, PermanentError, TransientError
+from backfuturectl.model.resources import Connection, Policy
+from backfuturectl.model.secret import Secret
+from backfuturectl.model.status import Reason
+from backfuturectl.secrets.sops import Decrypted
+
+SETTLE_MAX_S: Final = 10.0
+_CREDENTIALS: Final = ("spec", "credentials")
+
+
+class Decryptor(Protocol):
+    """What `secrets.Sops` does; a simulation decrypts inline."""
+
+    async def decrypt(self, ciphertext: bytes) -> Decrypted:
+        """Return the encrypted leaves of one file, by path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One settled reading of the files.
+
+    Attributes:
+        loaded: Everything that was found, with findings.
+        keys: Decrypted credentials by connection, for every usable Connection.
+        undecrypted: Connections whose credentials could not be had, and why.
+        commit: Checked-out Git commit; empty outside a work tree.
+    """
+
+    loaded: Loaded
+    keys: Mapping[str, KeyMaterial] = field(default_factory=dict)
+    undecrypted: Mapping[str, OperationError] = field(default_factory=dict)
+    commit: str = ""
+
+    @property
+    def is_retry_needed(self) -> bool:
+        """Whether a decryption failed in a way that may pass without an edit."""
+        return any(isinstance(error, TransientError) for error in self.undecrypted.values())
+
+
+class Source:
+    """Reads one configuration root again and again, cheaply where nothing changed."""
+
+    def __init__(self, root: Path, sops: Decryptor, clock: Clock, *, settle_s: float) -> None:
+        self.root = root
+        self._sops = sops
+        self._clock = clock
+        self._settle_s = settle_s
+        self._parser = Parser()
+        self._tree: Tree | None = None
+        self._policy: Policy | None = None
+
+    async def read(self) -> Generation:
+        """Return the files' present generation, once they are quiet.
+
+        Raises:
+            TransientError: SOURCE_UNSETTLED, they kept changing for `SETTLE_MAX_S`.
+            ConfigurationError: The root is missing or cannot be listed; that is no empty tree.
+        """
+        tree = await asyncio.to_thread(scan, self.root, self._tree)
+        if self._tree is None or tree.digest != self._tree.digest:
+            tree = await self._settle(tree)
+        self._tree = tree
+        loaded = await asyncio.to_thread(compile_tree, tree, self._parser, self._policy)
+        self._policy = loaded.policy
+        keys, failures = await self._decrypt_all(loaded)
+        return Generation(loaded, keys, failures, head_commit(self.root))
+
+    def parse_stored(self, document: bytes, path: str) -> Document | None:
+        """Return the one document of *document*'s bytes, as the store kept them."""
+        tree = Tree((path,), (stored_file(path, document),), "")
+        parsed = self._parser.parse(tree.files[0])
+        return parsed.documents[0] if parsed.documents else None
+
+    async def key_of(self, document: Document) -> KeyMaterial:
+        """Return the decrypted credentials of a Connection document.
+
+        Raises:
+            PermanentError: DECRYPT_FAILED or INTEGRITY_FAILED.
+            TransientError: DECRYPT_FAILED, for a reason that may pass.
+        """
+        leaves = await self._sops.decrypt(document.source)
+        api_key = leaves.get((*_CREDENTIALS, "apiKey"))
+        secret = leaves.get((*_CREDENTIALS, "secret"))
+        if api_key is None or secret is None:
+            raise PermanentError(
+                Reason.DECRYPT_FAILED,
+                f"connection {document.name}: apiKey and secret must both be encrypted and not "
+                "empty; enter them with `backfuturectl secret set`",
+            )
+        password: Secret | None = leaves.get((*_CREDENTIALS, "password"))
+        return KeyMaterial(api_key, secret, password)
+
+    async def _settle(self, tree: Tree) -> Tree:
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + SETTLE_MAX_S
+        while True:
+            await asyncio.sleep(self._settle_s)
+            again = await asyncio.to_thread(scan, self.root, tree)
+            is_busy = is_checkout_under_way(self.root, now_s=self._clock.now_ms() / 1000)
+            if again.digest == tree.digest and not is_busy:
+                return again
+            if loop.time() > give_up_s:
+                raise TransientError(
+                    Reason.SOURCE_UNSETTLED,
+                    f"{self.root} kept changing for {SETTLE_MAX_S:.0f} s; nothing was applied",
+                )
+            tree = again
+
+    async def _decrypt_all(
+        self, loaded: Loaded
+    ) -> tuple[dict[str, KeyMaterial], dict[str, OperationError]]:
+        keys: dict[str, KeyMaterial] = {}
+        failures: dict[str, OperationError] = {}
+
+        async def one(document: Document) -> None:
+            try:
+                keys[document.name] = await self.key_of(document)
+            except OperationError as error:
+                failures[document.name] = error
+
+        async with asyncio.TaskGroup() as group:
+            for document in connections(loaded.usable().values()):
+                group.create_task(one(document), name=f"decrypt {document.name}")
+        return keys, failures
+
+
+def connections(documents: Iterable[Document]) -> Iterable[Document]:
+    """Yield those of *documents* that are Connections."""
+    return (document for document in documents if isinstance(document.resource, Connection))
