@@ -1,1 +1,1 @@
-"""An exchange as a value: accounts, keys, matching, fees, positions; no I/O, no clock, no chance."""
+"""An exchange as a value: accounts, keys, matching, fees, positions; no I/O, no clock."""

@@ -1,4 +1,4 @@
-"""Why a venue refuses: one exception with a closed set of kinds, which dialects map to raw codes."""
+"""Why a venue refuses: one exception, a closed set of kinds; dialects map them to raw codes."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Listing:
         fee_coin: Currency of FeeMode.COIN.
         fill_max_base: Base units that trade per side and price update, shared by all orders in
             price-time order; None means endless depth.
-        price_band: Largest distance of a limit price from the last price, as a ratio; None for none.
+        price_band: Largest distance of a limit price from the last, as a ratio; None for none.
         spread_ticks: Ticks between bid (the last price) and ask where a price comes without them.
         cost_max: Largest order value, quote; None where there is none.
     """
@@ -296,8 +296,8 @@ class VenueFill:
 class Balance:
     """One currency of one wallet; ``total = available + held`` on spot and funding.
 
-    On futures *held* is order margin plus position margin, and *available* includes the unrealised
-    profit or loss of cross positions, never below zero.
+    On futures *held* is order margin plus position margin, and *available* is also less the
+    unrealised loss of cross positions, never below zero.
     """
 
     total: Decimal
