@@ -7,6 +7,7 @@ lines and columns is the configuration's.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,7 @@ SOPS_KEY: Final = "sops"
 LeafPath = tuple[str | int, ...]
 """Map keys and list indices from the document's root to a leaf."""
 
+_ENC_COMMENT: Final = re.compile(r"^[ \t]*#ENC\[AES256_GCM,[^\]\n]*\][ \t]*\n", re.MULTILINE)
 _DEPTH_MAX: Final = 32
 _Loader: Final = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
@@ -130,8 +132,8 @@ def with_values(
 ) -> str:
     """Return the text of *document* without its `sops` block and with other values in it.
 
-    Everything else stays as it is, comments too. The result is clear text: it goes to the standard
-    input of sops and nowhere else.
+    Everything else stays as it is, comments too, except those that are ciphertext. The result is
+    clear text: it goes to the standard input of sops and nowhere else.
 
     Args:
         document: Encrypted or not.
@@ -156,7 +158,7 @@ def with_values(
     text = document.text
     for start, end, replacement in sorted(edits, reverse=True):
         text = text[:start] + replacement + text[end:]
-    return text
+    return _ENC_COMMENT.sub("", text)
 
 
 def _edits_of_mapping(

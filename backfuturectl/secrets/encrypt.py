@@ -155,12 +155,12 @@ def _prove(
         if leaf.path in expected and not leaf.is_encrypted:
             raise ConfigurationError(
                 f"{rules} does not select {field} for encryption; nothing was written",
-                remedy="set `encrypted_regex: ^(apiKey|secret|password)$` in its rule",
+                remedy="set `encrypted_regex: ^credentials$` in its rule",
             )
         if leaf.path not in expected and leaf.is_encrypted:
             raise ConfigurationError(
                 f"{rules} selects {field}, which must stay readable; nothing was written",
-                remedy="set `encrypted_regex: ^(apiKey|secret|password)$` in its rule",
+                remedy="set `encrypted_regex: ^credentials$` in its rule",
             )
         if leaf.path not in expected and leaf.text != texts[leaf.path]:
             raise ConfigurationError(

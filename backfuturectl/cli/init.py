@@ -1,0 +1,124 @@
+"""``backfuturectl init``: scaffold a repository that validates from its first commit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import click
+
+from backfuturectl.config.settings import load_settings
+from backfuturectl.model.errors import ConfigurationError, UsageError
+from backfuturectl.model.secret import Secret
+from backfuturectl.secrets.age import make_key, recipients_of
+from backfuturectl.secrets.encrypt import encrypt_credentials
+from backfuturectl.secrets.sops import Sops
+
+_RULES: Final = ".sops.yaml"
+_CONNECTION: Final = "configs/connections/mexc-spot-demo.yaml"
+_FILES: Final = {
+    # path in the new repository: template
+    _RULES: "sops.yaml",
+    ".gitignore": "gitignore",
+    ".github/workflows/validate.yml": "workflow.yml",
+    ".pre-commit-config.yaml": "pre-commit-config.yaml",
+    "README.md": "README.md",
+    _CONNECTION: "connection.yaml",
+    "configs/strategies/btc-balanced.yaml": "strategy.yaml",
+    "configs/policy.yaml": "policy.yaml",
+}
+
+
+@click.command()
+@click.argument("directory", default=".", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Age key file, made if it does not exist; outside DIRECTORY [default: SOPS_AGE_KEY_FILE, "
+    "or age.key in the configuration directory].",
+)
+def init(directory: Path, key_file: Path | None) -> None:
+    r"""Scaffold a repository of Connections and Strategies in DIRECTORY.
+
+    Writes an age key outside the repository, the rules for whom SOPS encrypts, an example
+    Connection and Strategy on the stand-in exchange, a Policy, a CI workflow and a pre-commit
+    hook. Overwrites nothing.
+
+    \b
+    Examples:
+      backfuturectl init trading
+      backfuturectl init --key-file /media/usb/age.key trading
+    """
+    settings = load_settings(age_key_file=key_file)
+    key = settings.age_key_file.absolute()
+    _refuse_conflicts(directory, key)
+    sops = asyncio.run(Sops.open(key_file=key, program=settings.sops))
+    is_new_key = not key.exists()
+    recipients = (make_key(key),) if is_new_key else recipients_of(key)
+    if not recipients:
+        raise ConfigurationError(f"{key} holds no age key", remedy="remove the file")
+    try:
+        _write(directory, {"RECIPIENT": ",".join(recipients)})
+        _encrypt_example(sops, directory)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {error.filename}: {error.strerror}") from error
+    _print_next_steps(directory, key, is_new_key=is_new_key)
+
+
+def _refuse_conflicts(directory: Path, key: Path) -> None:
+    present = [name for name in _FILES if os.path.lexists(directory / name)]
+    if present:
+        raise UsageError(
+            f"{directory} has {', '.join(present)} already; nothing was written. Choose another "
+            "directory, or move them away"
+        )
+    if key.resolve().is_relative_to(directory.resolve()):
+        raise UsageError(
+            f"the age key {key} would lie inside the repository; name a file outside {directory} "
+            "with --key-file"
+        )
+
+
+def _write(directory: Path, values: dict[str, str]) -> None:
+    templates = resources.files("backfuturectl.cli") / "templates"
+    for name, template in _FILES.items():
+        text = (templates / template).read_text()
+        for placeholder, value in values.items():
+            text = text.replace(placeholder, value)
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def _encrypt_example(sops: Sops, directory: Path) -> None:
+    path = directory / _CONNECTION
+    # Made up, but shaped like a key: masks and placeholders are refused as credentials.
+    made_up = {
+        "apiKey": Secret(f"mx0v{secrets.token_hex(8)}"),
+        "secret": Secret(secrets.token_hex(16)),
+    }
+    path.write_bytes(
+        asyncio.run(
+            encrypt_credentials(
+                sops, path.read_bytes(), made_up, path=path, rules=directory / _RULES
+            )
+        )
+    )
+
+
+def _print_next_steps(directory: Path, key: Path, *, is_new_key: bool) -> None:
+    made = "made" if is_new_key else "kept"
+    print(f"wrote {len(_FILES)} files to {directory}")
+    print(f"{made} the age key {key}: keep a copy offline, never in Git\n")
+    print("Next:")
+    if directory.resolve() != Path.cwd():
+        print(f"  cd {directory}")
+    print("  backfuturectl validate            # what CI runs; needs no key")
+    print("  backfuturectl ladder btc-balanced # the orders of the example")
+    print("  backfuturectl guide mexc          # how to make an API key that cannot withdraw")
+    print("  backfuturectl secret set mexc-spot-demo")
+    print("  git init && git add . && git commit -m 'Begin'")
