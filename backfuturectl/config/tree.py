@@ -23,10 +23,10 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file as it was read.
+    r"""One file as it was read.
 
     Attributes:
-        path: Root and relative path; bytes that are not UTF-8 appear as ``\\xff``, so it prints.
+        path: Root and relative path; bytes that are not UTF-8 appear as ``\xff``, so it prints.
         content: The bytes, or None when they could not be taken; `problem` then says why.
         digest: SHA-256 of *content* as hex; of the problem where there is no content.
         rule: Code of the rule that an unusable file breaks; empty for a usable one.
@@ -89,7 +89,7 @@ def scan_all(roots: Sequence[str | os.PathLike[str]], previous: Tree | None = No
 
 
 def printable(path: str) -> str:
-    """Return *path* with bytes that are not UTF-8 written as ``\\xff``."""
+    r"""Return *path* with bytes that are not UTF-8 written as ``\xff``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

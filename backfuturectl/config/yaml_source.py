@@ -1,6 +1,6 @@
 """YAML text to plain values, refusing whatever two YAML readers could understand differently.
 
-Values are `str`, `int`, `Decimal` (from the text, never via float), `bool`, None, `dict` and `list`.
+Values are `str`, `int`, `Decimal` (from the text, never via float), `bool`, None, `dict`, `list`.
 Anchors, aliases, merge keys, tags, duplicate keys and the scalars that YAML 1.1 and 1.2 read
 differently are problems with a position, not values: SOPS, editors and this program must agree on
 every byte of a file that moves money.
@@ -11,18 +11,16 @@ The text is read as a stream of events, so a hostile file costs neither stack no
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
 import yaml
-from yaml.cyaml import CParser
 from yaml.events import (
     AliasEvent,
     DocumentEndEvent,
     DocumentStartEvent,
-    Event,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -57,7 +55,7 @@ _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+")
 _AMBIGUOUS_NUMBER: Final = re.compile(
     r"""[-+]?(
-        0[0-9_]+(\.[0-9_]*)?                # leading zeros: octal in one version, decimal in another
+        0[0-9_]+(\.[0-9_]*)?  # leading zeros: octal in YAML 1.1, decimal in 1.2
       | 0[xXoObB][0-9a-fA-F_]+
       | [0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?
       | \.[0-9_]+([eE][-+]?[0-9]+)?
@@ -163,12 +161,12 @@ def read(content: bytes, *, has_positions: bool = False) -> YamlFile:
 
 
 class _Reader:
-    """Builds values from the event stream of one file."""
+    """Builds values from the event stream of one file; PyYAML's events are untyped."""
 
     def __init__(self, content: bytes, *, has_positions: bool) -> None:
         self.documents: list[YamlDocument] = []
         self.problems: list[YamlProblem] = []
-        self._next = CParser(content).get_event
+        self._next: Callable[[], Any] = yaml.CSafeLoader(content).get_event
         self._has_positions = has_positions
         self._positions: dict[FieldPath, Position] = {}
         self._index = 0
@@ -177,10 +175,10 @@ class _Reader:
         while (event := self._next()) is not None:
             if type(event) is not DocumentStartEvent:
                 continue
-            start = event.start_mark
+            start: Any = event.start_mark
             first = self._next()
             values = self._value(first, (), 0)
-            end = self._next()
+            end: Any = self._next()
             assert type(end) is DocumentEndEvent
             if type(first) is not ScalarEvent or first.value or first.style:
                 self.documents.append(
@@ -195,7 +193,7 @@ class _Reader:
             self._positions = {}
             self._index = len(self.documents)
 
-    def _value(self, event: Event, path: FieldPath, depth: int) -> Any:
+    def _value(self, event: Any, path: FieldPath, depth: int) -> Any:
         kind = type(event)
         if kind is AliasEvent:
             self._report("BF109", event, path, f"alias `*{event.anchor}` is not allowed")
@@ -238,7 +236,7 @@ class _Reader:
             fields[key] = self._value(value, below, depth + 1)
         return fields
 
-    def _key(self, event: Event, path: FieldPath, depth: int) -> str:
+    def _key(self, event: Any, path: FieldPath, depth: int) -> str:
         key = self._value(event, path, depth + 1)
         if isinstance(key, str):
             if key == "<<" and event.implicit[0]:
@@ -248,7 +246,7 @@ class _Reader:
         self._report("BF114", event, path, f"key{shown} is not text")
         return str(event.value) if type(event) is ScalarEvent else ""
 
-    def _scalar(self, event: ScalarEvent, path: FieldPath) -> Any:
+    def _scalar(self, event: Any, path: FieldPath) -> Any:
         text: str = event.value
         if text in _WORDS:
             return _WORDS[text]
@@ -271,7 +269,7 @@ class _Reader:
             self._report("BF113", event, path, f"{_shown(text, path)} is a date to some readers")
         return text
 
-    def _report(self, code: str, event: Event, path: FieldPath, message: str) -> None:
+    def _report(self, code: str, event: Any, path: FieldPath, message: str) -> None:
         self.problems.append(
             YamlProblem(code, message, _span(event), path, self._index, _HELP.get(code, ""))
         )
@@ -300,14 +298,14 @@ def is_secret_path(path: FieldPath) -> bool:
     return any(isinstance(part, str) and part.lower() in _SECRET_NAMES for part in path)
 
 
-def _span(event: Event) -> Span:
+def _span(event: Any) -> Span:
     start, end = event.start_mark, event.end_mark
     return Span(start.line + 1, start.column + 1, end.line + 1, end.column + 1)
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str, document: int) -> YamlProblem:
     """Say what is wrong without quoting the text: it may hold a secret."""
-    mark = getattr(error, "problem_mark", None)
+    mark: Any = getattr(error, "problem_mark", None)
     if mark is None:  # a byte that YAML does not allow at all
         return YamlProblem(
             "BF105", "contains a control character that YAML forbids", Span(), document=document

@@ -10,11 +10,11 @@ import enum
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from backfuturectl.model.market import MarketKind
-from backfuturectl.model.units import DurationMs, Money, MoneyOrShare, Number
+from backfuturectl.model.units import DurationMs, Money, MoneyOrAuto, MoneyOrShare, Number
 
 API_VERSION = "backfuture.ai/v1alpha1"
 
@@ -27,6 +27,10 @@ ScheduleWindow = Annotated[
         r"([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00)$"
     ),
 ]
+Flag = Annotated[bool, Strict()]
+"""`true` or `false`; never the text or number that looks like one."""
+Whole = Annotated[int, Strict()]
+"""A whole number; never the text that looks like one."""
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 Percent = Annotated[Number, Field(gt=0, lt=100)]
@@ -74,7 +78,7 @@ class Metadata(_Document):
 class IpWhitelist(_Document):
     """What the key's IP restriction is expected to be."""
 
-    require: bool = Field(
+    require: Flag = Field(
         default=False, description="Refuse the key when it works from any address."
     )
     addresses: tuple[str, ...] = Field((), description="This server's public addresses.")
@@ -83,7 +87,7 @@ class IpWhitelist(_Document):
 class Attest(_Document):
     """What the exchange's API cannot tell and the owner states."""
 
-    two_factor: bool = Field(
+    two_factor: Flag = Field(
         default=False, description="Two-factor authentication is on for the account."
     )
 
@@ -113,21 +117,25 @@ class ConnectionSpec(_Document):
         description="Base URL; only for environment emulator and only on loopback.",
     )
     capital: Money = Field(description="Declared capital; all strategies on it together must fit.")
-    ip_whitelist: IpWhitelist = Field(IpWhitelist())
-    attest: Attest = Field(Attest())
+    ip_whitelist: IpWhitelist = Field(
+        IpWhitelist(), description="What the key's IP restriction is expected to be."
+    )
+    attest: Attest = Field(
+        Attest(), description="What the exchange's API cannot tell and the owner states."
+    )
     accept: tuple[Literal["PermissionsUnverifiable"], ...] = Field(
         (), description="Findings accepted by name; a withdrawal right can never be."
     )
-    credentials: Credentials
+    credentials: Credentials = Field(description="API key material, as SOPS ciphertext.")
 
 
 class Connection(_Document):
     """An exchange account; a SOPS file whose MAC covers the whole document."""
 
-    api_version: Literal["backfuture.ai/v1alpha1"]
-    kind: Literal["Connection"]
-    metadata: Metadata
-    spec: ConnectionSpec
+    api_version: Literal["backfuture.ai/v1alpha1"] = Field(description="Version of the format.")
+    kind: Literal["Connection"] = Field(description="What this document is.")
+    metadata: Metadata = Field(description="What it is called.")
+    spec: ConnectionSpec = Field(description="The account and how it may be used.")
 
 
 class Direction(enum.StrEnum):
@@ -171,8 +179,8 @@ class Averaging(_Document):
     step_scale: Positive | None = Field(None, description="g: each distance times this.")
     first_size_ratio: Positive | None = Field(None, description="A / B: first rung to base order.")
     volume_scale: Positive | None = Field(None, description="v: each rung's size times this.")
-    max_orders: Annotated[int, Field(ge=0, le=50)] | None = Field(None, description="K: rungs.")
-    max_placed: Annotated[int, Field(ge=1, le=50)] = Field(
+    max_orders: Annotated[Whole, Field(ge=0, le=50)] | None = Field(None, description="K: rungs.")
+    max_placed: Annotated[Whole, Field(ge=1, le=50)] = Field(
         3, description="Rungs resting on the book at once."
     )
     min_interval: DurationMs = Field(0, description="Least time between two rung fills' orders.")
@@ -185,21 +193,25 @@ class Averaging(_Document):
 class TakeProfitStep(_Document):
     """One part of a staged exit."""
 
-    share_pct: Annotated[Number, Field(gt=0, le=100)]
-    profit_pct: Positive
+    share_pct: Annotated[Number, Field(gt=0, le=100)] = Field(
+        description="Part of the position; all steps sum to 100."
+    )
+    profit_pct: Positive = Field(description="Distance from the average.")
 
 
 class Trailing(_Document):
     """Follow the price after the target is touched."""
 
-    deviation_pct: Percent
+    deviation_pct: Percent = Field(description="How far the price turns before the deal closes.")
 
 
 class TakeProfit(_Document):
     """The profitable exit."""
 
     percent: Percent | None = Field(None, description="Distance from the average.")
-    steps: tuple[TakeProfitStep, ...] = Field((), max_length=4)
+    steps: tuple[TakeProfitStep, ...] = Field(
+        (), max_length=4, description="Staged exit, instead of one order."
+    )
     trailing: Trailing | None = Field(None, description="Absent: a resting limit order.")
 
 
@@ -207,43 +219,55 @@ class StopLoss(_Document):
     """The exit that limits a loss."""
 
     percent: Percent | None = Field(None, description="Distance from the reference.")
-    reference: Literal["baseOrder", "average"] = "baseOrder"
+    reference: Literal["baseOrder", "average"] = Field(
+        "baseOrder", description="What the distance is measured from."
+    )
     confirm_for: DurationMs = Field(0, description="The price must stay beyond this long.")
     on_exchange: Literal["preferred", "never"] = Field(
         "preferred", description="Rest it on the exchange where it offers stop orders."
     )
-    action: Literal["closeDeal"] = "closeDeal"
+    action: Literal["closeDeal"] = Field("closeDeal", description="What the stop does.")
 
 
 class RecoveryTrigger(_Document):
     """Any one, held for confirmFor, starts Recovery Mode."""
 
-    drawdown_pct: Percent | None = None
-    margin_used_pct: Percent | None = None
-    averaging_used_pct: Percent | None = None
-    underwater_for: DurationMs = 259_200_000
-    manual: bool = False
-    confirm_for: DurationMs = 900_000
-    ema_span: DurationMs = 3_600_000
+    drawdown_pct: Percent | None = Field(
+        None, description="Distance of the price from the deal's average, fees in."
+    )
+    margin_used_pct: Percent | None = Field(None, description="Of the deal's whole margin.")
+    averaging_used_pct: Percent | None = Field(None, description="Rungs filled, of all.")
+    underwater_for: DurationMs = Field(259_200_000, description="At a loss for this long.")
+    manual: Flag = Field(default=False, description="Start it now, by hand.")
+    confirm_for: DurationMs = Field(900_000, description="How long a trigger must hold.")
+    ema_span: DurationMs = Field(3_600_000, description="Smoothing of the price.")
 
 
 class RecoveryStrict(_Document):
     """Conditions for an add-on in Recovery Mode."""
 
-    min_average_improvement_pct: NonNegative = Field(Decimal("1.0"))
-    min_spacing_pct: NonNegative = Field(Decimal("3.0"))
-    min_interval: DurationMs = 14_400_000
-    max_extra_orders: Annotated[int, Field(ge=0, le=10)] = 0
+    min_average_improvement_pct: NonNegative = Field(
+        Decimal("1.0"), description="An add-on must improve the average by at least this."
+    )
+    min_spacing_pct: NonNegative = Field(
+        Decimal("3.0"), description="Least distance from the last fill."
+    )
+    min_interval: DurationMs = Field(14_400_000, description="Least time between two add-ons.")
+    max_extra_orders: Annotated[Whole, Field(ge=0, le=10)] = Field(
+        0, description="Add-ons beyond the ladder."
+    )
 
 
 class RecoveryReduce(_Document):
     """Optionally realise a small, budgeted loss on a rebound."""
 
-    enabled: bool = False
-    close_pct: Percent = Field(Decimal(4))
-    rebound_pct: Percent = Field(Decimal(3))
-    min_interval: DurationMs = 21_600_000
-    loss_budget_pct: Percent = Field(Decimal("1.0"))
+    enabled: Flag = Field(default=False, description="Whether to reduce at all.")
+    close_pct: Percent = Field(Decimal(4), description="Part of the position closed at a time.")
+    rebound_pct: Percent = Field(Decimal(3), description="Rise from the low that it waits for.")
+    min_interval: DurationMs = Field(21_600_000, description="Least time between two reductions.")
+    loss_budget_pct: Percent = Field(
+        Decimal("1.0"), description="Most loss realised this way, of the deal's margin."
+    )
 
 
 class RecoveryActions(_Document):
@@ -251,71 +275,89 @@ class RecoveryActions(_Document):
 
     new_deals: Annotated[
         str, StringConstraints(pattern=r"^(block|viaConnection: ?[a-z0-9-]+)$")
-    ] = "block"
-    add_ons: Literal["off", "strict"] = "strict"
-    strict: RecoveryStrict = Field(RecoveryStrict())
-    take_profit_pct: Percent | None = None
-    reduce: RecoveryReduce = Field(RecoveryReduce())
+    ] = Field("block", description="block, or `viaConnection: NAME` for deals elsewhere.")
+    add_ons: Literal["off", "strict"] = Field(
+        "strict", description="Whether the ladder may go on, under the strict conditions."
+    )
+    strict: RecoveryStrict = Field(RecoveryStrict(), description="Conditions for an add-on.")
+    take_profit_pct: Percent | None = Field(
+        None, description="Distance from the average; trailing is off."
+    )
+    reduce: RecoveryReduce = Field(
+        RecoveryReduce(), description="Realise a small, budgeted loss on a rebound."
+    )
 
 
 class RecoveryExit(_Document):
     """When Recovery Mode ends without closing the deal."""
 
-    drawdown_pct: Percent = Field(Decimal(3))
-    margin_used_pct: Percent = Field(Decimal(50))
-    confirm_for: DurationMs = 3_600_000
+    drawdown_pct: Percent = Field(Decimal(3), description="Drawdown must be below this.")
+    margin_used_pct: Percent = Field(Decimal(50), description="Margin used must be below this.")
+    confirm_for: DurationMs = Field(3_600_000, description="How long both must hold.")
 
 
 class RecoveryWindow(_Document):
     """How many escalations are too many."""
 
-    count: Annotated[int, Field(ge=1)] = 2
-    window: DurationMs = 2_592_000_000
+    count: Annotated[Whole, Field(ge=1)] = Field(2, description="Escalations within the window.")
+    window: DurationMs = Field(2_592_000_000, description="Length of the window.")
 
 
 class RecoveryEscalate(_Document):
     """When Recovery Mode gives up."""
 
-    drawdown_pct: Percent | None = None
-    max_duration: DurationMs = 1_209_600_000
-    action: Literal["close"] = "close"
-    cooldown: DurationMs = 129_600_000
-    max_per_window: RecoveryWindow = Field(RecoveryWindow())
+    drawdown_pct: Percent | None = Field(None, description="Give up at this drawdown.")
+    max_duration: DurationMs = Field(1_209_600_000, description="Give up after this long.")
+    action: Literal["close"] = Field("close", description="What giving up means.")
+    cooldown: DurationMs = Field(129_600_000, description="Rest afterwards.")
+    max_per_window: RecoveryWindow = Field(
+        RecoveryWindow(), description="More escalations than this halt the bot."
+    )
 
 
 class Recovery(_Document):
     """Recovery Mode; a preset fills what is absent."""
 
-    enabled: bool = True
-    trigger: RecoveryTrigger = Field(RecoveryTrigger())
-    actions: RecoveryActions = Field(RecoveryActions())
-    exit: RecoveryExit = Field(RecoveryExit())
-    escalate: RecoveryEscalate = Field(RecoveryEscalate())
+    enabled: Flag = Field(default=True, description="false switches Recovery Mode off.")
+    trigger: RecoveryTrigger = Field(RecoveryTrigger(), description="Any one starts it.")
+    actions: RecoveryActions = Field(RecoveryActions(), description="What it does.")
+    exit: RecoveryExit = Field(RecoveryExit(), description="When it ends without closing the deal.")
+    escalate: RecoveryEscalate = Field(RecoveryEscalate(), description="When it gives up.")
 
 
 class Caps(_Document):
     """Hard limits beyond the margin limit."""
 
-    max_order_notional: Money | None = None
-    max_open_orders: Annotated[int, Field(ge=1)] | None = None
-    max_daily_realised_loss_pct: Percent | None = None
-    max_deal_age: DurationMs | None = None
-    max_spread_pct: Percent | None = None
+    max_order_notional: Money | None = Field(None, description="Largest single order.")
+    max_open_orders: Annotated[Whole, Field(ge=1)] | None = Field(
+        None, description="Orders resting at once, over all pairs."
+    )
+    max_daily_realised_loss_pct: Percent | None = Field(
+        None, description="Of marginLimit; no new deal that day beyond it."
+    )
+    max_deal_age: DurationMs | None = Field(None, description="An older deal is reported.")
+    max_spread_pct: Percent | None = Field(
+        None, description="No new deal while bid and ask are further apart."
+    )
 
 
 class Cooldown(_Document):
     """Rest between deals."""
 
-    after_take_profit: DurationMs = 60_000
-    after_stop_loss: DurationMs = 21_600_000
-    after_recovery: DurationMs = 129_600_000
+    after_take_profit: DurationMs = Field(60_000, description="After a profitable exit.")
+    after_stop_loss: DurationMs = Field(21_600_000, description="After the stop.")
+    after_recovery: DurationMs = Field(
+        129_600_000, description="After Recovery Mode closed a deal."
+    )
 
 
 class Schedule(_Document):
     """When new deals may open; never blocks exits."""
 
-    timezone: str = "UTC"
-    new_deals: tuple[ScheduleWindow, ...] = ("Mon-Sun 00:00-24:00",)
+    timezone: str = Field("UTC", description="IANA name, `Europe/Berlin`.")
+    new_deals: tuple[ScheduleWindow, ...] = Field(
+        ("Mon-Sun 00:00-24:00",), description="Windows in which a deal may open."
+    )
 
 
 class StrategySpec(_Document):
@@ -334,47 +376,57 @@ class StrategySpec(_Document):
         description="One bot each; one quote currency for all."
     )
     risk: Risk = Field(Risk.BALANCED, description="A preset fills only absent fields.")
-    leverage: Annotated[int, Field(ge=1, le=125)] | None = Field(
+    leverage: Annotated[Whole, Field(ge=1, le=125)] | None = Field(
         None, description="Futures only; 1 on spot."
     )
-    margin_mode: Literal["isolated", "cross"] = "isolated"
+    margin_mode: Literal["isolated", "cross"] = Field(
+        "isolated", description="Futures only: what stands behind a position."
+    )
     margin_limit: MoneyOrShare | None = Field(
         None, description="Most margin all its deals together may ever use."
     )
-    max_active_deals: Annotated[int, Field(ge=1, le=200)] | None = Field(
+    max_active_deals: Annotated[Whole, Field(ge=1, le=200)] | None = Field(
         None, description="Over all pairs; one deal per pair."
     )
-    entry: Entry = Field(Entry())
-    base_order: Money | Literal["auto"] = Field(
+    entry: Entry = Field(Entry(), description="When and how a deal opens.")
+    base_order: MoneyOrAuto = Field(
         "auto", description="Size of the first order; auto: the largest that fits marginLimit."
     )
-    averaging: Averaging = Field(Averaging())
-    take_profit: TakeProfit = Field(TakeProfit())
-    stop_loss: StopLoss = Field(StopLoss())
-    recovery: Recovery = Field(Recovery())
-    caps: Caps = Field(Caps())
-    cooldown: Cooldown = Field(Cooldown())
-    schedule: Schedule = Field(Schedule())
-    on_change: Literal["keep", "adopt", "drain", "close"] = "keep"
-    on_delete: Literal["drain", "close", "abandon"] = "drain"
+    averaging: Averaging = Field(Averaging(), description="The ladder of averaging orders.")
+    take_profit: TakeProfit = Field(TakeProfit(), description="The profitable exit.")
+    stop_loss: StopLoss = Field(StopLoss(), description="The exit that limits a loss.")
+    recovery: Recovery = Field(Recovery(), description="Recovery Mode.")
+    caps: Caps = Field(Caps(), description="Hard limits beyond the margin limit.")
+    cooldown: Cooldown = Field(Cooldown(), description="Rest between deals.")
+    schedule: Schedule = Field(
+        Schedule(), description="When new deals may open; never blocks exits."
+    )
+    on_change: Literal["keep", "adopt", "drain", "close"] = Field(
+        "keep", description="What an edit of the ladder does to open deals."
+    )
+    on_delete: Literal["drain", "close", "abandon"] = Field(
+        "drain", description="What deleting the document does; abandon leaves the position."
+    )
 
 
 class Strategy(_Document):
     """What to trade and how much may be at stake."""
 
-    api_version: Literal["backfuture.ai/v1alpha1"]
-    kind: Literal["Strategy"]
-    metadata: Metadata
-    spec: StrategySpec
+    api_version: Literal["backfuture.ai/v1alpha1"] = Field(description="Version of the format.")
+    kind: Literal["Strategy"] = Field(description="What this document is.")
+    metadata: Metadata = Field(description="What it is called.")
+    spec: StrategySpec = Field(description="What is traded, how, and with how much.")
 
 
 class PolicyLimits(_Document):
     """The most that any file in this repository may ask for; absent is unlimited."""
 
-    margin_per_strategy: Money | None = None
-    margin_per_connection: Money | None = None
-    margin_total: Money | None = None
-    leverage: Annotated[int, Field(ge=1)] | None = None
+    margin_per_strategy: Money | None = Field(None, description="Most margin of one Strategy.")
+    margin_per_connection: Money | None = Field(
+        None, description="Most margin of all strategies on one Connection."
+    )
+    margin_total: Money | None = Field(None, description="Most margin of all strategies.")
+    leverage: Annotated[Whole, Field(ge=1)] | None = Field(None, description="Highest leverage.")
     key_age: DurationMs | None = Field(None, description="Older keys are a finding.")
 
 
@@ -384,9 +436,13 @@ class PolicySpec(_Document):
     exchanges: tuple[Exchange, ...] = Field((), description="Allowed; empty allows all.")
     pairs: tuple[str, ...] = Field((), description="Allowed patterns such as `*/USDT`; empty: all.")
     modes: tuple[Literal["live", "paper"], ...] = Field((), description="Allowed; empty: all.")
-    limits: PolicyLimits = Field(PolicyLimits())
-    require_ip_whitelist: bool = False
-    refuse_superfluous_rights: bool = False
+    limits: PolicyLimits = Field(PolicyLimits(), description="The most any file may ask for.")
+    require_ip_whitelist: Flag = Field(
+        default=False, description="Every Connection must require an IP restriction."
+    )
+    refuse_superfluous_rights: Flag = Field(
+        default=False, description="A right that no strategy needs is an error."
+    )
     severities: dict[str, Literal["error", "warning", "off"]] = Field(
         default_factory=dict, description="Rule code to severity; safety rules cannot be lowered."
     )
@@ -395,10 +451,10 @@ class PolicySpec(_Document):
 class Policy(_Document):
     """At most one per repository."""
 
-    api_version: Literal["backfuture.ai/v1alpha1"]
-    kind: Literal["Policy"]
-    metadata: Metadata
-    spec: PolicySpec
+    api_version: Literal["backfuture.ai/v1alpha1"] = Field(description="Version of the format.")
+    kind: Literal["Policy"] = Field(description="What this document is.")
+    metadata: Metadata = Field(description="What it is called.")
+    spec: PolicySpec = Field(description="What the repository allows.")
 
 
 Resource = Connection | Strategy | Policy

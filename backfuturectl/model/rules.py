@@ -1,7 +1,8 @@
 """Every rule that a file can break, by its stable code.
 
-The codes are part of the public interface: 1xx syntax, 2xx schema, 3xx references between documents,
-4xx secrets, 5xx policy and permissions, 6xx safety of the trade itself. A code is never reused.
+The codes are part of the public interface: 1xx syntax, 2xx schema, 3xx references between
+documents, 4xx secrets, 5xx policy and permissions, 6xx safety of the trade itself. A code is never
+reused.
 """
 
 from __future__ import annotations
@@ -160,8 +161,8 @@ _SYNTAX: Final[dict[str, Rule]] = {
     ),
     "BF117": Rule(
         "A suppression names a rule that may be silenced, and a reason",
-        "A silenced check without a reason is a trap for the next reader; errors of syntax, schema, "
-        "secrets and safety cannot be silenced at all.",
+        "A silenced check without a reason is a trap for the next reader; errors of syntax, "
+        "schema, secrets and safety cannot be silenced at all.",
         "Write the code and why, or remove the comment and mend the problem.",
         "# backfuturectl: ignore BF306",
         "# backfuturectl: ignore BF306 kept for the move in March",

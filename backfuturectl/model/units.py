@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -80,6 +80,15 @@ def _money_or_share(value: Any) -> Money | Share:
         raise ValueError("expected `500 USDT` or a share of the capital such as `35%`") from None
 
 
+def _money_or_auto(value: Any) -> Money | str:
+    if value == "auto":
+        return "auto"
+    try:
+        return Money.parse(value)
+    except ValueError:
+        raise ValueError("expected an amount such as `50 USDT`, or `auto`") from None
+
+
 def _duration_ms(value: Any) -> int:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
@@ -134,3 +143,16 @@ MoneyOrShare = Annotated[
     ),
 ]
 """``500 USDT``, or ``35%`` of the connection's declared capital."""
+
+MoneyOrAuto = Annotated[
+    Money | Literal["auto"],
+    BeforeValidator(_money_or_auto),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^({_MONEY.pattern}|auto)$",
+            "examples": ["auto", "50 USDT"],
+        }
+    ),
+]
+"""``50 USDT``, or ``auto``."""
