@@ -61,6 +61,9 @@ FILLS_PATIENCE_MS: Final = 10_000
 MISSING_PATIENCE_MS: Final = 120_000
 """How long an acknowledged order may be invisible before a person has to look."""
 
+PAUSE_MAX_S: Final = 15.0
+"""Longest pause between two tries while the exchange or the store fails."""
+
 _GATES: Final = (Gate.OPEN, Gate.EXITS_ONLY, Gate.SHUT)  # from free to shut
 
 
@@ -184,6 +187,7 @@ class Bot:
         states come again by themselves. Every other error is for the supervisor.
         """
         loop = asyncio.get_running_loop()
+        failures = 0
         while not self._is_stopping:
             try:
                 if self._must_reconcile:
@@ -193,10 +197,15 @@ class Bot:
                     await self._poll()
                     await self._drain()
                 self.last_error = None
+                failures = 0
             except TransientError as error:
                 self.last_error = error
-                self._poll_at = loop.time() + max(URGENT_POLL_S, error.retry_after_s or 0)
-                await asyncio.sleep(self._jitter.uniform(0.5, 1.5) * URGENT_POLL_S)
+                failures += 1
+                wait_s = min(URGENT_POLL_S * 2 ** min(failures - 1, 8), PAUSE_MAX_S)
+                wait_s = max(wait_s * self._jitter.uniform(0.5, 1.0), error.retry_after_s or 0)
+                self._poll_at = loop.time() + wait_s
+                self._on_trouble(error)
+                await asyncio.sleep(wait_s)
             if not (self._inbox or self._results or self._must_reconcile):
                 await self._sleep_until_woken(self._poll_at - loop.time())
 

@@ -38,6 +38,7 @@ class BotRecord:
         kind: Strategy kind, a key of the registry; says how to read *state*.
         state: JSON of the kind's state value.
         generation: Of the strategy document it runs.
+        is_retired: It is off the books; the row stays, since deal numbers must never repeat.
     """
 
     bot: str
@@ -48,6 +49,7 @@ class BotRecord:
     state: str
     generation: int
     updated_at_ms: int
+    is_retired: bool = False
 
 
 @dataclass(frozen=True, slots=True)

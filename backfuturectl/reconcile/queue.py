@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from backfuturectl.planning.backoff import backoff_s
+from backfuturectl.planning.backoff import Failures, delay_s
 
 _LOG = logging.getLogger(__name__)
 
@@ -141,6 +141,8 @@ class WorkQueue:
             case Failed(retry_after_s):
                 count = self._failures.get(key, 0) + 1
                 self._failures[key] = count
-                wait_s = backoff_s(count, jitter=self._jitter.random(), retry_after_s=retry_after_s)
+                wait_s = delay_s(
+                    Failures(key, count), jitter=self._jitter.random(), retry_after_s=retry_after_s
+                )
                 _LOG.debug("%s failed %d times, again in %.1f s", key, count, wait_s)
                 self.add(key, after_s=wait_s)

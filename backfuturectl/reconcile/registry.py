@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from backfuturectl.config.parsing import Document
 from backfuturectl.model.findings import Finding, Key
 from backfuturectl.model.records import EventRecord, ResourceRecord
-from backfuturectl.model.status import REASONS, Reason, ReasonClass
+from backfuturectl.planning.conditions import Outcome, ResourceStatus, observe, transitions
 
 
 @dataclass(slots=True)
@@ -23,9 +23,8 @@ class Entry:
     Attributes:
         generation: Of *applied*; 0 before the first.
         findings: Why the files' document is not usable; empty when it is.
-        absent_since_ms: When a complete, settled reading first lacked it; None while it is there.
-        reason: How it stands; with *message* and *raw_code* it is the resource's Ready condition.
-        since_ms: When *reason* last changed.
+        is_present: Whether the files have it, usable or not.
+        status: How it stands; None before the first pass over it.
     """
 
     kind: str
@@ -35,11 +34,8 @@ class Entry:
     generation: int = 0
     path: str = ""
     findings: tuple[Finding, ...] = ()
-    absent_since_ms: int | None = None
-    reason: Reason = Reason.PROGRESSING
-    message: str = ""
-    raw_code: str | None = None
-    since_ms: int = 0
+    is_present: bool = True
+    status: ResourceStatus | None = None
 
     @property
     def key(self) -> Key:
@@ -50,6 +46,11 @@ class Entry:
     def document(self) -> Document | None:
         """The document to run: the files', else the last good one."""
         return self.desired or self.applied
+
+    @property
+    def generation_wanted(self) -> int:
+        """Generation that *document* has, or will have once it runs."""
+        return self.generation if self.is_current or self.desired is None else self.generation + 1
 
     @property
     def is_current(self) -> bool:
@@ -83,7 +84,6 @@ class Registry:
             applied=document,
             generation=record.generation,
             path=record.path,
-            since_ms=record.accepted_at_ms,
         )
 
     def see(self, document: Document) -> bool:
@@ -94,7 +94,7 @@ class Registry:
         entry.desired = document
         entry.path = document.path
         entry.findings = ()
-        entry.absent_since_ms = None
+        entry.is_present = True
         return before is None or before.digest != document.digest or was_invalid
 
     def refuse(self, key: Key, path: str, findings: Iterable[Finding]) -> bool:
@@ -104,16 +104,19 @@ class Registry:
         entry.desired = None
         entry.path = path
         entry.findings = tuple(findings)
-        entry.absent_since_ms = None
+        entry.is_present = True
         return news
 
-    def miss(self, key: Key, now_ms: int) -> None:
+    def miss(self, key: Key) -> None:
         """Take note that a complete, settled reading lacks the document."""
         entry = self.entries[key]
         entry.desired = None
         entry.findings = ()
-        if entry.absent_since_ms is None:
-            entry.absent_since_ms = now_ms
+        entry.is_present = False
+
+    def drop(self, key: Key) -> None:
+        """Forget a resource that is gone for good."""
+        self.entries.pop(key, None)
 
     def applied(self, entry: Entry, document: Document, now_ms: int) -> ResourceRecord:
         """Take note that *document* runs now, and return the row that keeps it."""
@@ -131,31 +134,8 @@ class Registry:
         )
 
 
-def settle_status(
-    entry: Entry,
-    reason: Reason,
-    now_ms: int,
-    *,
-    message: str = "",
-    raw_code: str | None = None,
-) -> EventRecord | None:
-    """Set how *entry* stands; return the event to keep when that is a transition."""
-    is_transition = entry.reason is not reason or (
-        entry.message != message and REASONS[reason].kind is not ReasonClass.RETRYABLE
-    )
-    entry.message = message
-    entry.raw_code = raw_code
-    if not is_transition:
-        return None
-    entry.reason = reason
-    entry.since_ms = now_ms
-    kind = (
-        "Normal" if REASONS[reason].kind in {ReasonClass.GOOD, ReasonClass.WAITING} else "Warning"
-    )
-    return EventRecord(
-        at_ms=now_ms,
-        about=f"{entry.kind}/{entry.name}",
-        kind=kind,
-        reason=str(reason),
-        message=message or REASONS[reason].cause,
-    )
+def settle(entry: Entry, outcome: Outcome, now_ms: int) -> tuple[EventRecord, ...]:
+    """Set how *entry* stands; return the events to keep, one per transition."""
+    before = entry.status
+    entry.status = observe(before, outcome, now_ms)
+    return transitions(f"{entry.kind}/{entry.name}", before, entry.status, now_ms)

@@ -7,6 +7,7 @@ readings some time apart, and no git at work, make a tree worth believing.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Final, Protocol
 from backfuturectl.config.compile import Loaded, compile_tree
 from backfuturectl.config.git import head_commit, is_checkout_under_way
 from backfuturectl.config.parsing import Document, Parser
-from backfuturectl.config.tree import Tree, scan
+from backfuturectl.config.tree import SourceFile, Tree, scan
 from backfuturectl.engine.clock import Clock
 from backfuturectl.exchanges.factory import KeyMaterial
 from backfuturectl.model.errors import OperationError, PermanentError, TransientError
@@ -87,8 +88,8 @@ class Source:
 
     def parse_stored(self, document: bytes, path: str) -> Document | None:
         """Return the one document of *document*'s bytes, as the store kept them."""
-        tree = Tree((path,), (stored_file(path, document),), "")
-        parsed = self._parser.parse(tree.files[0])
+        digest = hashlib.sha256(document).hexdigest()
+        parsed = self._parser.parse(SourceFile(path, document, digest))
         return parsed.documents[0] if parsed.documents else None
 
     async def key_of(self, document: Document) -> KeyMaterial:

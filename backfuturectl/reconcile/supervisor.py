@@ -16,7 +16,7 @@ from typing import Final
 from backfuturectl.engine.bot import Bot
 from backfuturectl.model.errors import OperationError
 from backfuturectl.model.status import Reason
-from backfuturectl.planning.backoff import backoff_s
+from backfuturectl.planning.backoff import Failures, delay_s
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Supervisor:
                 retry_after_s = error.retry_after_s
                 _LOG.warning("%s: %s", self.bot.name.bot, error)
                 self._on_trouble(error)
-            except Exception:  # a defect of one bot is not the others' end
+            except Exception:  # noqa: BLE001 - a defect of one bot is not the others' end
                 self.trouble = (Reason.INTERNAL_ERROR, "a defect ended the bot; see the log")
                 retry_after_s = None
                 _LOG.exception("%s: defect", self.bot.name.bot)
@@ -91,7 +91,10 @@ class Supervisor:
             failures = 1 if loop.time() - started_s > 600 else failures + 1  # noqa: PLR2004
             self.status = Ended.RESTARTING
             self.bot.reconcile_soon()
-            await asyncio.sleep(backoff_s(failures, jitter=0.5, retry_after_s=retry_after_s))
+            wait_s = delay_s(
+                Failures(self.bot.name.bot, failures), jitter=0.5, retry_after_s=retry_after_s
+            )
+            await asyncio.sleep(wait_s)
             self.status = Ended.RUNNING
             self.trouble = None
         self.status = Ended.STOPPED

@@ -1,0 +1,518 @@
+"""One Strategy: plan its bots, carry the plan out, keep what could not be confirmed on the books.
+
+A generation is applied whole: every setup is built and proven before the first bot changes. A bot
+that was told to end stays here until the exchange confirmed that nothing of it is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from backfuturectl.config.parsing import Document
+from backfuturectl.engine.bot import Bot
+from backfuturectl.engine.clock import Clock
+from backfuturectl.engine.journal import BotName, Journal, Provenance
+from backfuturectl.engine.room import DealRoom
+from backfuturectl.model.errors import OperationError, PermanentError, TransientError
+from backfuturectl.model.ids import bot_id
+from backfuturectl.model.market import Market
+from backfuturectl.model.records import BotRecord, ResourceRecord
+from backfuturectl.model.resources import Connection, Strategy, StrategySpec
+from backfuturectl.model.status import Reason
+from backfuturectl.planning.conditions import Outcome
+from backfuturectl.planning.plan import (
+    DesiredBot,
+    DrainBot,
+    Ending,
+    PlanAction,
+    RefuseEdit,
+    ReplaceBot,
+    RunningBot,
+    StartBot,
+    StopBot,
+    UpdateBot,
+    plan,
+)
+from backfuturectl.reconcile import queue
+from backfuturectl.reconcile.connections import Line, Lines
+from backfuturectl.reconcile.registry import Entry, Registry, settle
+from backfuturectl.reconcile.supervisor import Ended, Supervisor
+from backfuturectl.store.database import Remove, Store
+from backfuturectl.strategy.base import BotIdentity, Command, Gate
+from backfuturectl.strategy.presets import filled
+from backfuturectl.strategy.registry import KINDS
+
+_LOG = logging.getLogger(__name__)
+
+WIND_DOWN_LOOK_S: Final = 2.0
+"""How often a bot that was told to end is looked at."""
+
+_COMMANDS: Final = {Ending.CLOSE: Command.CLOSE, Ending.ABANDON: Command.ABANDON}
+
+
+@dataclass(slots=True)
+class Seat:
+    """One bot on the books, with what it runs and what it was told.
+
+    Attributes:
+        planned: What it was last told to be.
+        account_digest: Of the Connection document whose account it uses.
+        refused_digest: Of the edit that was last refused, and why; None when none is.
+    """
+
+    supervisor: Supervisor
+    planned: DesiredBot
+    account_digest: str
+    is_draining: bool = False
+    is_stopping: bool = False
+    refused_digest: str | None = None
+    refused_why: str = ""
+
+    @property
+    def bot(self) -> Bot:
+        """The bot."""
+        return self.supervisor.bot
+
+    @property
+    def has_open_deal(self) -> bool:
+        """Whether it has a position, or an order that may rest."""
+        view = self.bot.view()
+        return view.deal_number is not None or view.open_orders > 0
+
+    def running(self) -> RunningBot:
+        """Return what `planning` needs to know."""
+        return RunningBot(
+            bot=self.planned.bot,
+            strategy=self.planned.strategy,
+            connection=self.planned.connection,
+            pair=self.planned.pair,
+            spec=self.planned.spec,
+            generation=self.planned.generation,
+            digest=self.planned.digest,
+            has_open_deal=self.has_open_deal,
+            is_draining=self.is_draining,
+            is_stopping=self.is_stopping,
+            refused_digest=self.refused_digest,
+        )
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What one pass over a strategy left undone."""
+
+    waits_for: str = ""
+    refused: str = ""
+    is_winding: bool = False
+    setups: dict[str, tuple[Any, Market]] = field(default_factory=dict)
+
+
+class Strategies:
+    """Runs the bots of every strategy; one call at a time per strategy (the queue's word)."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        jitter: random.Random,
+        registry: Registry,
+        lines: Lines,
+        tasks: asyncio.TaskGroup,
+        on_trouble: Callable[[str, OperationError], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._jitter = jitter
+        self._registry = registry
+        self._lines = lines
+        self._tasks = tasks
+        self._on_trouble = on_trouble
+        self._stored: dict[str, BotRecord] = {}
+        self._rooms: dict[str, DealRoom] = {}
+        self.seats: dict[str, Seat] = {}
+        self.leaving: set[str] = set()
+        self.commit = ""
+
+    async def restore(self) -> None:
+        """Read from the store which bots there were."""
+        self._stored = {record.bot: record for record in await self._store.bots()}
+
+    def on_books(self) -> set[str]:
+        """Return the strategies that have a bot, running or stored."""
+        running = {seat.planned.strategy for seat in self.seats.values()}
+        stored = {record.strategy for record in self._stored.values() if not record.is_retired}
+        return running | stored
+
+    def uses(self, connection: str) -> bool:
+        """Return whether a bot or a strategy still needs *connection*."""
+        if any(seat.planned.connection == connection for seat in self.seats.values()):
+            return True
+        return any(
+            _spec(document).connection == connection
+            for entry in self._registry.of_kind("Strategy")
+            for document in (entry.desired, entry.applied)
+            if document is not None
+        )
+
+    def of(self, strategy: str) -> dict[str, Seat]:
+        """Return the bots of one strategy."""
+        return {
+            name: seat for name, seat in self.seats.items() if seat.planned.strategy == strategy
+        }
+
+    # One pass.
+
+    async def reconcile(self, name: str) -> queue.Ending:
+        """Bring the bots of one strategy to what its document asks for."""
+        entry = self._registry.get("Strategy", name)
+        if entry is None:
+            return queue.Done()
+        try:
+            return await self._pass(entry)
+        except PermanentError as error:
+            await self._tell(entry, error.reason, str(error), error.raw_code)
+            return queue.Done()
+        except TransientError as error:
+            await self._tell(entry, error.reason, str(error), error.raw_code)
+            return queue.Failed(error.retry_after_s)
+
+    async def _pass(self, entry: Entry) -> queue.Ending:
+        left = _Pass()
+        await self._resume(entry, left)
+        await self._move(entry.name)
+        is_leaving = entry.name in self.leaving
+        document = None if is_leaving or not entry.is_present else entry.document
+        if not entry.is_present and not is_leaving:
+            document = entry.applied  # the deletion guard has not let it go
+        desired = self._desired(entry, document) if document is not None else {}
+        running = {name: seat.running() for name, seat in self.of(entry.name).items()}
+        actions = plan(desired, running)
+        # Everything new is built before anything old is touched.
+        for wanted in _arrivals(actions):
+            await self._build(wanted, left)
+        for action in actions:
+            await self._apply(action, left)
+        for seat in self.of(entry.name).values():
+            if document is not None and seat.refused_digest == document.digest:
+                left.refused = seat.refused_why
+        return await self._conclude(entry, document, left)
+
+    async def _resume(self, entry: Entry, left: _Pass) -> None:
+        """Seat the bots that the store remembers, with the generation they ran."""
+        stored = [
+            record
+            for record in self._stored.values()
+            if record.strategy == entry.name
+            and record.bot not in self.seats
+            and not record.is_retired
+        ]
+        if not stored:
+            return
+        if entry.applied is None:
+            # Its strategy never finished starting; the plan starts it with the files' document.
+            return
+        known = self._desired(entry, entry.applied, extra=stored)
+        for record in stored:
+            wanted = known[record.bot]
+            await self._build(wanted, left)
+            await self._seat(wanted, left)
+
+    async def _move(self, strategy: str) -> None:
+        """Move bots to the account of their connection's newest key, once that key passed."""
+        for seat in self.of(strategy).values():
+            line = self._lines.line(seat.planned.connection)
+            if line.is_online and seat.account_digest != line.account_digest:
+                await seat.supervisor.stop()
+                del self.seats[seat.planned.bot]
+                await self._reseat(seat)
+
+    def _desired(
+        self, entry: Entry, document: Document, *, extra: Iterable[BotRecord] = ()
+    ) -> dict[str, DesiredBot]:
+        spec = _spec(document)
+        connection = self._registry.get("Connection", spec.connection)
+        target = connection.document if connection is not None else None
+        if target is None:
+            raise PermanentError(
+                Reason.REFERENCE_NOT_FOUND,
+                f"connection `{spec.connection}` has no usable document",
+            )
+        resource = target.resource
+        assert isinstance(resource, Connection), "a usable Connection document has its resource"
+        complete = filled(spec, resource.spec.capital, resource.spec.market)
+        is_applied = entry.applied is not None and entry.applied.digest == document.digest
+        generation = entry.generation if is_applied else entry.generation + 1
+        pairs = {bot_id(entry.name, pair): pair for pair in spec.pairs}
+        pairs.update({record.bot: record.pair for record in extra})
+        return {
+            bot: DesiredBot(
+                bot=bot,
+                strategy=entry.name,
+                connection=spec.connection,
+                pair=pair,
+                spec=complete,
+                generation=generation,
+                digest=document.digest,
+            )
+            for bot, pair in pairs.items()
+        }
+
+    async def _build(self, wanted: DesiredBot, left: _Pass) -> None:
+        """Prove *wanted* against the exchange's own market rules.
+
+        Raises:
+            PermanentError: A proof fails, or the market is not there; nothing was changed.
+        """
+        line = self._lines.line(wanted.connection)
+        if line.shared is None or not self._is_ready(line):
+            left.waits_for = wanted.connection
+            return
+        markets = await line.shared.public.markets()
+        market = markets.get(wanted.pair)
+        if market is None or not market.is_active:
+            raise PermanentError(
+                Reason.MARKET_UNAVAILABLE,
+                f"{wanted.pair} does not exist on {line.shared.public.exchange}, or is closed",
+            )
+        identity = BotIdentity(self._store.installation, wanted.bot)
+        setup = KINDS[wanted.spec.kind].setup(wanted.spec, market, identity)
+        left.setups[wanted.bot] = (setup, market)
+
+    def _is_ready(self, line: Line) -> bool:
+        """Whether the connection's present document passed its test."""
+        entry = self._registry.get("Connection", line.name)
+        document = entry.document if entry is not None else None
+        return line.is_online and document is not None and line.tested_digest == document.digest
+
+    # Carrying out.
+
+    async def _apply(self, action: PlanAction, left: _Pass) -> None:
+        match action:
+            case StartBot(_, desired, after):
+                await self._start(desired, after, left)
+            case UpdateBot(bot, desired, changes, is_resumed):
+                self._update(self.seats[bot], desired, left, is_resumed=is_resumed)
+                if changes:
+                    fields = ", ".join(
+                        f"{item.change.path}: {item.change.old} → {item.change.new}"
+                        for item in changes
+                    )
+                    _LOG.info("%s: %s", bot, fields)
+            case RefuseEdit(bot, digest, _, why):
+                self.seats[bot].refused_digest = digest
+                self.seats[bot].refused_why = why
+            case DrainBot(bot, why):
+                self._drain(self.seats[bot], why, left)
+            case StopBot(bot, how, why):
+                await self._end(self.seats[bot], how, why, left)
+            case ReplaceBot(bot, _, how, _, _):
+                seat = self.seats[bot]
+                if how is Ending.DRAIN:
+                    self._drain(seat, "an edit waits for it", left)
+                else:
+                    await self._end(seat, how, "an edit replaces it", left)
+                left.is_winding = True
+
+    async def _start(self, desired: DesiredBot, after: tuple[str, ...], left: _Pass) -> None:
+        if any(name in self.seats for name in after):
+            left.is_winding = True
+            return
+        await self._seat(desired, left)
+
+    async def _seat(self, desired: DesiredBot, left: _Pass) -> None:
+        built = left.setups.get(desired.bot)
+        line = self._lines.line(desired.connection)
+        if built is None or line.account is None or line.shared is None:
+            return  # its connection is not Online; that is in *left* already
+        setup, market = built
+        name = BotName(
+            desired.bot, desired.strategy, desired.connection, desired.pair, desired.spec.kind
+        )
+        kind = KINDS[desired.spec.kind]
+        stored = self._stored.get(desired.bot)
+        bot = Bot(
+            name,
+            installation=self._store.installation,
+            kind=kind,
+            state=kind.load(stored.state, setup) if stored is not None else kind.initial(setup),
+            market=market,
+            account=line.account,
+            journal=await Journal.load(self._store, name),
+            room=self._room(desired),
+            clock=self._clock,
+            jitter=self._jitter,
+            provenance=Provenance(desired.generation, self.commit),
+            on_trouble=lambda error: self._on_trouble(desired.connection, error),
+        )
+        supervisor = Supervisor(
+            bot, on_trouble=lambda error: self._on_trouble(desired.connection, error)
+        )
+        self.seats[desired.bot] = Seat(supervisor, desired, line.account_digest)
+        if stored is not None and stored.is_retired:
+            bot.command(Command.RESUME)  # it was drained when it left; it is wanted again
+        line.shared.feed.listen(desired.pair, desired.bot, bot.offer_price)
+        supervisor.start(self._tasks)
+
+    def _room(self, desired: DesiredBot) -> DealRoom:
+        room = self._rooms.setdefault(desired.strategy, DealRoom(1))
+        room.deals_max = desired.spec.max_active_deals or 1
+        return room
+
+    def _update(self, seat: Seat, desired: DesiredBot, left: _Pass, *, is_resumed: bool) -> None:
+        built = left.setups.get(desired.bot)
+        if built is None:
+            return  # its connection is not Online; the old generation goes on
+        setup, market = built
+        self._room(desired)
+        seat.bot.adopt(setup, market, Provenance(desired.generation, self.commit))
+        seat.planned = desired
+        seat.refused_digest = None
+        if is_resumed and seat.is_draining:
+            seat.is_draining = False
+            seat.bot.command(Command.RESUME)
+
+    def _drain(self, seat: Seat, why: str, left: _Pass) -> None:
+        left.is_winding = True
+        if not seat.is_draining:
+            _LOG.info("%s: draining: %s", seat.planned.bot, why)
+            seat.is_draining = True
+            seat.bot.command(Command.DRAIN)
+
+    async def _end(self, seat: Seat, how: Ending, why: str, left: _Pass) -> None:
+        if how is not Ending.FLAT and seat.has_open_deal:
+            left.is_winding = True
+            if not seat.is_stopping:
+                _LOG.info("%s: %s: %s", seat.planned.bot, how, why)
+                seat.is_stopping = True
+                seat.bot.command(_COMMANDS[how])
+            return
+        if not await self._unseat(seat):
+            left.is_winding = True
+            return
+        await self._retire(seat.planned.bot)
+        _LOG.info("%s: stopped: %s", seat.planned.bot, why)
+
+    async def _retire(self, bot: str) -> None:
+        """Take a bot off the books; its state stays, since its deal numbers must never repeat."""
+        await self.restore()
+        record = self._stored.get(bot)
+        if record is not None:
+            self._stored[bot] = replace(record, is_retired=True)
+            await self._store.commit([self._stored[bot]])
+
+    async def _unseat(self, seat: Seat) -> bool:
+        """Stop a flat bot's task; return False when it took a deal in the last moment."""
+        name = seat.planned.bot
+        line = self._lines.line(seat.planned.connection)
+        if line.shared is not None:
+            line.shared.feed.mute(seat.planned.pair, name)
+        await seat.supervisor.stop()
+        del self.seats[name]
+        if seat.has_open_deal:
+            await self._reseat(seat)
+            return False
+        room = self._rooms.get(seat.planned.strategy)
+        if room is not None:
+            room.note(name, has_deal=False)
+        return True
+
+    async def _reseat(self, seat: Seat) -> None:
+        """Run the same bot again after its task ended, from what the store remembers."""
+        await self.restore()
+        left = _Pass()
+        await self._build(seat.planned, left)
+        await self._seat(seat.planned, left)
+        fresh = self.seats.get(seat.planned.bot)
+        if fresh is not None and (seat.is_draining or seat.is_stopping):
+            fresh.is_draining = True
+            fresh.bot.command(Command.DRAIN)
+
+    # The end of a pass.
+
+    async def _conclude(self, entry: Entry, document: Document | None, left: _Pass) -> queue.Ending:
+        now_ms = self._clock.now_ms()
+        if left.refused:
+            await self._tell(entry, Reason.EDIT_REFUSED, left.refused)
+            return queue.Again(WIND_DOWN_LOOK_S)
+        if left.waits_for:
+            report = self._lines.line(left.waits_for).report
+            standing = report.outcome if report is not None else Reason.NOT_TESTED
+            await self._tell(
+                entry,
+                Reason.DEPENDENCY_NOT_READY,
+                f"connection `{left.waits_for}` is not Online: {standing}",
+            )
+            return queue.Again(WIND_DOWN_LOOK_S) if left.is_winding else queue.Done()
+        if document is None and not self.of(entry.name):
+            await self._store.commit([Remove(ResourceRecord, ("Strategy", entry.name))])
+            self.leaving.discard(entry.name)
+            self._rooms.pop(entry.name, None)
+            if not entry.is_present:
+                self._registry.drop(entry.key)
+            return queue.Done()
+        if left.is_winding:
+            await self._tell(entry, Reason.PROGRESSING, "bots are ending their deals")
+            return queue.Again(WIND_DOWN_LOOK_S)
+        if document is not None and entry.desired is document and not entry.is_current:
+            record = self._registry.applied(entry, document, now_ms)
+            await self._store.commit([record])
+        if entry.findings:
+            return queue.Done()  # the files' document is not usable: that is what is shown
+        await self._tell(entry, Reason.RECONCILE_SUCCEEDED, "")
+        return queue.Done()
+
+    async def _tell(
+        self, entry: Entry, reason: Reason, message: str, raw_code: str | None = None
+    ) -> None:
+        outcome = Outcome(entry.generation_wanted, reason, message, raw_code)
+        self._store.post(settle(entry, outcome, self._clock.now_ms()))
+
+    # What the world does to running bots.
+
+    def follow(self, connection: str) -> None:
+        """Tell a connection's bots how it stands."""
+        line = self._lines.line(connection)
+        for seat in [s for s in self.seats.values() if s.planned.connection == connection]:
+            if not line.is_online:
+                standing = line.report.outcome if line.report is not None else Reason.NOT_TESTED
+                seat.bot.hold("connection", Gate.EXITS_ONLY, f"connection is {standing}")
+            else:
+                seat.bot.release("connection", reconcile=not seat.bot.is_reconciled)
+
+    def watch_prices(self, now_ms: int, stale_after_ms: int) -> None:
+        """Hold bots back whose prices are stale, and let go of those whose prices came back."""
+        for seat in self.seats.values():
+            line = self._lines.line(seat.planned.connection)
+            last_ms = line.shared.feed.last_at_ms if line.shared is not None else 0
+            if now_ms - last_ms > stale_after_ms:
+                seat.bot.hold("prices", Gate.EXITS_ONLY, "no fresh price")
+            else:
+                seat.bot.release("prices")
+
+    async def stop_all(self) -> None:
+        """Stop every bot's task at its next safe point; resting orders stay on the exchange."""
+        async with asyncio.TaskGroup() as group:
+            for seat in self.seats.values():
+                group.create_task(seat.supervisor.stop(), name=f"stop {seat.planned.bot}")
+
+    def running_count(self) -> int:
+        """Return how many bots run."""
+        return sum(s.supervisor.status is Ended.RUNNING for s in self.seats.values())
+
+
+def _spec(document: Document) -> StrategySpec:
+    resource = document.resource
+    assert isinstance(resource, Strategy), "a usable Strategy document has its resource"
+    return resource.spec
+
+
+def _arrivals(actions: Iterable[PlanAction]) -> Iterable[DesiredBot]:
+    """Yield what *actions* bring into being or give a new generation."""
+    for action in actions:
+        if isinstance(action, StartBot | UpdateBot):
+            yield action.desired
