@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -168,12 +168,13 @@ def _edits_of_mapping(
     node = _find(document.root, path)
     if isinstance(node, yaml.MappingNode) and node.value:
         present = {key.value: value for key, value in node.value}
-        return [
+        edits = [
             (present[key].start_mark.index, present[key].end_mark.index, _quoted(value))
-            if key in present
-            else _insertion(document, node, f"{key}: {_quoted(value)}")
             for key, value in new.items()
+            if key in present
         ]
+        missing = [f"{key}: {_quoted(new[key])}" for key in new if key not in present]
+        return [*edits, _insertion(document, node, missing)]
     # One line in flow style will do: sops writes it out in block style.
     flow = "{" + ", ".join(f"{key}: {_quoted(value)}" for key, value in new.items()) + "}"
     if node is not None:  # `credentials:` or `credentials: {}`
@@ -181,17 +182,20 @@ def _edits_of_mapping(
     above = _find(document.root, path[:-1])
     if not isinstance(above, yaml.MappingNode) or not above.value:
         raise failed(SopsFailure.MALFORMED)
-    return [_insertion(document, above, f"{path[-1]}: {flow}")]
+    return [_insertion(document, above, [f"{path[-1]}: {flow}"])]
 
 
-def _insertion(document: Document, node: yaml.MappingNode, entry: str) -> tuple[int, int, str]:
-    """Return the edit that adds *entry* to a mapping that has entries."""
+def _insertion(
+    document: Document, node: yaml.MappingNode, entries: Sequence[str]
+) -> tuple[int, int, str]:
+    """Return the edit that adds *entries* to a mapping that has some."""
     if node.flow_style:
         start = node.start_mark.index + 1
-        return (start, start, f"{entry}, ")
+        return (start, start, "".join(f"{entry}, " for entry in entries))
     end = document.text.find("\n", len(document.text[: _end(node)].rstrip()))
     end = len(document.text) if end < 0 else end
-    return (end, end, f"\n{' ' * node.value[0][0].start_mark.column}{entry}")
+    indent = " " * node.value[0][0].start_mark.column
+    return (end, end, "".join(f"\n{indent}{entry}" for entry in entries))
 
 
 def _end(node: yaml.Node) -> int:
