@@ -1,18 +1,19 @@
-"""The state store: durable writes in groups, reads that never wait for them.
-
-(Interface; the body follows.)
-"""
+"""The state store: durable writes in groups, reads that never wait for them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import RowMapping, Select, select
+from sqlalchemy.exc import DBAPIError
 
 from backfuturectl.model.records import (
     BotRecord,
     DealRecord,
-    EventRecord,
     FillRecord,
     HoldRecord,
     LeaseRecord,
@@ -20,62 +21,106 @@ from backfuturectl.model.records import (
     ResourceRecord,
     StoredEvent,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Remove:
-    """Delete one row by its primary key; a row that is not there is no error.
-
-    Attributes:
-        record: Which kind of row.
-        key: BotRecord: (bot,). ResourceRecord: (kind, name). HoldRecord: (target, verb).
-    """
-
-    record: type[BotRecord | ResourceRecord | HoldRecord]
-    key: tuple[str, ...]
-
-
-Write = (
-    BotRecord
-    | DealRecord
-    | OrderRecord
-    | FillRecord
-    | EventRecord
-    | ResourceRecord
-    | HoldRecord
-    | Remove
+from backfuturectl.store import lock, statements
+from backfuturectl.store.engines import Engines, open_engines
+from backfuturectl.store.failures import translate
+from backfuturectl.store.rows import (
+    to_bot,
+    to_deal,
+    to_event,
+    to_fill,
+    to_hold,
+    to_order,
+    to_resource,
 )
+from backfuturectl.store.schema import BOTS, HOLDS, RESOURCES
+from backfuturectl.store.statements import Remove, Write
+from backfuturectl.store.writer import InlineWriter, ThreadWriter, Writer
+
+__all__ = ["LEASE_TTL_MS", "Remove", "Store", "Write"]
+
+LEASE_TTL_MS: Final = 30_000
+_T = TypeVar("_T")
 
 
 class Store:
-    """The one door to the database."""
+    """The one door to the database; `open` it, everything else needs it open.
 
-    installation: str
+    Attributes:
+        installation: Four characters drawn once per database, part of every client order id.
+    """
+
+    def __init__(
+        self, engines: Engines, writer: Writer, reader_thread: ThreadPoolExecutor | None
+    ) -> None:
+        self.installation = engines.installation
+        self._engines = engines
+        self._writer = writer
+        self._reader_thread = reader_thread
 
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, *, seed: bytes, inline: bool = False) -> AsyncIterator[Store]:
-        """Open, check and migrate the database at *url* (``sqlite:////var/lib/x/state.db``)."""
-        raise NotImplementedError
-        yield
+        """Open, check and migrate the database at *url* (``sqlite:////var/lib/x/state.db``).
+
+        Args:
+            url: SQLAlchemy's form; SQLite is what there is so far. ``sqlite://`` is a database in
+                memory and needs *inline*.
+            seed: Random bytes from the edge; used once, to name a new installation.
+            inline: Do everything in the calling thread, for simulations.
+
+        Raises:
+            ConfigurationError: The file is unreadable, read-only, damaged or of a newer version.
+        """
+        if inline:
+            engines = open_engines(url, seed, in_memory=True)
+            try:
+                yield cls(engines, InlineWriter(engines.writer), None)
+            finally:
+                engines.close()
+            return
+        engines = await asyncio.to_thread(open_engines, url, seed, in_memory=False)
+        writer = ThreadWriter(engines.writer, asyncio.get_running_loop())
+        reader_thread = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        try:
+            yield cls(engines, writer, reader_thread)
+        finally:
+            await writer.close()
+            reader_thread.shutdown()
+            await asyncio.to_thread(engines.close)
 
     async def commit(self, writes: Sequence[Write]) -> None:
-        """Make *writes* durable, all or none; they are on disk when this returns."""
-        raise NotImplementedError
+        """Make *writes* durable, all or none; they are on disk when this returns.
+
+        Commits that wait at the same time share one transaction, in the order of the calls. When
+        the call is canceled, the writes may or may not have been made.
+
+        An order's row never goes back: see `rows.merge_order`.
+
+        Raises:
+            TransientError: STORE_UNAVAILABLE; nothing of *writes* was recorded.
+            InvalidTransitionError: An order row contradicts the stored one; nothing was recorded.
+        """
+        await self._writer.commit(writes)
 
     def post(self, writes: Sequence[Write]) -> None:
-        """Queue *writes* without waiting; refused with a log line when the queue is full."""
-        raise NotImplementedError
+        """Queue *writes* without waiting, for events: lost when the store fails, which is logged.
+
+        They are durable once a later commit returns. When too many wait they are refused, with a
+        log line.
+        """
+        self._writer.post(writes)
 
     async def bots(self) -> tuple[BotRecord, ...]:
         """Return every bot, by name."""
-        raise NotImplementedError
+        return await self._read(select(BOTS).order_by(BOTS.c.bot), to_bot)
 
     async def deals(
         self, bot: str | None = None, *, is_open: bool | None = None, limit: int | None = None
     ) -> tuple[DealRecord, ...]:
         """Return deals, oldest first; *limit* keeps the newest."""
-        raise NotImplementedError
+        query = statements.deals(bot, is_open=is_open, limit=limit)
+        return (await self._read(query, to_deal))[::-1]
 
     async def orders(
         self,
@@ -85,8 +130,9 @@ class Store:
         is_open: bool | None = None,
         limit: int | None = None,
     ) -> tuple[OrderRecord, ...]:
-        """Return orders, oldest first; *limit* keeps the newest; open: not final."""
-        raise NotImplementedError
+        """Return orders, oldest first; *limit* keeps the newest. Open means not final."""
+        query = statements.orders(bot, deal, is_open=is_open, limit=limit)
+        return (await self._read(query, to_order))[::-1]
 
     async def fills(
         self,
@@ -96,30 +142,54 @@ class Store:
         client_order_ids: Collection[str] | None = None,
     ) -> tuple[FillRecord, ...]:
         """Return a bot's executions, oldest first."""
-        raise NotImplementedError
+        query = statements.fills(bot, deal=deal, client_order_ids=client_order_ids)
+        return await self._read(query, to_fill)
 
     async def events(
         self, about: str | None = None, *, after_id: int | None = None, limit: int = 200
     ) -> tuple[StoredEvent, ...]:
         """Return events, oldest first: the newest *limit*, or the next *limit* after *after_id*."""
-        raise NotImplementedError
+        found = await self._read(statements.events(about, after_id=after_id, limit=limit), to_event)
+        return found[::-1] if after_id is None else found
 
     async def resources(self) -> tuple[ResourceRecord, ...]:
         """Return the last accepted document of every resource, by kind and name."""
-        raise NotImplementedError
+        query = select(RESOURCES).order_by(RESOURCES.c.kind, RESOURCES.c.name)
+        return await self._read(query, to_resource)
 
     async def holds(self) -> tuple[HoldRecord, ...]:
-        """Return what the operator paused or halted."""
-        raise NotImplementedError
+        """Return what the operator paused or halted, by target and verb."""
+        return await self._read(select(HOLDS).order_by(HOLDS.c.target, HOLDS.c.verb), to_hold)
 
-    async def take_lease(self, lease: LeaseRecord, *, ttl_ms: int = 30_000) -> None:
-        """Become the one writer, or raise ConfigurationError naming the other daemon."""
-        raise NotImplementedError
+    async def take_lease(self, lease: LeaseRecord) -> None:
+        """Become the one writer; the caller holds the state directory's lock already.
+
+        Raises:
+            ConfigurationError: A daemon on another machine wrote within the last 30 s.
+        """
+        await self._writer.run(lambda connection: lock.take(connection, lease, LEASE_TTL_MS))
 
     async def renew_lease(self, lease: LeaseRecord) -> None:
-        """Say that this daemon is alive; raise ConfigurationError when another took over."""
-        raise NotImplementedError
+        """Say that this daemon is alive, every 10 s or so.
+
+        Raises:
+            ConfigurationError: Another daemon took over; this one must stop trading.
+        """
+        await self._writer.run(lambda connection: lock.renew(connection, lease))
 
     async def drop_lease(self, lease: LeaseRecord) -> None:
-        """Let go of the lease, so that another host may start at once."""
-        raise NotImplementedError
+        """Let go of the lease, so that another machine may start at once."""
+        await self._writer.run(lambda connection: lock.drop(connection, lease))
+
+    async def _read(self, query: Select[Any], record: Callable[[RowMapping], _T]) -> tuple[_T, ...]:
+        if self._reader_thread is None:
+            return self._fetch(query, record)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader_thread, self._fetch, query, record)
+
+    def _fetch(self, query: Select[Any], record: Callable[[RowMapping], _T]) -> tuple[_T, ...]:
+        try:
+            with self._engines.reader.connect() as connection:
+                return tuple(record(row) for row in connection.execute(query).mappings())
+        except DBAPIError as error:
+            raise translate(error) from error

@@ -13,7 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import Connection
+
 from backfuturectl.model.errors import ConfigurationError
+from backfuturectl.model.records import LeaseRecord
+from backfuturectl.store.rows import lease_values, to_lease
+from backfuturectl.store.schema import LEASE
 
 _FILE: Final = "lock"
 
@@ -55,3 +60,40 @@ def hold_directory(directory: Path) -> Iterator[None]:
 def _holder(descriptor: int) -> str:
     text = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
     return text if text.isprintable() and text else "pid unknown"
+
+
+def take(connection: Connection, lease: LeaseRecord, ttl_ms: int) -> None:
+    """Write *lease*, unless a daemon on another machine is alive.
+
+    One on the same machine is dead: the caller holds the directory's lock, which it would hold.
+    """
+    row = connection.execute(LEASE.select()).mappings().one_or_none()
+    if row is not None:
+        other = to_lease(row)
+        is_alive = other.heartbeat_ms > lease.heartbeat_ms - ttl_ms
+        if other.host != lease.host and is_alive:
+            raise ConfigurationError(
+                f"another daemon uses the state database (pid {other.pid} on {other.host})",
+                remedy=f"stop it; if that machine is gone, try again in {ttl_ms // 1000} s",
+            )
+        connection.execute(LEASE.delete())
+    connection.execute(LEASE.insert().values(lease_values(lease)))
+
+
+def renew(connection: Connection, lease: LeaseRecord) -> None:
+    """Set the heartbeat, if the lease is still ours."""
+    updated = connection.execute(
+        LEASE.update()
+        .where(LEASE.c.host == lease.host, LEASE.c.pid == lease.pid)
+        .values(heartbeat_ms=lease.heartbeat_ms)
+    )
+    if updated.rowcount == 0:
+        raise ConfigurationError(
+            "another daemon took over the state database",
+            remedy="run one daemon per state directory",
+        )
+
+
+def drop(connection: Connection, lease: LeaseRecord) -> None:
+    """Delete the lease, if it is still ours."""
+    connection.execute(LEASE.delete().where(LEASE.c.host == lease.host, LEASE.c.pid == lease.pid))

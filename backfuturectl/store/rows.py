@@ -1,0 +1,210 @@
+"""Records to rows and back, and what a newer record does to the row that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import RowMapping
+
+from backfuturectl.model.errors import InvalidTransitionError
+from backfuturectl.model.orders import (
+    Fee,
+    Leg,
+    LegKind,
+    OrderStatus,
+    OrderType,
+    Side,
+    advance,
+)
+from backfuturectl.model.records import (
+    BotRecord,
+    DealRecord,
+    EventRecord,
+    FillRecord,
+    HoldRecord,
+    LeaseRecord,
+    OrderRecord,
+    ResourceRecord,
+    StoredEvent,
+)
+
+Values = dict[str, Any]
+Record = (
+    BotRecord | DealRecord | OrderRecord | FillRecord | EventRecord | ResourceRecord | HoldRecord
+)
+
+
+def merge_order(stored: OrderRecord | None, new: OrderRecord) -> OrderRecord:
+    """Return the row after *new* is written over *stored*.
+
+    The store enforces this although callers keep to it too: it is the last place where a stale
+    report could take back what is known. The status follows `orders.advance`, filled amounts never
+    shrink, the exchange's id once known stays.
+
+    Raises:
+        InvalidTransitionError: *new* intends an order under an id that was used before, or the
+            exchange contradicts itself. Nothing may be sent.
+    """
+    if stored is None:
+        return new
+    if new.status is OrderStatus.INTENDED and stored.status is not OrderStatus.INTENDED:
+        raise InvalidTransitionError(
+            f"order {new.client_order_id} is {stored.status} already and cannot be intended again"
+        )
+    return replace(
+        new,
+        status=advance(stored.status, new.status),
+        filled_base=max(stored.filled_base, new.filled_base),
+        cost_quote=max(stored.cost_quote, new.cost_quote),
+        order_id=new.order_id or stored.order_id,
+        raw_code=new.raw_code or stored.raw_code,
+        intended_at_ms=stored.intended_at_ms,
+        updated_at_ms=max(stored.updated_at_ms, new.updated_at_ms),
+    )
+
+
+def _plain(record: Any) -> Values:
+    return {name: getattr(record, name) for name in _FIELDS[type(record)]}
+
+
+def _deal_values(deal: DealRecord) -> Values:
+    result = deal.result_quote
+    return _plain(deal) | {
+        "side": deal.side.value,
+        "result_quote": None if result is None else str(result),
+    }
+
+
+def _order_values(order: OrderRecord) -> Values:
+    values = _plain(order)
+    leg: Leg = values.pop("leg")
+    return values | {
+        "leg_kind": leg.kind.value,
+        "leg_index": leg.index,
+        "side": order.side.value,
+        "type": order.type.value,
+        "status": order.status.value,
+        "price": str(order.price),
+        "amount_base": str(order.amount_base),
+        "filled_base": str(order.filled_base),
+        "cost_quote": str(order.cost_quote),
+        "is_reduce_only": int(order.is_reduce_only),
+    }
+
+
+def _fill_values(fill: FillRecord) -> Values:
+    values = _plain(fill)
+    fee: Fee | None = values.pop("fee")
+    return values | {
+        "side": fill.side.value,
+        "price": str(fill.price),
+        "amount_base": str(fill.amount_base),
+        "fee_currency": None if fee is None else fee.currency,
+        "fee_amount": None if fee is None else str(fee.amount),
+    }
+
+
+_FIELDS: Final = {
+    record: tuple(field.name for field in fields(record))
+    for record in (
+        BotRecord,
+        DealRecord,
+        OrderRecord,
+        FillRecord,
+        EventRecord,
+        ResourceRecord,
+        HoldRecord,
+    )
+}
+
+TO_VALUES: Final[dict[type[Record], Callable[[Any], Values]]] = {
+    BotRecord: _plain,
+    DealRecord: _deal_values,
+    OrderRecord: _order_values,
+    FillRecord: _fill_values,
+    EventRecord: _plain,
+    ResourceRecord: _plain,
+    HoldRecord: _plain,
+}
+
+
+def to_bot(row: RowMapping) -> BotRecord:
+    """Return the record of a row of ``bots``."""
+    return BotRecord(**row)
+
+
+def to_resource(row: RowMapping) -> ResourceRecord:
+    """Return the record of a row of ``resources``."""
+    return ResourceRecord(**row)
+
+
+def to_hold(row: RowMapping) -> HoldRecord:
+    """Return the record of a row of ``holds``."""
+    return HoldRecord(**row)
+
+
+def to_lease(row: RowMapping) -> LeaseRecord:
+    """Return the record of the row of ``lease``."""
+    return LeaseRecord(row["host"], row["pid"], row["heartbeat_ms"])
+
+
+def lease_values(lease: LeaseRecord) -> Values:
+    """Return the row of ``lease``."""
+    return {"id": 1, **asdict(lease)}
+
+
+def to_deal(row: RowMapping) -> DealRecord:
+    """Return the record of a row of ``deals``."""
+    values: Values = dict(row)
+    result = values["result_quote"]
+    return DealRecord(
+        **values
+        | {
+            "side": Side(values["side"]),
+            "result_quote": None if result is None else Decimal(result),
+        }
+    )
+
+
+def to_order(row: RowMapping) -> OrderRecord:
+    """Return the record of a row of ``orders``."""
+    values: Values = dict(row)
+    leg = Leg(LegKind(values.pop("leg_kind")), values.pop("leg_index"))
+    return OrderRecord(
+        **values
+        | {
+            "leg": leg,
+            "side": Side(values["side"]),
+            "type": OrderType(values["type"]),
+            "status": OrderStatus(values["status"]),
+            "price": Decimal(values["price"]),
+            "amount_base": Decimal(values["amount_base"]),
+            "filled_base": Decimal(values["filled_base"]),
+            "cost_quote": Decimal(values["cost_quote"]),
+            "is_reduce_only": bool(values["is_reduce_only"]),
+        }
+    )
+
+
+def to_fill(row: RowMapping) -> FillRecord:
+    """Return the record of a row of ``fills``."""
+    values: Values = dict(row)
+    currency, amount = values.pop("fee_currency"), values.pop("fee_amount")
+    return FillRecord(
+        **values
+        | {
+            "side": Side(values["side"]),
+            "price": Decimal(values["price"]),
+            "amount_base": Decimal(values["amount_base"]),
+            "fee": None if currency is None else Fee(currency, Decimal(amount)),
+        }
+    )
+
+
+def to_event(row: RowMapping) -> StoredEvent:
+    """Return the record of a row of ``events``."""
+    values: Values = dict(row)
+    return StoredEvent(values.pop("event_id"), EventRecord(**values))

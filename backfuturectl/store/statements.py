@@ -1,0 +1,166 @@
+"""What is said to the database: upserts, deletions, queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Select, Table, func, select
+from sqlalchemy.dialects.sqlite import Insert, insert
+
+from backfuturectl.model.orders import OrderStatus
+from backfuturectl.model.records import (
+    BotRecord,
+    DealRecord,
+    EventRecord,
+    FillRecord,
+    HoldRecord,
+    OrderRecord,
+    ResourceRecord,
+)
+from backfuturectl.store.rows import TO_VALUES, Record, merge_order, to_order
+from backfuturectl.store.schema import BOTS, DEALS, EVENTS, FILLS, HOLDS, ORDERS, RESOURCES
+
+EVENTS_KEPT: Final = 100_000
+# SQLite's oldest limit on the number of variables in one statement is 999.
+_CHUNK: Final = 900
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete one row by its primary key; a row that is not there is no error.
+
+    Attributes:
+        record: Which kind of row.
+        key: BotRecord: (bot,). ResourceRecord: (kind, name). HoldRecord: (target, verb).
+    """
+
+    record: type[BotRecord | ResourceRecord | HoldRecord]
+    key: tuple[str, ...]
+
+
+Write = Record | Remove
+
+
+def _upsert(table: Table) -> Insert:
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
+    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
+_TABLES: Final[dict[type[Record], Table]] = {
+    BotRecord: BOTS,
+    DealRecord: DEALS,
+    OrderRecord: ORDERS,
+    FillRecord: FILLS,
+    EventRecord: EVENTS,
+    ResourceRecord: RESOURCES,
+    HoldRecord: HOLDS,
+}
+_STATEMENTS: Final[dict[type[Record], Insert]] = {
+    **{record: _upsert(table) for record, table in _TABLES.items()},
+    # What happened does not change: the same fill seen again is the same fill.
+    FillRecord: insert(FILLS).on_conflict_do_nothing(),
+    EventRecord: insert(EVENTS),
+}
+_FINAL: Final = [status.value for status in OrderStatus if status.is_final]
+_OPEN: Final = [status.value for status in OrderStatus if not status.is_final]
+
+
+def apply(connection: Connection, writes: Iterable[Write]) -> None:
+    """Carry out *writes* in the connection's transaction.
+
+    Rows of one table go in one statement each time; their order within the table is kept, and
+    between tables it does not matter until a row is removed.
+    """
+    waiting: dict[type[Record], list[Any]] = {}
+    for write in writes:
+        if isinstance(write, Remove):
+            _flush(connection, waiting)
+            waiting = {}
+            _remove(connection, write)
+        else:
+            waiting.setdefault(type(write), []).append(write)
+    _flush(connection, waiting)
+
+
+def _flush(connection: Connection, waiting: dict[type[Record], list[Any]]) -> None:
+    for record, rows in waiting.items():
+        current = _merged(connection, rows) if record is OrderRecord else rows
+        to_values = TO_VALUES[record]
+        connection.execute(_STATEMENTS[record], [to_values(row) for row in current])
+        if record is EventRecord:
+            newest = select(func.max(EVENTS.c.event_id)).scalar_subquery()
+            connection.execute(EVENTS.delete().where(EVENTS.c.event_id <= newest - EVENTS_KEPT))
+
+
+def _merged(connection: Connection, rows: Sequence[OrderRecord]) -> list[OrderRecord]:
+    current: dict[str, OrderRecord] = {}
+    for ids in _chunks({row.client_order_id: None for row in rows}):
+        found = connection.execute(select(ORDERS).where(ORDERS.c.client_order_id.in_(ids)))
+        current.update((row["client_order_id"], to_order(row)) for row in found.mappings())
+    for row in rows:
+        current[row.client_order_id] = merge_order(current.get(row.client_order_id), row)
+    return list(current.values())
+
+
+def _remove(connection: Connection, write: Remove) -> None:
+    table = _TABLES[write.record]
+    keys = zip(table.primary_key, write.key, strict=True)
+    connection.execute(table.delete().where(*(column == value for column, value in keys)))
+
+
+def deals(bot: str | None, *, is_open: bool | None, limit: int | None) -> Select[Any]:
+    """Return the query for deals, newest first."""
+    query = select(DEALS).order_by(DEALS.c.opened_at_ms.desc(), DEALS.c.number.desc())
+    if bot is not None:
+        query = query.where(DEALS.c.bot == bot)
+    if is_open is not None:
+        closed = DEALS.c.closed_at_ms
+        query = query.where(closed.is_(None) if is_open else closed.is_not(None))
+    return query.limit(limit)
+
+
+def orders(
+    bot: str | None, deal: str | None, *, is_open: bool | None, limit: int | None
+) -> Select[Any]:
+    """Return the query for orders, newest first."""
+    query = select(ORDERS).order_by(ORDERS.c.intended_at_ms.desc(), ORDERS.c.client_order_id.desc())
+    if bot is not None:
+        query = query.where(ORDERS.c.bot == bot)
+    if deal is not None:
+        query = query.where(ORDERS.c.deal == deal)
+    if is_open is not None:
+        query = query.where(ORDERS.c.status.in_(_OPEN if is_open else _FINAL))
+    return query.limit(limit)
+
+
+def fills(bot: str, *, deal: str | None, client_order_ids: Iterable[str] | None) -> Select[Any]:
+    """Return the query for a bot's executions, oldest first."""
+    query = select(FILLS).where(FILLS.c.bot == bot).order_by(FILLS.c.at_ms, FILLS.c.fill_id)
+    if deal is not None:
+        of_deal = select(ORDERS.c.client_order_id).where(ORDERS.c.deal == deal)
+        query = query.where(FILLS.c.client_order_id.in_(of_deal))
+    if client_order_ids is not None:
+        query = query.where(FILLS.c.client_order_id.in_(list(client_order_ids)))
+    return query
+
+
+def events(about: str | None, *, after_id: int | None, limit: int) -> Select[Any]:
+    """Return the query for events: ascending after *after_id*, or else the newest, descending."""
+    query = select(EVENTS).limit(limit)
+    if about is not None:
+        query = query.where(EVENTS.c.about == about)
+    if after_id is None:
+        return query.order_by(EVENTS.c.event_id.desc())
+    return query.where(EVENTS.c.event_id > after_id).order_by(EVENTS.c.event_id)
+
+
+def _chunks(values: Iterable[_T]) -> Iterable[list[_T]]:
+    source = iter(values)
+    while chunk := list(islice(source, _CHUNK)):
+        yield chunk
