@@ -1,0 +1,382 @@
+"""The control loop: one queue, three kinds of keys, everything level-triggered.
+
+``files`` reads the tree and says whose turn it is, ``connection/NAME`` tests a key,
+``strategy/NAME`` converges bots. A key's work reads everything it needs and may be repeated or
+skipped without harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Collection
+from typing import Final
+
+from backfuturectl.engine.clock import Clock
+from backfuturectl.engine.prices import STALE_AFTER_MS
+from backfuturectl.model.errors import ConfigurationError, OperationError, PermanentError
+from backfuturectl.model.findings import Finding, Key
+from backfuturectl.model.records import EventRecord, ResourceRecord
+from backfuturectl.model.resources import Connection, Strategy
+from backfuturectl.model.status import REASONS, Condition, Reason
+from backfuturectl.planning.conditions import Outcome
+from backfuturectl.planning.prune import PruneVerdict, TreeEvidence, guard_prune
+from backfuturectl.reconcile.connections import RETEST_NOW, Lines
+from backfuturectl.reconcile.hub import Hub
+from backfuturectl.reconcile.queue import Again, Done, Ending, Failed, WorkQueue
+from backfuturectl.reconcile.registry import Entry, Registry, settle
+from backfuturectl.reconcile.source import Generation, Source
+from backfuturectl.reconcile.strategies import Strategies
+from backfuturectl.store.database import Remove, Store
+
+_LOG = logging.getLogger(__name__)
+
+FILES: Final = "files"
+PULSE_S: Final = 1.0
+RETEST_PAUSE_S: Final = 5.0
+"""Least time between two tests of one connection that troubled bots ask for."""
+
+_REASON_OF_RULES: Final = {
+    "1": Reason.SOURCE_UNREADABLE,
+    "2": Reason.SCHEMA_INVALID,
+    "3": Reason.REFERENCE_NOT_FOUND,
+    "4": Reason.INTEGRITY_FAILED,
+    "5": Reason.POLICY_VIOLATED,
+    "6": Reason.PROOF_FAILED,
+}
+"""Reason by the hundred of a rule code: BF3xx are references."""
+
+
+class Controller:
+    """Owns desired and running state; other parts ask through `request` and read the attributes.
+
+    Attributes:
+        source_trouble: Why the files could not be read the last time; empty when they were.
+        generation: The last settled reading; None before the first.
+        prune: What the deletion guard said last.
+        read_at_ms: When the files were last read to their end.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        store: Store,
+        clock: Clock,
+        rng: random.Random,
+        tasks: asyncio.TaskGroup,
+        hub: Hub,
+        scan_interval_s: float,
+        test_interval_s: float,
+        prune_grace_s: float,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._clock = clock
+        self._rng = rng
+        self._tasks = tasks
+        self._scan_interval_s = scan_interval_s
+        self._prune_grace_ms = int(prune_grace_s * 1000)
+        self._approvals: set[str] = set()
+        self._waiters: list[asyncio.Future[None]] = []
+
+        self.registry = Registry()
+        self.queue = WorkQueue(self._work, jitter=rng)
+        self.lines = Lines(
+            hub,
+            clock,
+            rng,
+            test_interval_s=test_interval_s,
+            on_change=self._connection_changed,
+        )
+        self.strategies = Strategies(
+            store=store,
+            clock=clock,
+            jitter=rng,
+            registry=self.registry,
+            lines=self.lines,
+            tasks=tasks,
+            on_trouble=self._on_trouble,
+        )
+        self.source_trouble = ""
+        self.generation: Generation | None = None
+        self.prune = PruneVerdict()
+        self.read_at_ms = 0
+
+    async def restore(self) -> None:
+        """Take over what the store remembers: the last good documents and the bots."""
+        for record in await self._store.resources():
+            document = self._source.parse_stored(record.source, record.path)
+            if document is None or document.resource is None:
+                _LOG.warning(
+                    "%s %s: the stored document is of an older format; waiting for the files",
+                    record.kind,
+                    record.name,
+                )
+                continue
+            self.registry.restore(record, document)
+        await self.strategies.restore()
+
+    async def run(self) -> None:
+        """Work until canceled."""
+        self.queue.add(FILES)
+        self._tasks.create_task(self._pulse(), name="pulse")
+        await self.queue.run()
+
+    def look_soon(self) -> None:
+        """Read the files soon; a hint may be wrong or late without harm."""
+        self.queue.add(FILES)
+
+    async def read_now(self) -> None:
+        """Read the files and return when that pass ended, well or not."""
+        done = asyncio.get_running_loop().create_future()
+        self._waiters.append(done)
+        self.queue.add(FILES)
+        await done
+
+    def test_soon(self, name: str) -> None:
+        """Test a connection soon, whatever its last outcome was."""
+        self.lines.line(name).tested_at_ms = 0
+        self.queue.succeed(f"connection/{name}")
+        self.queue.add(f"connection/{name}")
+
+    def approve(self, digest: str) -> bool:
+        """Let the blocked deletion of *digest* through; return whether there is one."""
+        if not self.prune.digest or self.prune.digest != digest:
+            return False
+        self._approvals.add(digest)
+        self.queue.add(FILES)
+        return True
+
+    # Keys.
+
+    async def _work(self, key: str) -> Ending:
+        kind, _, name = key.partition("/")
+        match kind:
+            case "connection":
+                return await self._connection(name)
+            case "strategy":
+                return await self.strategies.reconcile(name)
+            case _:
+                waiters, self._waiters = self._waiters, []
+                try:
+                    return await self._files()
+                finally:
+                    for waiter in waiters:
+                        waiter.set_result(None)
+
+    async def _files(self) -> Ending:
+        try:
+            generation = await self._source.read()
+        except (ConfigurationError, OperationError) as error:
+            if self.source_trouble != str(error):
+                _LOG.warning("files: %s; what runs goes on", error)
+                self._event("Daemon", "Warning", str(Reason.SOURCE_UNREADABLE), str(error))
+            self.source_trouble = str(error)
+            self._resume_stored()
+            return Failed()
+        self.source_trouble = ""
+        self.read_at_ms = self._clock.now_ms()
+        is_same = (
+            self.generation is not None
+            and self.generation.loaded.tree.digest == generation.loaded.tree.digest
+        )
+        self.generation = generation
+        self.strategies.commit = generation.commit
+        if not is_same or generation.undecrypted:
+            self._take(generation)
+        await self._prune(generation)
+        self._resume_stored()
+        if generation.is_retry_needed:
+            return Failed()
+        if self.prune.waiting:
+            return Again(min(1.0, self._scan_interval_s))
+        return Again(self._scan_interval_s)
+
+    def _take(self, generation: Generation) -> None:
+        """Take note of every document, and give a turn to those that changed."""
+        loaded = generation.loaded
+        usable = loaded.usable()
+        for key, document in usable.items():
+            error = generation.undecrypted.get(key[1]) if key[0] == "Connection" else None
+            if error is not None:
+                self.registry.refuse(key, document.path, ())
+                self._settle(self.registry.entries[key], error.reason, str(error), error.raw_code)
+            elif self.registry.see(document):
+                self._turn(key)
+        for key, document in loaded.documents.items():
+            if key in usable:
+                continue
+            findings = tuple(f for f in loaded.findings_of(key) if f.is_error)
+            if self.registry.refuse(key, document.path, findings):
+                self._turn(key)
+            self._settle(self.registry.entries[key], _reason_of(findings), _sentence(findings))
+        if loaded.is_complete:
+            for key in set(self.registry.entries) - set(loaded.documents):
+                self.registry.miss(key)
+
+    def _turn(self, key: Key) -> None:
+        kind, name = key
+        if kind == "Connection":
+            self.queue.succeed(f"connection/{name}")
+            self.queue.add(f"connection/{name}")
+            self._turn_strategies_of(name)
+        elif kind == "Strategy":
+            self.queue.succeed(f"strategy/{name}")
+            self.queue.add(f"strategy/{name}")
+
+    def _turn_strategies_of(self, connection: str) -> None:
+        for entry in self.registry.of_kind("Strategy"):
+            resources = (d.resource for d in (entry.desired, entry.applied) if d is not None)
+            if any(isinstance(r, Strategy) and r.spec.connection == connection for r in resources):
+                self.queue.add(f"strategy/{entry.name}")
+
+    def _resume_stored(self) -> None:
+        """Give a turn to last good documents whose files are not usable, once after the start."""
+        for entry in self.registry.entries.values():
+            if entry.desired is None and entry.applied is not None and entry.status is None:
+                self._settle(entry, Reason.PROGRESSING, "resuming the last good generation")
+                self._turn(entry.key)
+
+    async def _prune(self, generation: Generation) -> None:
+        """Let go of what its owner removed, and only of that."""
+        loaded = generation.loaded
+        running = self.strategies.on_books()
+        self.prune = guard_prune(
+            running=running,
+            desired=[e.name for e in self.registry.of_kind("Strategy") if e.is_present],
+            leaving=self.strategies.leaving,
+            tree=TreeEvidence(
+                is_complete=loaded.is_complete,
+                is_settled=True,
+                has_errors=any(finding.is_error for finding in loaded.findings),
+                documents=len(loaded.documents),
+            ),
+            approvals=self._approvals,
+            absent_since_ms=self.prune.absent_since_ms,
+            now_ms=self._clock.now_ms(),
+            grace_ms=self._prune_grace_ms,
+        )
+        present = {e.name for e in self.registry.of_kind("Strategy") if e.is_present}
+        self.strategies.leaving -= present
+        for name in self.prune.allowed:
+            self.strategies.leaving.add(name)
+            self.queue.add(f"strategy/{name}")
+        for name in self.prune.blocked:
+            entry = self.registry.get("Strategy", name)
+            if entry is not None:
+                self._settle(entry, Reason.PRUNE_BLOCKED, self.prune.message)
+        await self._sweep(running)
+
+    async def _sweep(self, running: Collection[str]) -> None:
+        """Forget absent resources that nothing runs on any more."""
+        for entry in list(self.registry.entries.values()):
+            if entry.is_present:
+                continue
+            if entry.kind == "Strategy" and entry.name in running:
+                continue
+            if entry.kind == "Connection":
+                if self.strategies.uses(entry.name):
+                    continue
+                await self.lines.drop(entry.name)
+                self.queue.forget(f"connection/{entry.name}")
+            self.registry.drop(entry.key)
+            await self._store.commit([Remove(ResourceRecord, entry.key)])
+
+    async def _connection(self, name: str) -> Ending:
+        entry = self.registry.get("Connection", name)
+        document = entry.document if entry is not None else None
+        if entry is None or document is None:
+            return Done()
+        line = self.lines.line(name)
+        since_ms = self._clock.now_ms() - line.tested_at_ms
+        if line.tested_digest == document.digest and since_ms < RETEST_PAUSE_S * 1000:
+            return Again(RETEST_PAUSE_S)
+        connection = document.resource
+        assert isinstance(connection, Connection), "a usable Connection has its resource"
+        policy = self.generation.loaded.policy if self.generation is not None else None
+        try:
+            key = await self._source.key_of(document)
+            ending = await self.lines.test(
+                connection, document.digest, key, policy, pair=self._pair_of(name)
+            )
+        except PermanentError as error:
+            self._settle(entry, error.reason, str(error), error.raw_code)
+            return Done()
+        except OperationError as error:
+            self._settle(entry, error.reason, str(error), error.raw_code)
+            return Failed(error.retry_after_s)
+        await self._conclude(entry)
+        return ending
+
+    async def _conclude(self, entry: Entry) -> None:
+        line = self.lines.line(entry.name)
+        report = line.report
+        assert report is not None, "a test leaves its report"
+        if line.is_online and entry.desired is not None and not entry.is_current:
+            record = self.registry.applied(entry, entry.desired, self._clock.now_ms())
+            await self._store.commit([record])
+        failed = next((check for check in report.checks if check.ok is False), None)
+        self._settle(
+            entry,
+            report.outcome,
+            failed.message if failed is not None else "",
+            failed.raw_code if failed is not None else None,
+            aspects=report.conditions,
+        )
+
+    def _pair_of(self, connection: str) -> str | None:
+        """Return a pair that is traded on *connection*, to ask for orders of."""
+        for entry in self.registry.of_kind("Strategy"):
+            resource = entry.document.resource if entry.document is not None else None
+            if isinstance(resource, Strategy) and resource.spec.connection == connection:
+                return resource.spec.pairs[0]
+        return None
+
+    # What others notice.
+
+    def _connection_changed(self, name: str) -> None:
+        self.strategies.follow(name)
+        self._turn_strategies_of(name)
+
+    def _on_trouble(self, connection: str, error: OperationError) -> None:
+        if error.reason in RETEST_NOW:
+            self.queue.add(f"connection/{connection}")
+
+    async def _pulse(self) -> None:
+        while True:
+            self.strategies.watch_prices(self._clock.now_ms(), STALE_AFTER_MS)
+            await asyncio.sleep(PULSE_S)
+
+    def _settle(
+        self,
+        entry: Entry,
+        reason: Reason,
+        message: str,
+        raw_code: str | None = None,
+        *,
+        aspects: tuple[Condition, ...] = (),
+    ) -> None:
+        outcome = Outcome(entry.generation_wanted, reason, message, raw_code, aspects)
+        events = settle(entry, outcome, self._clock.now_ms())
+        for event in events:
+            log: Callable[..., None] = _LOG.warning if event.kind == "Warning" else _LOG.info
+            log("%s: %s: %s", event.about, event.reason, event.message)
+        self._store.post(events)
+
+    def _event(self, about: str, kind: str, reason: str, message: str) -> None:
+        self._store.post([EventRecord(self._clock.now_ms(), about, kind, reason, message)])
+
+
+def _reason_of(findings: tuple[Finding, ...]) -> Reason:
+    return _REASON_OF_RULES.get(findings[0].code[2:3], Reason.SCHEMA_INVALID)
+
+
+def _sentence(findings: tuple[Finding, ...]) -> str:
+    first = findings[0]
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    return (
+        f"{first.file}:{first.span.line}:{first.span.column}: {first.field or 'document'}: "
+        f"{first.message} [{first.code}]{more}"
+    )
