@@ -7,8 +7,9 @@ what an edit does to an open deal is the specification's section "What an edit d
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from backfuturectl.model.resources import StrategySpec
 from backfuturectl.planning.diff import FieldChange, FieldClass, class_of, spec_changes
@@ -129,7 +130,7 @@ class RefuseEdit:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceBot:
-    """End the running bot as *how* says; start *desired* when it is confirmed gone.
+    """End the running bot as *how* says; start *desired* when that and *after* are gone.
 
     With DRAIN the bot only opens no new deal for now: a later plan replaces it when it is flat.
 
@@ -188,4 +189,146 @@ def plan(
     never both hold open orders. Bots in *held* stay as they are although the files do not name
     them: the deletion guard has not let them go.
     """
-    raise NotImplementedError
+    leaving = [bot for bot in running.values() if _is_leaving(bot, desired.get(bot.bot))]
+    strategies = {bot.strategy: bot.spec for bot in desired.values()}
+    actions: list[PlanAction] = []
+    for name in sorted(running.keys() | desired.keys()):
+        wanted, current = desired.get(name), running.get(name)
+        if wanted is None and current is not None and name not in held:
+            actions.extend(_leave(current, strategies.get(current.strategy)))
+        elif wanted is not None and current is None:
+            actions.append(StartBot(name, wanted, _in_the_way(wanted, leaving)))
+        elif wanted is not None and current is not None:
+            actions.extend(_edit(current, wanted, leaving))
+    return tuple(sorted(actions, key=lambda action: _ORDER[type(action)]))
+
+
+_ORDER: Final[dict[type[PlanAction], int]] = {
+    StopBot: 0,
+    DrainBot: 1,
+    RefuseEdit: 2,
+    ReplaceBot: 3,
+    UpdateBot: 4,
+    StartBot: 5,
+}
+
+_ON_DELETE: Final[dict[str, Ending]] = {
+    "drain": Ending.DRAIN,
+    "close": Ending.CLOSE,
+    "abandon": Ending.ABANDON,
+}
+
+
+def _leave(bot: RunningBot, strategy: StrategySpec | None) -> Iterator[PlanAction]:
+    """End a bot whose document, or whose pair in *strategy* (its newest spec), is gone."""
+    if bot.is_stopping:
+        return
+    if strategy is None:
+        how, why = _ON_DELETE[bot.spec.on_delete], "the strategy was removed from the files"
+    else:
+        how = Ending.CLOSE if strategy.on_change == "close" else Ending.DRAIN
+        why = f"the pair {bot.pair} was removed from the strategy"
+    if not bot.has_open_deal:
+        yield StopBot(bot.bot, Ending.FLAT, why)
+    elif how is not Ending.DRAIN:
+        yield StopBot(bot.bot, how, why)
+    elif not bot.is_draining:
+        yield DrainBot(bot.bot, why)
+
+
+def _edit(
+    bot: RunningBot, wanted: DesiredBot, leaving: Collection[RunningBot]
+) -> Iterator[PlanAction]:
+    """Bring a bot on the books to its newest generation."""
+    if bot.is_stopping:
+        return  # it starts again, by a later plan, when its end is confirmed
+    if bot.digest == wanted.digest:
+        if bot.is_draining or bot.generation != wanted.generation or bot.refused_digest is not None:
+            yield UpdateBot(bot.bot, wanted, (), is_resumed=bot.is_draining)
+        return
+    changes = spec_changes(bot.spec, wanted.spec)
+    how = _replacement(bot, wanted.spec, {class_of(change.path) for change in changes})
+    planned = tuple(PlannedChange(c, _effect(bot, wanted.spec, c, how)) for c in changes)
+    match how:
+        case _Edit.IN_PLACE:
+            yield UpdateBot(bot.bot, wanted, planned, is_resumed=bot.is_draining)
+        case _Edit.REFUSE:
+            if bot.refused_digest != wanted.digest:
+                why = ", ".join(c.path for c in changes if _is_identity(c))
+                yield RefuseEdit(
+                    bot.bot, wanted.digest, planned, f"{why} cannot change while a deal is open"
+                )
+        case Ending.DRAIN:
+            if not bot.is_draining:
+                yield ReplaceBot(bot.bot, wanted, how, planned)
+        case Ending.FLAT | Ending.CLOSE | Ending.ABANDON:
+            yield ReplaceBot(bot.bot, wanted, how, planned, _in_the_way(wanted, leaving))
+
+
+class _Edit(enum.Enum):
+    IN_PLACE = enum.auto()
+    REFUSE = enum.auto()
+
+
+def _replacement(
+    bot: RunningBot, wanted: StrategySpec, classes: Collection[FieldClass]
+) -> Ending | _Edit:
+    """Return how an edit is carried out, by the new document's ``onChange``."""
+    if FieldClass.IDENTITY in classes:
+        if not bot.has_open_deal:
+            return Ending.FLAT
+        return _IDENTITY_EDITS[wanted.on_change]
+    if FieldClass.LADDER in classes and bot.has_open_deal and wanted.on_change == "close":
+        return Ending.CLOSE
+    return _Edit.IN_PLACE
+
+
+_IDENTITY_EDITS: Final[dict[str, Ending | _Edit]] = {
+    "keep": _Edit.REFUSE,
+    "adopt": _Edit.REFUSE,
+    "drain": Ending.DRAIN,
+    "close": Ending.CLOSE,
+}
+
+
+def _effect(
+    bot: RunningBot, wanted: StrategySpec, change: FieldChange, how: Ending | _Edit
+) -> Effect:
+    match how:
+        case _Edit.REFUSE:
+            return Effect.REFUSED
+        case Ending.DRAIN:
+            return Effect.AFTER_FLAT
+        case Ending.CLOSE | Ending.ABANDON:
+            return Effect.AFTER_CLOSE
+        case Ending.FLAT:
+            return Effect.AT_ONCE
+        case _Edit.IN_PLACE:
+            if class_of(change.path) is FieldClass.LADDER and bot.has_open_deal:
+                return Effect.REPLANNED if wanted.on_change == "adopt" else Effect.NEXT_DEAL
+            return Effect.AT_ONCE
+
+
+def _is_leaving(bot: RunningBot, wanted: DesiredBot | None) -> bool:
+    """Return whether *bot* holds an account and pair that the files no longer give it."""
+    return wanted is None or bot.is_stopping or bot.connection != wanted.connection
+
+
+def _is_identity(change: FieldChange) -> bool:
+    return class_of(change.path) is FieldClass.IDENTITY
+
+
+def _in_the_way(wanted: DesiredBot, leaving: Collection[RunningBot]) -> tuple[str, ...]:
+    """Return the leaving bots that trade what *wanted* will trade, on the same account.
+
+    A renamed strategy is one that leaves and one that comes: both at once would manage one
+    position twice.
+    """
+    return tuple(
+        sorted(
+            bot.bot
+            for bot in leaving
+            if (bot.connection, bot.pair) == (wanted.connection, wanted.pair)
+            and bot.bot != wanted.bot
+        )
+    )
