@@ -90,11 +90,9 @@ def catalog_entry(exchange: str, market: MarketKind) -> CatalogEntry:
     """
     entry = CATALOG.get(exchange)
     if entry is None or market not in entry.markets:
-        supported = ", ".join(
-            f"{name} {kind}" for name, row in CATALOG.items() for kind in row.markets
-        )
+        known = ", ".join(f"{name} {kind}" for name, row in CATALOG.items() for kind in row.markets)
         raise PermanentError(
             Reason.MARKET_UNAVAILABLE,
-            f"exchange `{exchange}` with market `{market}` is not supported; supported: {supported}",
+            f"exchange `{exchange}` with market `{market}` is not supported; supported: {known}",
         )
     return entry

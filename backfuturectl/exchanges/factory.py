@@ -3,64 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
+from typing import Final
 
-from backfuturectl.exchanges.port import AccountPort, PublicPort
+from backfuturectl.exchanges.catalog import CATALOG, catalog_entry
+from backfuturectl.exchanges.ccxt_adapter import (
+    Client,
+    Dialect,
+    Endpoint,
+    KeyMaterial,
+    new_gateway,
+)
+from backfuturectl.exchanges.kucoin import FUTURES_DIALECT, SPOT_DIALECT
+from backfuturectl.exchanges.kucoin_futures import KucoinFuturesPublic
+from backfuturectl.exchanges.kucoin_spot import KucoinSpotPublic
+from backfuturectl.exchanges.mexc import DIALECT
+from backfuturectl.exchanges.mexc_spot import MexcSpotPublic
+from backfuturectl.exchanges.port import AccountPort
+from backfuturectl.model.errors import PermanentError
 from backfuturectl.model.market import MarketKind
-from backfuturectl.model.secret import Secret
+from backfuturectl.model.status import Reason
 
+RealPublic = MexcSpotPublic | KucoinSpotPublic | KucoinFuturesPublic
+"""The public ports that `open_public` makes."""
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A stand-in exchange on this machine; replaces every host of the exchange.
-
-    Attributes:
-        url: ``http://127.0.0.1:8101``, without a path.
-    """
-
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class KeyMaterial:
-    """One API key, as decrypted; never printed.
-
-    Attributes:
-        password: The passphrase, where the exchange has one.
-    """
-
-    api_key: Secret
-    secret: Secret
-    password: Secret | None = None
+_PORTS: Final[dict[tuple[str, MarketKind], tuple[Dialect, Callable[[Client], RealPublic]]]] = {
+    ("mexc", MarketKind.SPOT): (DIALECT, MexcSpotPublic),
+    ("kucoin", MarketKind.SPOT): (SPOT_DIALECT, KucoinSpotPublic),
+    ("kucoin", MarketKind.FUTURES): (FUTURES_DIALECT, KucoinFuturesPublic),
+}
 
 
 def open_public(
     exchange: str,
     market: MarketKind,
     *,
+    rng: Random,
     endpoint: Endpoint | None = None,
     egress: str | None = None,
-    rng: Random,
-) -> PublicPort:
-    """Return the shared port; the caller owns it and closes it after every account on it.
+    beside: RealPublic | None = None,
+) -> RealPublic:
+    """Return the port that every account of *exchange* and *market* shares; nothing is sent yet.
+
+    Open one per exchange, market and egress address, and close it after the accounts on it.
 
     Args:
-        endpoint: A stand-in on loopback instead of the real exchange.
-        egress: Local address to send from; None lets the system choose.
+        exchange: The product's id, a key of the catalog.
+        market: Which of the exchange's markets.
         rng: Seeded source of retry jitter.
+        endpoint: A stand-in on this machine instead of the exchange.
+        egress: Local address to send from; None lets the system choose.
+        beside: A port of the same exchange's other market: session, rate budget, endpoint and
+            egress address are shared with it.
 
     Raises:
         PermanentError: Unknown exchange or market; the message lists the supported ones.
     """
-    raise NotImplementedError
+    catalog_entry(exchange, market)
+    dialect, port = _PORTS[exchange, market]
+    if beside is not None:
+        assert beside.exchange == exchange, "a budget belongs to one exchange"
+        return port(beside.client.beside(dialect))
+    return port(Client(dialect, new_gateway(dialect, egress), rng, endpoint=endpoint))
 
 
-def open_account(
-    public: PublicPort,
-    key: KeyMaterial,
-    *,
-    now_ms: Callable[[], int],
-) -> AccountPort:
-    """Return one account's port; exchange, market, endpoint, session and budget are *public*'s."""
-    raise NotImplementedError
+def open_account(public: RealPublic, key: KeyMaterial, *, now_ms: Callable[[], int]) -> AccountPort:
+    """Return one account; exchange, market, endpoint, session and budget are those of *public*.
+
+    Args:
+        public: From `open_public`.
+        key: What signs; see the catalog for which exchanges need the passphrase.
+        now_ms: The wall clock that requests are stamped with.
+
+    Raises:
+        PermanentError: INVALID_PASSPHRASE; the exchange's keys have one and *key* has none.
+    """
+    if CATALOG[public.exchange].needs_passphrase and key.password is None:
+        raise PermanentError(
+            Reason.INVALID_PASSPHRASE,
+            f"{public.exchange} keys have a passphrase; expected `credentials.password`",
+        )
+    return public.account(key, now_ms)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from backfuturectl.model.market import Market
 from backfuturectl.model.orders import Balances, Fill, NewOrder, Order, Position
@@ -125,3 +125,15 @@ class AccountPort(Protocol):
 
     async def close(self) -> None:
         """Release what this account alone holds."""
+
+
+@runtime_checkable
+class TrialPort(Protocol):
+    """An account whose exchange judges orders without placing them; not all do."""
+
+    async def try_order(self, order: NewOrder) -> None:
+        """Have the exchange judge *order* as if it were real; nothing is placed, ever.
+
+        Raises:
+            PermanentError: As `AccountPort.place` would.
+        """

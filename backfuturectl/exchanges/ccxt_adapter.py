@@ -1,0 +1,394 @@
+"""Speak to an exchange: ccxt signs and knows the hosts, everything else is ours.
+
+Of ccxt only `sign` is used: no unified method, so no request happens that no route here names, no
+number passes through a float, and no market table is copied per account. Sending, pacing, reading
+and judging answers is done here, once for all exchanges; what differs is a `Dialect`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from backfuturectl.exchanges.budget import Budget, Limit, Priority
+from backfuturectl.exchanges.payload import PayloadError, decode
+from backfuturectl.exchanges.retry import Retry
+from backfuturectl.exchanges.translation import ErrorTable, Failure, Operation, translate
+from backfuturectl.exchanges.transport import Answer, Call, Gateway, LostAnswerError
+from backfuturectl.model.errors import OperationError, PermanentError
+from backfuturectl.model.market import Market
+from backfuturectl.model.orders import NewOrder, Order, OrderStatus, OrderType
+from backfuturectl.model.secret import Secret
+from backfuturectl.model.status import Reason
+
+T = TypeVar("T")
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A stand-in exchange on this machine; replaces every host of the exchange.
+
+    Attributes:
+        url: ``http://127.0.0.1:8101``, without a path.
+    """
+
+    url: str
+
+    def __post_init__(self) -> None:
+        """Refuse any host but this machine, since requests carry keys."""
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or parts.hostname not in _LOOPBACK:
+            raise PermanentError(
+                Reason.SCHEMA_INVALID,
+                f"endpoint `{self.url}` is not on this machine; expected a URL such as "
+                "`http://127.0.0.1:8101`",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMaterial:
+    """One API key, as decrypted; never printed.
+
+    Attributes:
+        password: The passphrase, where the exchange has one.
+    """
+
+    api_key: Secret
+    secret: Secret
+    password: Secret | None = None
+
+
+class Signer(Protocol):
+    """The one thing asked of ccxt."""
+
+    def sign(
+        self, path: str, api: list[str], method: str, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return ``url``, ``method``, ``headers`` and ``body`` of a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint.
+
+    Attributes:
+        api: ccxt's name for the host and whether the request is signed.
+        path: As ccxt spells it, with ``{placeholders}``.
+        weights: What it costs, by limit of the dialect.
+        operation: What a lost answer would mean.
+    """
+
+    api: tuple[str, ...]
+    method: str
+    path: str
+    weights: Mapping[str, int]
+    operation: Operation = Operation.READ
+
+    @property
+    def priority(self) -> Priority:
+        """Orders and cancels go before reads."""
+        is_order = self.operation in {Operation.CREATE, Operation.CANCEL}
+        return Priority.ORDER if is_order else Priority.READ
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one exchange speaks.
+
+    Attributes:
+        exchange: The product's id of it.
+        signer: Makes a ccxt instance; imports ccxt, so it is called late.
+        limits: The exchange's rate limits.
+        errors: What its refusals mean.
+        interpret: Takes a decoded body out of its envelope, or returns the Failure it tells.
+        retry_after_s: Reads the server's wish from the status and headers of a refusal.
+        remaining: Reads from the headers how much of the allowance is left; None if not told.
+    """
+
+    exchange: str
+    signer: Callable[[dict[str, Any]], Any]
+    limits: Mapping[str, Limit]
+    errors: ErrorTable
+    interpret: Callable[[int, Any], Any]
+    retry_after_s: Callable[[int, Mapping[str, str]], float | None]
+    remaining: Callable[[Mapping[str, str]], int | None] = field(default=lambda _headers: None)
+
+
+class Client:
+    """Calls routes of one exchange, with one key or with none.
+
+    Attributes:
+        endpoint: The stand-in it speaks to; None for the exchange itself.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        gateway: Gateway,
+        rng: Random,
+        *,
+        endpoint: Endpoint | None = None,
+        key: KeyMaterial | None = None,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self._dialect = dialect
+        self._gateway = gateway
+        self._rng = rng
+        self._retry = Retry(rng)
+        self._signer = _signer(dialect, endpoint, key, now_ms)
+        self._owner = "" if key is None else key.api_key.digest()
+        self._secrets = () if key is None else (key.api_key, key.secret, key.password)
+
+    def with_key(self, key: KeyMaterial, now_ms: Callable[[], int]) -> Client:
+        """Return a client of the same exchange and gateway that signs with *key*."""
+        return Client(
+            self._dialect,
+            self._gateway,
+            self._rng,
+            endpoint=self.endpoint,
+            key=key,
+            now_ms=now_ms,
+        )
+
+    async def call(
+        self, route: Route, parse: Callable[[Any], T], params: Mapping[str, Any] | None = None
+    ) -> T:
+        """Send one request and return what *parse* makes of the answer.
+
+        Reads are repeated when they fail for a passing reason; nothing else is.
+
+        Raises:
+            OperationError: One of its three kinds, by the dialect's table; an answer that *parse*
+                cannot read counts as no answer.
+        """
+        if route.operation is not Operation.READ:
+            return await self._call_once(route, parse, params or {})
+        return await self._retry(lambda: self._call_once(route, parse, params or {}))
+
+    def beside(self, dialect: Dialect) -> Client:
+        """Return a key-less client that speaks *dialect* over the same gateway."""
+        return Client(dialect, self._gateway.shared(), self._rng, endpoint=self.endpoint)
+
+    async def close(self) -> None:
+        """Close the gateway once its last key-less client is closed."""
+        await self._gateway.close()
+
+    async def _call_once(
+        self, route: Route, parse: Callable[[Any], T], params: Mapping[str, Any]
+    ) -> T:
+        call = self._signed(route, params)
+        try:
+            answer = await self._gateway.send(call)
+        except LostAnswerError as error:
+            lost = Failure(str(error), was_sent=error.was_sent)
+            raise self._judged(lost, route, call) from error
+        self._learn(answer, call)
+        try:
+            value = self._dialect.interpret(answer.status, decode(answer.text))
+            if not isinstance(value, Failure):
+                return parse(value)
+        except PayloadError as error:
+            garbled = Failure(
+                str(error),
+                status=answer.status,
+                retry_after_s=self._dialect.retry_after_s(answer.status, answer.headers),
+            )
+            raise self._judged(garbled, route, call) from error
+        refused = Failure(
+            self._redacted(value.text),
+            status=answer.status,
+            code=value.code,
+            retry_after_s=self._dialect.retry_after_s(answer.status, answer.headers),
+        )
+        raise self._judged(refused, route, call)
+
+    def _signed(self, route: Route, params: Mapping[str, Any]) -> Call:
+        signed = self._signer.sign(route.path, list(route.api), route.method, dict(params))
+        return Call(
+            method=signed["method"],
+            url=signed["url"],
+            headers=signed["headers"] or {},
+            body=signed["body"],
+            draws=self._gateway.budget.draws(route.weights, self._owner),
+            priority=route.priority,
+        )
+
+    def _judged(self, failure: Failure, route: Route, call: Call) -> OperationError:
+        error = translate(failure, route.operation, self._dialect.errors)
+        if error.reason is Reason.RATE_LIMITED and error.retry_after_s is not None:
+            self._gateway.budget.pause(call.draws, error.retry_after_s)
+        return error
+
+    def _learn(self, answer: Answer, call: Call) -> None:
+        remaining = self._dialect.remaining(answer.headers)
+        if remaining is not None:
+            for draw in call.draws:
+                self._gateway.budget.observe(draw, remaining)
+
+    def _redacted(self, words: str) -> str:
+        for secret in self._secrets:
+            if secret is not None:
+                words = words.replace(secret.reveal(), "****")
+        return words
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What an exchange lists of one market kind.
+
+    Attributes:
+        markets: By pair.
+        symbols: The exchange's own symbol, by pair.
+        pairs: The pair, by the exchange's own symbol.
+    """
+
+    markets: Mapping[str, Market]
+    symbols: Mapping[str, str]
+    pairs: Mapping[str, str]
+
+    def market(self, pair: str) -> Market:
+        """Return the market of *pair*.
+
+        Raises:
+            PermanentError: MARKET_UNAVAILABLE; the exchange does not list it.
+        """
+        if pair not in self.markets:
+            raise PermanentError(
+                Reason.MARKET_UNAVAILABLE, f"the exchange lists no market `{pair}` of this kind"
+            )
+        return self.markets[pair]
+
+    def symbol(self, pair: str) -> str:
+        """Return the exchange's symbol of *pair*; raises like `market`."""
+        self.market(pair)
+        return self.symbols[pair]
+
+    def wanted(self, pairs: Collection[str]) -> dict[str, str]:
+        """Return pair by symbol of those *pairs* that are listed.
+
+        One unlisted pair must not take the prices of all others away.
+        """
+        return {self.symbols[pair]: pair for pair in pairs if pair in self.symbols}
+
+
+def listing(symbols: Mapping[str, Market]) -> Listing:
+    """Return the listing of markets by the exchange's own symbol.
+
+    Raises:
+        PayloadError: Nothing is listed, which no exchange in service would say.
+    """
+    if not symbols:
+        raise PayloadError("the exchange lists no market at all")
+    return Listing(
+        markets={market.pair: market for market in symbols.values()},
+        symbols={market.pair: symbol for symbol, market in symbols.items()},
+        pairs={symbol: market.pair for symbol, market in symbols.items()},
+    )
+
+
+class Listed:
+    """Loads a listing once, however many ask at the same time."""
+
+    def __init__(self, load: Callable[[], Awaitable[Listing]]) -> None:
+        self._load = load
+        self._lock = asyncio.Lock()
+        self._listing: Listing | None = None
+
+    async def get(self) -> Listing:
+        """Return the listing; a failed load is tried again by the next caller."""
+        async with self._lock:
+            if self._listing is None:
+                self._listing = await self._load()
+            return self._listing
+
+
+def check_steps(order: NewOrder, market: Market) -> None:
+    """Refuse an order that is not on the market's steps, rather than let it be cut silently.
+
+    Raises:
+        PermanentError: ORDER_REJECTED; nothing was sent.
+    """
+    if order.amount_base <= 0 or order.amount_base % market.amount_step:
+        raise PermanentError(
+            Reason.ORDER_REJECTED,
+            f"amount {order.amount_base:f} of {order.pair} is not a multiple of the step "
+            f"{market.amount_step:f}; nothing was sent",
+        )
+    if order.type is OrderType.LIMIT and (order.price <= 0 or order.price % market.price_tick):
+        raise PermanentError(
+            Reason.ORDER_REJECTED,
+            f"price {order.price:f} of {order.pair} is not a multiple of the tick "
+            f"{market.price_tick:f}; nothing was sent",
+        )
+
+
+def acknowledged(order: NewOrder, order_id: str) -> Order:
+    """Return *order* as it stands when the exchange has only said yes."""
+    return Order(
+        client_order_id=order.client_order_id,
+        order_id=order_id,
+        pair=order.pair,
+        side=order.side,
+        type=order.type,
+        status=OrderStatus.OPEN,
+        price=order.price,
+        amount_base=order.amount_base,
+        is_reduce_only=order.is_reduce_only,
+    )
+
+
+async def found(look_up: Awaitable[T]) -> T | None:
+    """Return what *look_up* finds, None when the exchange does not know the order."""
+    try:
+        return await look_up
+    except PermanentError as error:
+        if error.reason is Reason.ORDER_NOT_FOUND:
+            return None
+        raise
+
+
+def pick(orders: tuple[Order, ...], client_order_id: str, order_id: str | None) -> Order | None:
+    """Return the one of *orders* that carries either id."""
+    for order in orders:
+        if order.client_order_id == client_order_id or order.order_id == order_id:
+            return order
+    return None
+
+
+def new_gateway(dialect: Dialect, egress: str | None) -> Gateway:
+    """Return a way out with the dialect's rate budget."""
+    return Gateway(Budget(dialect.limits), egress=egress)
+
+
+def _signer(
+    dialect: Dialect,
+    endpoint: Endpoint | None,
+    key: KeyMaterial | None,
+    now_ms: Callable[[], int] | None,
+) -> Signer:
+    settings: dict[str, Any] = {"enableRateLimit": False, "verbose": False}
+    if key is not None:
+        settings |= {"apiKey": key.api_key.reveal(), "secret": key.secret.reveal()}
+        if key.password is not None:
+            settings["password"] = key.password.reveal()
+    exchange = dialect.signer(settings)
+    if endpoint is not None:
+        exchange.urls["api"] = _moved(exchange.urls["api"], endpoint.url.rstrip("/"))
+    if now_ms is not None:
+        exchange.milliseconds = now_ms
+    signer: Signer = exchange
+    return signer
+
+
+def _moved(urls: Any, base: str) -> Any:
+    """Return ccxt's tree of base URLs with every host replaced and every path kept."""
+    if isinstance(urls, dict):
+        return {name: _moved(url, base) for name, url in urls.items()}
+    return base + urlsplit(urls).path

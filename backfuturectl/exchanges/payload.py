@@ -1,0 +1,121 @@
+"""Read an exchange's JSON: numbers exact, and a missing or senseless field is an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from backfuturectl.model.market import ZERO
+from backfuturectl.model.orders import Side
+
+
+class PayloadError(Exception):
+    """The answer is not what this endpoint's documentation promises."""
+
+
+def decode(text: str) -> Any:
+    """Return the JSON value of *text*; fractions become Decimal, never float.
+
+    Raises:
+        PayloadError: Not JSON, or cut off.
+    """
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise PayloadError("the answer is not JSON") from error
+
+
+def rows(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the objects of the list *value*."""
+    if not isinstance(value, list):
+        raise PayloadError("expected a list")
+    for row in value:
+        yield mapping(row)
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Return *value*, which must be an object."""
+    if not isinstance(value, dict):
+        raise PayloadError("expected an object")
+    return value
+
+
+def text(row: dict[str, Any], name: str) -> str:
+    """Return the text of a field; whole numbers count as text."""
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise PayloadError(f"field `{name}` is missing")
+    return str(value)
+
+
+def optional_text(row: dict[str, Any], name: str) -> str | None:
+    """Return the text of a field, or None when it is absent, null or empty."""
+    return None if row.get(name) in {None, ""} else text(row, name)
+
+
+def number(row: dict[str, Any], name: str) -> Decimal:
+    """Return the number of a field, exactly as it was written."""
+    return _decimal(row.get(name), name)
+
+
+def number_or_zero(row: dict[str, Any], name: str) -> Decimal:
+    """Return the number of a field for which the exchange writes nothing when it is zero."""
+    return ZERO if row.get(name) in {None, ""} else number(row, name)
+
+
+def optional_number(row: dict[str, Any], name: str) -> Decimal | None:
+    """Return the number of a field, or None when it is absent, null or empty."""
+    return None if row.get(name) in {None, ""} else number(row, name)
+
+
+def integer(row: dict[str, Any], name: str) -> int:
+    """Return the whole number of a field."""
+    value = number(row, name)
+    if value != value.to_integral_value():
+        raise PayloadError(f"field `{name}` is not a whole number")
+    return int(value)
+
+
+def flag(row: dict[str, Any], name: str) -> bool:
+    """Return the truth value of a field."""
+    value = row.get(name)
+    if not isinstance(value, bool):
+        raise PayloadError(f"field `{name}` is missing")
+    return value
+
+
+def side(row: dict[str, Any]) -> Side:
+    """Return the direction that field ``side`` names."""
+    name = text(row, "side")
+    if name.lower() not in {Side.BUY, Side.SELL}:
+        raise PayloadError(f"field `side` is {name}")
+    return Side(name.lower())
+
+
+def words(value: str | None) -> tuple[str, ...]:
+    """Return the parts of a comma-joined field."""
+    return tuple(part.strip() for part in (value or "").split(",") if part.strip())
+
+
+def plain(value: Decimal) -> str:
+    """Return *value* as exchanges take it: no exponent, no trailing zeros."""
+    written = f"{value:f}"
+    return written.rstrip("0").rstrip(".") if "." in written else written
+
+
+def _decimal(value: Any, name: str) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise PayloadError(f"field `{name}` is missing")
+    try:
+        result = Decimal(value)
+    except InvalidOperation as error:
+        raise PayloadError(f"field `{name}` is not a number") from error
+    if not result.is_finite():
+        raise PayloadError(f"field `{name}` is not a number")
+    return result
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)
