@@ -19,7 +19,7 @@ from backfuturectl.model.errors import ConfigurationError, OperationError, Perma
 from backfuturectl.model.findings import Finding, Key
 from backfuturectl.model.records import EventRecord, ResourceRecord
 from backfuturectl.model.resources import Connection, Strategy
-from backfuturectl.model.status import REASONS, Condition, Reason
+from backfuturectl.model.status import Condition, Reason
 from backfuturectl.planning.conditions import Outcome
 from backfuturectl.planning.prune import PruneVerdict, TreeEvidence, guard_prune
 from backfuturectl.reconcile.connections import RETEST_NOW, Lines

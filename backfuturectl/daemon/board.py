@@ -1,0 +1,423 @@
+"""What the status API shows: rows of plain values out of the controller and the store.
+
+Field names are part of the public interface. Decimals are text; times are milliseconds UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+from backfuturectl import __version__
+from backfuturectl.engine.clock import Clock
+from backfuturectl.model.errors import UsageError
+from backfuturectl.model.ids import deal_id
+from backfuturectl.model.records import DealRecord, FillRecord, OrderRecord, StoredEvent
+from backfuturectl.model.resources import Connection, Strategy
+from backfuturectl.model.status import REASONS, Condition, Reason, ReasonClass
+from backfuturectl.planning.diff import diff
+from backfuturectl.reconcile.controller import Controller
+from backfuturectl.reconcile.registry import Entry
+from backfuturectl.reconcile.strategies import Seat
+from backfuturectl.store.database import Store
+from backfuturectl.strategy.base import Gate
+
+Row = dict[str, Any]
+
+_KINDS: Final = {"connection": "Connection", "strategy": "Strategy"}
+
+
+class ControllerBoard:
+    """Answers the status API from a running controller."""
+
+    def __init__(self, controller: Controller, store: Store, clock: Clock, *, root: str) -> None:
+        self._controller = controller
+        self._store = store
+        self._clock = clock
+        self._root = root
+        self._started_ms = clock.now_ms()
+
+    async def items(self, kind: str, *, about: str | None, limit: int, since: int) -> list[Row]:
+        """Return the rows of one list; *about* narrows to one bot, deal or resource."""
+        match kind:
+            case "connections":
+                return [self._connection(e) for e in self._entries("Connection", about)]
+            case "strategies":
+                return [self._strategy(e) for e in self._entries("Strategy", about)]
+            case "bots":
+                return [
+                    self._bot(seat)
+                    for name, seat in sorted(self._controller.strategies.seats.items())
+                    if about in {None, name, seat.planned.strategy, seat.planned.connection}
+                ]
+            case "deals":
+                return [_deal(deal) for deal in await self._store.deals(about, limit=limit)]
+            case "orders":
+                bot, deal = (None, about) if about is not None and "#" in about else (about, None)
+                orders = await self._store.orders(bot, deal, limit=limit)
+                return [_order(order) for order in orders]
+            case "events":
+                events = await self._store.events(
+                    about, after_id=since if since else None, limit=limit
+                )
+                return [_event(event) for event in events]
+            case _:
+                raise UsageError(
+                    f"no list is named `{kind}`; there are connections, strategies, bots, deals, "
+                    "orders and events"
+                )
+
+    async def describe(self, kind: str, name: str) -> Row | None:
+        """Return everything about one resource, bot or deal."""
+        kind = kind.rstrip("s").replace("strategie", "strategy")
+        if kind == "bot":
+            return await self._describe_bot(name)
+        if kind == "deal":
+            return await self._describe_deal(name)
+        if kind not in _KINDS:
+            raise UsageError(
+                f"`{kind}` cannot be described; a connection, strategy, bot or deal can"
+            )
+        entry = self._controller.registry.get(_KINDS[kind], name)
+        if entry is None:
+            return None
+        row = self._connection(entry) if kind == "connection" else self._strategy(entry)
+        return {
+            "kind": _KINDS[kind],
+            **row,
+            "path": entry.path,
+            "generation": entry.generation,
+            "conditions": [_condition(c) for c in entry.status.conditions] if entry.status else [],
+            "findings": [
+                {
+                    "code": finding.code,
+                    "file": finding.file,
+                    "line": finding.span.line,
+                    "column": finding.span.column,
+                    "field": finding.field,
+                    "message": finding.message,
+                    "help": finding.help,
+                }
+                for finding in entry.findings
+            ],
+            "pendingChanges": _pending(entry),
+            "spec": _spec_of(entry),
+            "events": [_event(e) for e in await self._store.events(f"{_KINDS[kind]}/{name}")],
+        }
+
+    def status(self) -> Row:
+        """Return the daemon's own state."""
+        controller = self._controller
+        generation = controller.generation
+        strategies = list(controller.registry.of_kind("Strategy"))
+        connections = list(controller.registry.of_kind("Connection"))
+        return {
+            "version": __version__,
+            "root": self._root,
+            "startedAt": self._started_ms,
+            "now": self._clock.now_ms(),
+            "installation": self._store.installation,
+            "source": {
+                "digest": generation.loaded.tree.digest if generation is not None else None,
+                "commit": generation.commit if generation is not None else "",
+                "readAt": controller.read_at_ms,
+                "trouble": controller.source_trouble,
+                "unknown": list(generation.loaded.unknown) if generation is not None else [],
+            },
+            "prune": {
+                "blocked": list(controller.prune.blocked),
+                "waiting": list(controller.prune.waiting),
+                "digest": controller.prune.digest,
+            },
+            "connections": {
+                "total": len(connections),
+                "online": sum(controller.lines.line(e.name).is_online for e in connections),
+            },
+            "strategies": {
+                "total": len(strategies),
+                "converged": sum(_is_converged(entry) for entry in strategies),
+            },
+            "bots": {
+                "total": len(controller.strategies.seats),
+                "running": controller.strategies.running_count(),
+            },
+            "queueDepth": controller.queue.depth,
+        }
+
+    def metrics(self) -> str:
+        """Return the figures in Prometheus' text format."""
+        status = self.status()
+        figures = {
+            "connections": status["connections"]["total"],
+            "connections_online": status["connections"]["online"],
+            "strategies": status["strategies"]["total"],
+            "strategies_converged": status["strategies"]["converged"],
+            "bots": status["bots"]["total"],
+            "bots_running": status["bots"]["running"],
+            "queue_depth": status["queueDepth"],
+            "source_readable": int(not status["source"]["trouble"]),
+            "source_read_timestamp_seconds": status["source"]["readAt"] / 1000,
+        }
+        lines = []
+        for name, value in figures.items():
+            lines.append(f"# TYPE backfuturectl_{name} gauge")
+            lines.append(f"backfuturectl_{name} {value}")
+        return "\n".join(lines) + "\n"
+
+    async def act(self, verb: str, arguments: Row) -> Row:
+        """Carry out an operator's request."""
+        actions: dict[str, Callable[[Row], Any]] = {
+            "reconcile": self._act_reconcile,
+            "test": self._act_test,
+            "approve": self._act_approve,
+        }
+        if verb not in actions:
+            raise UsageError(f"no action is named `{verb}`")
+        done: Row = await actions[verb](arguments)
+        return done
+
+    async def _act_reconcile(self, _: Row) -> Row:
+        await self._controller.read_now()
+        return {"trouble": self._controller.source_trouble}
+
+    async def _act_test(self, arguments: Row) -> Row:
+        names = arguments.get("connections") or [
+            entry.name for entry in self._controller.registry.of_kind("Connection")
+        ]
+        for name in names:
+            if self._controller.registry.get("Connection", str(name)) is None:
+                raise UsageError(f"no connection is named `{name}`")
+            self._controller.test_soon(str(name))
+        return {"connections": names}
+
+    async def _act_approve(self, arguments: Row) -> Row:
+        digest = str(arguments.get("digest", ""))
+        if not self._controller.approve(digest):
+            raise UsageError("no blocked deletion has this digest; see `backfuturectl status`")
+        return {"approved": digest}
+
+    def _entries(self, kind: str, name: str | None) -> list[Entry]:
+        return [e for e in self._controller.registry.of_kind(kind) if name in {None, e.name}]
+
+    def _connection(self, entry: Entry) -> Row:
+        resource = entry.document.resource if entry.document is not None else None
+        spec = resource.spec if isinstance(resource, Connection) else None
+        report = self._controller.lines.line(entry.name).report
+        rights = report.rights if report is not None else None
+        return {
+            "name": entry.name,
+            "title": resource.metadata.title if resource is not None else None,
+            "exchange": str(spec.exchange) if spec is not None else None,
+            "market": str(spec.market) if spec is not None else None,
+            "environment": str(spec.environment) if spec is not None else None,
+            **self._standing(entry),
+            "checks": [
+                {
+                    "name": check.name,
+                    "ok": check.ok,
+                    "reason": str(check.reason),
+                    "message": check.message,
+                    "rawCode": check.raw_code,
+                    "durationMs": check.duration_ms,
+                }
+                for check in (report.checks if report is not None else ())
+            ],
+            "permissions": list(rights.tokens) if rights is not None else [],
+            "warnings": list(report.warnings) if report is not None else [],
+            "keyFingerprint": report.key_fingerprint if report is not None else None,
+            "keyExpiresInDays": rights.expires_in_days if rights is not None else None,
+            "lastTested": self._controller.lines.line(entry.name).tested_at_ms or None,
+        }
+
+    def _strategy(self, entry: Entry) -> Row:
+        resource = entry.document.resource if entry.document is not None else None
+        spec = resource.spec if isinstance(resource, Strategy) else None
+        seats = self._controller.strategies.of(entry.name).values()
+        return {
+            "name": entry.name,
+            "title": resource.metadata.title if resource is not None else None,
+            "connection": spec.connection if spec is not None else None,
+            "pairs": list(spec.pairs) if spec is not None else [],
+            "risk": str(spec.risk) if spec is not None else None,
+            **self._standing(entry),
+            "isCurrent": entry.is_current,
+            "bots": len(seats),
+            "openDeals": sum(seat.has_open_deal for seat in seats),
+        }
+
+    def _standing(self, entry: Entry) -> Row:
+        if entry.status is None:
+            return {"status": "Unknown", "reason": str(Reason.NOT_TESTED), "message": ""}
+        ready = entry.status.ready
+        row = REASONS[ready.reason]
+        status = {
+            ReasonClass.GOOD: "Online" if entry.kind == "Connection" else "Ready",
+            ReasonClass.WAITING: "Waiting",
+            ReasonClass.RETRYABLE: "Retrying",
+            ReasonClass.TERMINAL: "Failed",
+        }[row.kind]
+        return {
+            "status": status,
+            "reason": str(ready.reason),
+            "message": ready.message,
+            "rawCode": ready.raw_code,
+            "cause": row.cause,
+            "remedy": row.remedy,
+            "since": ready.since_ms,
+            "generation": entry.status.generation,
+            "observedGeneration": entry.status.observed_generation,
+        }
+
+    def _bot(self, seat: Seat) -> Row:
+        view = seat.bot.view()
+        gate, why = seat.bot.gate
+        number = view.deal_number
+        trouble = seat.supervisor.trouble
+        return {
+            "name": seat.planned.bot,
+            "strategy": seat.planned.strategy,
+            "connection": seat.planned.connection,
+            "pair": seat.planned.pair,
+            "state": view.state if gate is Gate.OPEN else f"{view.state}/DEGRADED",
+            "dealId": deal_id(seat.planned.bot, number) if number is not None else None,
+            "position": _text(view.position_base),
+            "average": _text(view.average),
+            "unrealised": _text(view.unrealised_quote),
+            "margin": _text(view.margin_quote),
+            "nextExit": _text(view.next_exit),
+            "openOrders": view.open_orders,
+            "generation": seat.planned.generation,
+            "gate": str(gate),
+            "gateReason": why,
+            "isDraining": seat.is_draining,
+            "task": str(seat.supervisor.status),
+            "trouble": trouble[1] if trouble is not None else None,
+        }
+
+    async def _describe_bot(self, name: str) -> Row | None:
+        seat = self._controller.strategies.seats.get(name)
+        if seat is None:
+            return None
+        return {
+            "kind": "Bot",
+            **self._bot(seat),
+            "deals": [_deal(deal) for deal in await self._store.deals(name, limit=10)],
+            "orders": [_order(order) for order in await self._store.orders(name, is_open=True)],
+            "events": [_event(event) for event in await self._store.events(f"Bot/{name}")],
+        }
+
+    async def _describe_deal(self, name: str) -> Row | None:
+        bot = name.rpartition("#")[0]
+        found = next((d for d in await self._store.deals(bot) if d.deal == name), None)
+        if found is None:
+            return None
+        return {
+            "kind": "Deal",
+            **_deal(found),
+            "orders": [_order(order) for order in await self._store.orders(bot, name)],
+            "fills": [_fill(fill) for fill in await self._store.fills(bot, deal=name)],
+        }
+
+
+def _is_converged(entry: Entry) -> bool:
+    return (
+        entry.status is not None
+        and entry.is_current
+        and entry.status.ready.reason is Reason.RECONCILE_SUCCEEDED
+    )
+
+
+def _pending(entry: Entry) -> list[Row]:
+    if entry.desired is None or entry.applied is None or entry.is_current:
+        return []
+    old, new = entry.applied.resource, entry.desired.resource
+    if old is None or new is None or type(old) is not type(new):
+        return []
+    return [{"path": c.path, "old": c.old, "new": c.new} for c in diff(old, new)]
+
+
+def _spec_of(entry: Entry) -> Row:
+    resource = entry.document.resource if entry.document is not None else None
+    if resource is None:
+        return {}
+    spec: Row = resource.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    spec.pop("credentials", None)
+    return spec
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:f}"
+
+
+def _condition(condition: Condition) -> Row:
+    return {
+        "type": str(condition.type),
+        "status": {True: "True", False: "False", None: "Unknown"}[condition.status],
+        "reason": str(condition.reason),
+        "message": condition.message,
+        "rawCode": condition.raw_code,
+        "since": condition.since_ms,
+    }
+
+
+def _deal(deal: DealRecord) -> Row:
+    return {
+        "id": deal.deal,
+        "bot": deal.bot,
+        "number": deal.number,
+        "side": str(deal.side),
+        "status": "open" if deal.closed_at_ms is None else "closed",
+        "openedAt": deal.opened_at_ms,
+        "closedAt": deal.closed_at_ms,
+        "exitLeg": deal.exit_leg,
+        "result": _text(deal.result_quote),
+    }
+
+
+def _order(order: OrderRecord) -> Row:
+    return {
+        "clientOrderId": order.client_order_id,
+        "orderId": order.order_id,
+        "bot": order.bot,
+        "dealId": order.deal,
+        "leg": str(order.leg),
+        "side": str(order.side),
+        "type": str(order.type),
+        "price": _text(order.price),
+        "amount": _text(order.amount_base),
+        "filled": _text(order.filled_base),
+        "cost": _text(order.cost_quote),
+        "status": str(order.status),
+        "reduceOnly": order.is_reduce_only,
+        "reason": order.reason,
+        "generation": order.generation,
+        "commit": order.commit,
+        "rawCode": order.raw_code,
+        "createdAt": order.intended_at_ms,
+        "updatedAt": order.updated_at_ms,
+    }
+
+
+def _fill(fill: FillRecord) -> Row:
+    return {
+        "fillId": fill.fill_id,
+        "clientOrderId": fill.client_order_id,
+        "side": str(fill.side),
+        "price": _text(fill.price),
+        "amount": _text(fill.amount_base),
+        "fee": _text(fill.fee.amount) if fill.fee is not None else None,
+        "feeCurrency": fill.fee.currency if fill.fee is not None else None,
+        "at": fill.at_ms,
+    }
+
+
+def _event(event: StoredEvent) -> Row:
+    return {
+        "id": event.event_id,
+        "at": event.event.at_ms,
+        "about": event.event.about,
+        "type": event.event.kind,
+        "reason": event.event.reason,
+        "message": event.event.message,
+    }
