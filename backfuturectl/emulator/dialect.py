@@ -14,7 +14,7 @@ A dialect is a class built with the `Exchange` it speaks for::
             self.pools = {"spot": Pool(limit=4000, window_s=30)}
             self.routes = (Route("POST", "/api/v1/hf/orders", self._create, pool="spot"), ...)
 
-It is named in `server.HOSTS`. Handlers raise VenueError freely; the server hands it to `refused`.
+It is named in `server.HOSTS`. Handlers raise VenueError freely; the desk hands it to `refused`.
 An error that is the dialect's own (signature, rights, unknown symbol text) is a `ReplyError`.
 """
 
@@ -56,6 +56,10 @@ class Exchange:
     def now_ms(self) -> int:
         """Return the exchange's own time."""
         return self.clock.now_ms() + self.clock_skew_ms
+
+    def caller_ip(self, key: str, socket_ip: str) -> str:
+        """Return the address that a caller with *key* is taken to have."""
+        return self.caller_ips.get(key, self.caller_ips.get("", socket_ip))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,17 +186,23 @@ class Route:
 
 
 class Dialect(Protocol):
-    """One HTTP API of an exchange.
+    """One HTTP API of an exchange; plain attributes serve for its properties."""
 
-    Attributes:
-        host: The stand-in's host (a port of its own); several dialects may share one.
-        prefix: Start of the paths whose unknown routes this dialect answers; longest wins.
-    """
+    @property
+    def host(self) -> str:
+        """The stand-in's host (a port of its own); several dialects may share one."""
 
-    host: str
-    prefix: str
-    routes: tuple[Route, ...]
-    pools: Mapping[str, Pool]
+    @property
+    def prefix(self) -> str:
+        """Start of the paths whose unknown routes this dialect answers; longest wins."""
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The endpoints."""
+
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """The rate budgets that routes name."""
 
     def key_of(self, call: Call) -> str:
         """Return the API key that the request names, unverified; "" for none."""
