@@ -14,6 +14,9 @@ from aiohttp import web
 from backfuturectl.emulator.control import control_app
 from backfuturectl.emulator.desk import Desk
 from backfuturectl.emulator.dialect import Dialect, Exchange, Route
+from backfuturectl.emulator.kucoin_futures import kucoin_futures
+from backfuturectl.emulator.kucoin_spot import kucoin_spot
+from backfuturectl.emulator.mexc_contract import MexcContract
 from backfuturectl.emulator.mexc_spot import MexcSpot
 from backfuturectl.emulator.scenario import Emulator
 from backfuturectl.model.errors import ConfigurationError
@@ -24,7 +27,9 @@ STOP_S: Final = 1.0
 
 HOSTS: Final[dict[str, tuple[str, tuple[Callable[[Exchange], Dialect], ...]]]] = {
     # host: (brand, the dialects that share its port)
-    "mexc": ("mexc", (MexcSpot,)),
+    "mexc": ("mexc", (MexcSpot, MexcContract)),
+    "kucoin-spot": ("kucoin", (kucoin_spot,)),
+    "kucoin-futures": ("kucoin", (kucoin_futures,)),
 }
 
 
