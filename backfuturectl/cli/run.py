@@ -23,6 +23,7 @@ import click
 )
 @click.option("--log-format", type=click.Choice(["auto", "text", "json"]), help="How to log.")
 def run(
+    *,
     root: Path | None,
     state_dir: Path | None,
     runtime_dir: Path | None,
@@ -30,7 +31,7 @@ def run(
     log_level: str | None,
     log_format: str | None,
 ) -> None:
-    """Watch the files, test the connections and run the bots, until SIGTERM.
+    r"""Watch the files, test the connections and run the bots, until SIGTERM.
 
     SIGHUP reads the files at once. Orders that rest on the exchange stay there when the daemon
     stops; the next start takes them up again.

@@ -58,9 +58,7 @@ class ControllerBoard:
                 orders = await self._store.orders(bot, deal, limit=limit)
                 return [_order(order) for order in orders]
             case "events":
-                events = await self._store.events(
-                    about, after_id=since if since else None, limit=limit
-                )
+                events = await self._store.events(about, after_id=since or None, limit=limit)
                 return [_event(event) for event in events]
             case _:
                 raise UsageError(

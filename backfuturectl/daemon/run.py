@@ -64,11 +64,11 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> None:
         stack.push_async_callback(store.drop_lease, lease)
         try:
             async with asyncio.TaskGroup() as tasks:
-                _on_signals(tasks)
+                rng = random.Random(secrets.randbits(64))  # noqa: S311 - spreads retries, no more
                 hub = Hub(
                     tasks,
                     clock,
-                    random.Random(secrets.randbits(64)),
+                    rng,
                     price_interval_s=settings.price_interval_s,
                 )
                 stack.push_async_callback(hub.close)
@@ -76,7 +76,7 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> None:
                     source=Source(settings.root, sops, clock, settle_s=settings.settle_s),
                     store=store,
                     clock=clock,
-                    rng=random.Random(secrets.randbits(64)),
+                    rng=rng,
                     tasks=tasks,
                     hub=hub,
                     scan_interval_s=settings.scan_interval_s,
@@ -84,6 +84,7 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> None:
                     prune_grace_s=settings.prune_grace_s,
                 )
                 stack.push_async_callback(controller.lines.close)
+                _on_signals(tasks, controller, notifier)
                 await controller.restore()
                 board = ControllerBoard(controller, store, clock, root=str(settings.root))
                 server = StatusServer(
@@ -101,8 +102,6 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> None:
                 _LOG.info("backfuturectl %s started, reading %s", __version__, settings.root)
         except* _Stop:
             _LOG.info("stopped; resting orders stay on the exchange")
-        finally:
-            notifier.stopping()
 
 
 async def _serve(controller: Controller, notifier: Notifier) -> None:
@@ -142,8 +141,8 @@ class _Serial:
             await self._work()
 
 
-def _on_signals(tasks: asyncio.TaskGroup) -> None:
-    """End the root task group on SIGTERM and SIGINT."""
+def _on_signals(tasks: asyncio.TaskGroup, controller: Controller, notifier: Notifier) -> None:
+    """End the root task group on SIGTERM and SIGINT, once no bot has a call in flight."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -151,6 +150,9 @@ def _on_signals(tasks: asyncio.TaskGroup) -> None:
 
     async def wait() -> None:
         await stop.wait()
+        notifier.stopping()
+        _LOG.info("stopping")
+        await controller.strategies.stop_all()
         raise _Stop
 
     tasks.create_task(wait(), name="signals")
