@@ -44,7 +44,7 @@ from backfuturectl.reconcile.registry import Entry, Registry, settle
 from backfuturectl.reconcile.supervisor import Ended, Supervisor
 from backfuturectl.store.database import Remove, Store
 from backfuturectl.strategy.base import BotIdentity, Command, Gate
-from backfuturectl.strategy.presets import filled
+from backfuturectl.strategy.filled import filled
 from backfuturectl.strategy.registry import KINDS
 
 _LOG = logging.getLogger(__name__)

@@ -1,0 +1,40 @@
+"""Write a preset's values into a Strategy document, so that two generations compare as they trade.
+
+Without this an edit of ``risk`` would look like one changed word instead of a changed ladder and a
+changed leverage.
+"""
+
+from __future__ import annotations
+
+from backfuturectl.model.market import MarketKind
+from backfuturectl.model.resources import StrategySpec
+from backfuturectl.model.units import Money
+from backfuturectl.strategy.presets import resolve
+
+
+def filled(spec: StrategySpec, capital: Money, market_kind: MarketKind) -> StrategySpec:
+    """Return *spec* with every field its preset fills written out and shares turned into money.
+
+    Raises:
+        IncompleteTermsError: As `presets.resolve`.
+    """
+    terms = resolve(spec, capital, market_kind)
+    shape = terms.shape
+    return spec.model_copy(
+        update={
+            "leverage": terms.leverage,
+            "margin_limit": Money(terms.margin_limit, terms.quote),
+            "max_active_deals": terms.max_active_deals,
+            "averaging": spec.averaging.model_copy(
+                update={
+                    "first_deviation_pct": shape.first_deviation_pct,
+                    "step_scale": shape.step_scale,
+                    "first_size_ratio": shape.first_size_ratio,
+                    "volume_scale": shape.volume_scale,
+                    "max_orders": shape.max_orders,
+                }
+            ),
+            "take_profit": spec.take_profit.model_copy(update={"percent": terms.take_profit_pct}),
+            "stop_loss": spec.stop_loss.model_copy(update={"percent": terms.stop_pct}),
+        }
+    )
