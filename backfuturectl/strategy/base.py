@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from backfuturectl.model.market import Market
 from backfuturectl.model.orders import Fee, Leg, NewOrder, OrderStatus, Side
+from backfuturectl.model.units import Money
 
 S = TypeVar("S")
 
@@ -209,8 +210,12 @@ class Kind(Protocol[S]):
 
     name: str
 
-    def setup(self, spec: Any, market: Market, identity: BotIdentity) -> Any:
+    def setup(
+        self, spec: Any, market: Market, identity: BotIdentity, capital: Money | None = None
+    ) -> Any:
         """Return what the kind needs of the strategy document, presets filled in, or raise.
+
+        *capital* is the Connection's; needed where marginLimit is a share of it.
 
         Raises:
             PermanentError: A proof fails with this market's real rules (PROOF_FAILED).

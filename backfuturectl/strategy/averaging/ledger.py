@@ -1,0 +1,131 @@
+"""A deal's books: what its orders' cumulative figures add up to.
+
+Everything is a sum over orders, so neither the order of reports nor their repetition matters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from backfuturectl.model.market import ZERO, Market, MarketKind, is_tradable, round_amount
+from backfuturectl.model.orders import Fee, advance
+from backfuturectl.strategy.arithmetic import precisely, stop_price, take_profit_price
+from backfuturectl.strategy.averaging.state import Deal, LegOrder, Setup
+from backfuturectl.strategy.base import OrderChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What a deal has bought, sold and paid.
+
+    Attributes:
+        entered_base: Filled by base order and rungs.
+        entered_cost: Likewise, quote.
+        left_base: Filled by exits.
+        left_cost: Likewise, quote.
+        position_base: What is held, unsigned; spot fees taken from the coin itself are off.
+        average: Of what was entered since the deal was last flat; None when nothing was.
+        result_quote: Cash in less cash out, quote fees in.
+        other_fees: Fees in coins that are neither quote nor, on spot, base; not converted.
+    """
+
+    entered_base: Decimal
+    entered_cost: Decimal
+    left_base: Decimal
+    left_cost: Decimal
+    position_base: Decimal
+    average: Decimal | None
+    result_quote: Decimal
+    other_fees: tuple[Fee, ...]
+
+
+@precisely
+def books(deal: Deal, setup: Setup) -> Books:
+    """Return the books of *deal*."""
+    market = setup.market
+    entered_base = entered_cost = left_base = left_cost = ZERO
+    fees: dict[str, Decimal] = {}
+    for order in deal.orders:
+        if not order.filled_base:
+            continue
+        if order.leg.kind.is_adding:
+            entered_base += order.filled_base
+            entered_cost += order.cost_quote
+        else:
+            left_base += order.filled_base
+            left_cost += order.cost_quote
+        for fee in order.fees:
+            fees[fee.currency] = fees.get(fee.currency, ZERO) + fee.amount
+    quote_fee = fees.pop(market.quote, ZERO)
+    # A futures position is not made of the coin, so a fee in it takes nothing off.
+    base_fee = fees.pop(market.base, ZERO) if market.kind is MarketKind.SPOT else ZERO
+    unsettled = entered_base - deal.settled_base
+    return Books(
+        entered_base=entered_base,
+        entered_cost=entered_cost,
+        left_base=left_base,
+        left_cost=left_cost,
+        position_base=max(entered_base - left_base - base_fee, ZERO),
+        average=(entered_cost - deal.settled_cost) / unsettled if unsettled > 0 else None,
+        result_quote=setup.terms.sign * (left_cost - entered_cost) - quote_fee,
+        other_fees=tuple(Fee(currency, amount) for currency, amount in sorted(fees.items())),
+    )
+
+
+def target_price(average: Decimal, setup: Setup) -> Decimal:
+    """Return the take profit's price, exact."""
+    return take_profit_price(average, setup.terms.sign, setup.terms.take_profit_pct)
+
+
+@precisely
+def stop_of(deal: Deal, average: Decimal, setup: Setup) -> Decimal:
+    """Return the price that stops *deal*."""
+    base = deal.base
+    start = base.cost_quote / base.filled_base if base.filled_base else average
+    return stop_price(
+        setup.terms.sign,
+        stop_pct=setup.terms.stop_pct,
+        reference=setup.terms.stop_reference,
+        start=start,
+        average=average,
+    )
+
+
+def is_dust(amount_base: Decimal, price: Decimal, market: Market) -> bool:
+    """Return whether the exchange would not take an order for *amount_base* at *price*.
+
+    On futures the minimum value does not bind orders that only reduce.
+    """
+    amount = round_amount(amount_base, market)
+    if market.kind is MarketKind.FUTURES:
+        return amount < max(market.amount_min, market.amount_step)
+    return not is_tradable(amount, price, market)
+
+
+def observed(order: LegOrder, event: OrderChanged) -> LegOrder:
+    """Return *order* as *event* tells it; an older or repeated report changes nothing.
+
+    Raises:
+        InvalidTransitionError: The report is impossible after what is known.
+    """
+    status = advance(order.status, event.status)
+    return replace(
+        order,
+        status=status,
+        filled_base=max(order.filled_base, event.filled_base),
+        cost_quote=max(order.cost_quote, event.cost_quote),
+        fees=_larger_fees(order.fees, event.fees),
+        since_ms=event.at_ms if status is not order.status else order.since_ms,
+    )
+
+
+def _larger_fees(known: tuple[Fee, ...], told: tuple[Fee, ...]) -> tuple[Fee, ...]:
+    """Return per coin what is further from zero: cumulative fees (or rebates) only grow."""
+    if known == told or not told:
+        return known
+    amounts = {fee.currency: fee.amount for fee in known}
+    for fee in told:
+        if abs(fee.amount) > abs(amounts.get(fee.currency, ZERO)):
+            amounts[fee.currency] = fee.amount
+    return tuple(Fee(currency, amounts[currency]) for currency in sorted(amounts))
