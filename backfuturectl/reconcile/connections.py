@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from backfuturectl.engine.clock import Clock
-from backfuturectl.exchanges.factory import KeyMaterial, open_account
+from backfuturectl.exchanges.ccxt_adapter import KeyMaterial
+from backfuturectl.exchanges.factory import open_account
 from backfuturectl.exchanges.port import AccountPort
 from backfuturectl.exchanges.probe import ProbeReport, Terms, probe
 from backfuturectl.model.errors import PermanentError

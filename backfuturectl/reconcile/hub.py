@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.prices import PriceFeed
-from backfuturectl.exchanges.factory import Endpoint, open_public
-from backfuturectl.exchanges.port import PublicPort
+from backfuturectl.exchanges.ccxt_adapter import Endpoint
+from backfuturectl.exchanges.factory import RealPublic, open_public
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import ConnectionSpec
 
@@ -21,7 +21,7 @@ Where = tuple[str, MarketKind, str | None]
 class Shared:
     """One exchange and market, as all its accounts see it."""
 
-    public: PublicPort
+    public: RealPublic
     feed: PriceFeed
 
 
@@ -55,11 +55,25 @@ class Hub:
         found = self._shared.get(where)
         if found is None:
             endpoint = Endpoint(spec.endpoint) if spec.endpoint is not None else None
-            public = open_public(where[0], where[1], endpoint=endpoint, rng=self._rng)
+            public = open_public(
+                where[0],
+                where[1],
+                endpoint=endpoint,
+                rng=self._rng,
+                beside=self._neighbour(where),
+            )
             feed = PriceFeed(public, self._clock, interval_s=self._interval_s)
             found = self._shared[where] = Shared(public, feed)
             self._tasks.create_task(feed.run(), name=f"prices {where[0]} {where[1]}")
         return found
+
+    def _neighbour(self, where: Where) -> RealPublic | None:
+        """Return the port of the exchange's other market: one address, one rate budget."""
+        exchange, market, endpoint = where
+        for (other, kind, place), shared in self._shared.items():
+            if other == exchange and place == endpoint and kind is not market:
+                return shared.public
+        return None
 
     async def close(self) -> None:
         """Close every port."""

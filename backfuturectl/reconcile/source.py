@@ -18,7 +18,7 @@ from backfuturectl.config.git import head_commit, is_checkout_under_way
 from backfuturectl.config.parsing import Document, Parser
 from backfuturectl.config.tree import SourceFile, Tree, scan
 from backfuturectl.engine.clock import Clock
-from backfuturectl.exchanges.factory import KeyMaterial
+from backfuturectl.exchanges.ccxt_adapter import KeyMaterial
 from backfuturectl.model.errors import OperationError, PermanentError, TransientError
 from backfuturectl.model.resources import Connection, Policy
 from backfuturectl.model.secret import Secret
