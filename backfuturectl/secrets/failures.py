@@ -180,38 +180,36 @@ FAILURES: Final[dict[SopsFailure, FailureRow]] = {
     ),
 }
 
-# Rows are tried from top to bottom; None stands for any exit code. One text can carry the messages
-# of several keys, so what an operator can mend comes before what follows from it.
-_TEXTS: Final[tuple[tuple[int | None, str, SopsFailure], ...]] = (
+# Rows are tried from top to bottom. One text can carry the messages of several keys, so what an
+# operator can mend comes before what follows from it.
+_TEXTS: Final[tuple[tuple[int, str, SopsFailure], ...]] = (
     (1, "sops metadata not found", SopsFailure.NOT_ENCRYPTED),
     (1, "parsing time", SopsFailure.METADATA_INVALID),
     (1, "Version string empty", SopsFailure.METADATA_INVALID),
     (1, "No Major.Minor.Patch elements found", SopsFailure.METADATA_INVALID),
     (1, "No keys found in file", SopsFailure.NO_RECIPIENTS),
     (1, "already defined at line", SopsFailure.MALFORMED),
-    (1, "cannot unmarshal !!seq into", SopsFailure.MALFORMED),
-    (1, "Error unmarshalling input yaml: yaml: line", SopsFailure.MALFORMED),
+    (1, "into stores.SopsFile", SopsFailure.MALFORMED),
     (1, "cannot unmarshal", SopsFailure.METADATA_INVALID),
     (1, "Error unmarshalling", SopsFailure.MALFORMED),
     (128, "failed to open SOPS_AGE_KEY_FILE", SopsFailure.KEY_FILE_UNREADABLE),
     (128, "unknown identity type", SopsFailure.KEY_MALFORMED),
     (128, "malformed secret key", SopsFailure.KEY_MALFORMED),
     (128, "failed to parse", SopsFailure.KEY_MALFORMED),
-    (128, "Did not find keys in locations", SopsFailure.NO_IDENTITY),
+    (128, "failed to load age identities", SopsFailure.NO_IDENTITY),
     (128, "code = Unavailable", SopsFailure.KEY_SERVICE_UNAVAILABLE),
     (128, "encrypted with a Shamir threshold of", SopsFailure.SHAMIR_THRESHOLD),
-    (128, "identity did not match any of the recipients", SopsFailure.KEY_MISMATCH),
     (128, "parsing age header", SopsFailure.STANZA_DAMAGED),
     (128, "invalid armor", SopsFailure.STANZA_DAMAGED),
-    (None, "does not match sops' data format", SopsFailure.CLEAR_TEXT),
-    (None, "message authentication failed", SopsFailure.VALUE_ALTERED),
-    (2, "panic: interface conversion", SopsFailure.CLEAR_TEXT),
+    (128, "failed to copy age decrypted data", SopsFailure.STANZA_DAMAGED),
+    (128, "identity did not match any of the recipients", SopsFailure.KEY_MISMATCH),
     (51, "File has no MAC", SopsFailure.MAC_MISSING),
     (51, "Cannot decrypt MAC", SopsFailure.MAC_MISSING),
     (51, "", SopsFailure.MAC_MISMATCH),
     (52, "", SopsFailure.MAC_MISSING),
-    (23, "", SopsFailure.CLEAR_TEXT),
+    (25, "does not match sops' data format", SopsFailure.CLEAR_TEXT),
     (25, "", SopsFailure.VALUE_ALTERED),
+    (2, "panic: interface conversion", SopsFailure.CLEAR_TEXT),
 )
 _GUTTER: Final = re.compile(r"^[ \t]*\|[ \t]?", re.MULTILINE)
 _SPACE: Final = re.compile(r"\s+")
@@ -223,7 +221,7 @@ def classify(exit_code: int, stderr: str) -> SopsFailure:
         return SopsFailure.KILLED
     text = normalise(stderr)
     for code, fragment, failure in _TEXTS:
-        if code in {None, exit_code} and fragment in text:
+        if code == exit_code and fragment in text:
             return failure
     return SopsFailure.UNCLASSIFIED
 
