@@ -22,7 +22,23 @@ EXIT_CONFIGURATION: Final = 78
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     # name: (module below backfuturectl.cli with a click command of the same name, short help)
+    "init": ("init", "Scaffold a repository: layout, age key, SOPS rules, examples, CI."),
+    "validate": ("validate", "Check a repository offline: schema, references, secrets, proofs."),
+    "plan": ("plan", "Show what the daemon would change to follow the files."),
+    "run": ("run", "Run the daemon."),
+    "test": ("test", "Test connections: key, rights, balance, order status."),
+    "get": ("get", "List connections, strategies, bots, deals, orders or events."),
+    "describe": ("describe", "Show everything about one connection, strategy, bot or deal."),
+    "status": ("status", "Show how the daemon is doing."),
+    "approve": ("approve", "Let a protected mass deletion through."),
+    "ladder": ("ladder", "Print a strategy's rungs and its worst case."),
+    "secret": ("secret", "Enter and check encrypted credentials."),
+    "explain": ("explain", "Explain a rule code or a field."),
+    "schema": ("schema", "Print or write the JSON Schemas."),
+    "doctor": ("doctor", "Check this machine: sops, keys, directories, limits."),
     "emulator": ("emulator", "Run the stand-in exchanges over HTTP on loopback."),
+    "demo": ("demo", "Show the whole story on the stand-in exchanges, in a minute."),
+    "completion": ("completion", "Print a shell completion script."),
 }
 
 
@@ -35,8 +51,8 @@ class LazyGroup(click.Group):
 
     def get_command(
         self,
-        ctx: click.Context,
-        cmd_name: str,  # noqa: ARG002 - click's signature
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        cmd_name: str,
     ) -> click.Command | None:
         """Import and return one command."""
         if cmd_name not in COMMANDS:
@@ -47,8 +63,8 @@ class LazyGroup(click.Group):
 
     def format_commands(
         self,
-        ctx: click.Context,
-        formatter: click.HelpFormatter,  # noqa: ARG002 - click's signature
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
     ) -> None:
         """Write the list from the table, without importing anything."""
         with formatter.section("Commands"):
@@ -83,7 +99,7 @@ def main() -> None:
         _complain(str(error), error.remedy)
         sys.exit(EXIT_CONFIGURATION)
     except BackfutureError as error:
-        _complain(str(error))
+        _complain(str(error), str(getattr(error, "remedy", "")))
         sys.exit(EXIT_COULD_NOT_RUN)
 
 

@@ -1,0 +1,15 @@
+"""``backfuturectl approve``: let a protected mass deletion through."""
+
+from __future__ import annotations
+
+import click
+
+from backfuturectl.cli.client import daemon
+
+
+@click.command()
+@click.argument("digest")
+def approve(digest: str) -> None:
+    """Let the blocked deletion named by DIGEST through; `status` shows the digest and the list."""
+    daemon().act("approve", digest=digest)
+    click.echo("approved; the strategies end as their onDelete says")

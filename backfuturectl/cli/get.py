@@ -1,0 +1,117 @@
+"""``backfuturectl get``: lists out of the running daemon."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from backfuturectl.cli.client import daemon
+from backfuturectl.cli.render import Column, age, output_option, print_rows
+
+LISTS: Final[dict[str, tuple[Column, ...]]] = {
+    "connections": (
+        Column("NAME", "name"),
+        Column("EXCHANGE", "exchange"),
+        Column("MARKET", "market"),
+        Column("STATUS", "status"),
+        Column("REASON", "reason"),
+        Column("KEY", "keyFingerprint"),
+        Column("TESTED", "testedAge"),
+        Column("PERMISSIONS", "permissionList", is_wide=True),
+        Column("MESSAGE", "message", is_wide=True),
+    ),
+    "strategies": (
+        Column("NAME", "name"),
+        Column("CONNECTION", "connection"),
+        Column("RISK", "risk"),
+        Column("STATUS", "status"),
+        Column("REASON", "reason"),
+        Column("BOTS", "bots", is_number=True),
+        Column("DEALS", "openDeals", is_number=True),
+        Column("GEN", "generation", is_number=True),
+        Column("MESSAGE", "message", is_wide=True),
+    ),
+    "bots": (
+        Column("NAME", "name"),
+        Column("STATE", "state"),
+        Column("DEAL", "dealId"),
+        Column("POSITION", "position", is_number=True),
+        Column("AVERAGE", "average", is_number=True),
+        Column("UNREALISED", "unrealised", is_number=True),
+        Column("ORDERS", "openOrders", is_number=True),
+        Column("CONNECTION", "connection", is_wide=True),
+        Column("EXIT AT", "nextExit", is_number=True, is_wide=True),
+        Column("MARGIN", "margin", is_number=True, is_wide=True),
+        Column("GATE", "gateReason", is_wide=True),
+    ),
+    "deals": (
+        Column("ID", "id"),
+        Column("SIDE", "side"),
+        Column("STATUS", "status"),
+        Column("OPENED", "openedAge"),
+        Column("EXIT", "exitLeg"),
+        Column("RESULT", "result", is_number=True),
+    ),
+    "orders": (
+        Column("CLIENT ORDER ID", "clientOrderId"),
+        Column("DEAL", "dealId"),
+        Column("LEG", "leg"),
+        Column("SIDE", "side"),
+        Column("PRICE", "price", is_number=True),
+        Column("AMOUNT", "amount", is_number=True),
+        Column("FILLED", "filled", is_number=True),
+        Column("STATUS", "status"),
+        Column("AGE", "createdAge"),
+        Column("REASON", "reason", is_wide=True),
+        Column("COMMIT", "commit", is_wide=True),
+    ),
+    "events": (
+        Column("AGE", "atAge"),
+        Column("TYPE", "type"),
+        Column("REASON", "reason"),
+        Column("ABOUT", "about"),
+        Column("MESSAGE", "message"),
+    ),
+}
+_AGES: Final = {
+    "lastTested": "testedAge",
+    "openedAt": "openedAge",
+    "createdAt": "createdAge",
+    "at": "atAge",
+}
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(list(LISTS)))
+@click.argument("about", required=False)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=200, show_default=True)
+@output_option
+def get(kind: str, about: str | None, limit: int, output: str) -> None:
+    r"""List connections, strategies, bots, deals, orders or events.
+
+    ABOUT narrows the list: a strategy or connection for bots, a bot for deals, a bot or a deal for
+    orders, `Kind/name` for events.
+
+    \b
+    Examples:
+      backfuturectl get connections
+      backfuturectl get bots eth-btc-balanced -o wide
+      backfuturectl get orders 'eth-btc-balanced/BTC-USDT#1' -o json
+    """
+    answer = daemon().get(kind, about=about, limit=limit)
+    rows = answer["items"]
+    if output in {"table", "wide"}:
+        now_ms = int(daemon().get("status")["now"])
+        rows = [_with_ages(row, now_ms) for row in rows]
+    print_rows(LISTS[kind], rows, output=output, kind=answer["kind"])
+
+
+def _with_ages(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
+    shown = dict(row)
+    for field, name in _AGES.items():
+        if field in row:
+            shown[name] = age(row[field], now_ms)
+    if "permissions" in row:
+        shown["permissionList"] = ",".join(row["permissions"])
+    return shown

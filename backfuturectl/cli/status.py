@@ -1,0 +1,59 @@
+"""``backfuturectl status``: how the daemon is doing, on one screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from backfuturectl.cli.client import daemon
+from backfuturectl.cli.render import age, output_option, print_object
+
+
+@click.command()
+@output_option
+def status(output: str) -> None:
+    """Show how the daemon is doing: files, connections, strategies, bots, blocked deletions.
+
+    Exit code 1 when something needs a person.
+    """
+    found = daemon().get("status")
+    if output in {"json", "yaml"}:
+        print_object(found, output)
+    else:
+        click.echo(_text(found))
+    if _needs_a_person(found):
+        raise click.exceptions.Exit(1)
+
+
+def _text(found: dict[str, Any]) -> str:
+    source, prune = found["source"], found["prune"]
+    commit = f", commit {source['commit'][:12]}" if source["commit"] else ""
+    digest = (source["digest"] or "-")[:12]
+    lines = [
+        f"backfuturectl {found['version']}, up {age(found['startedAt'], found['now'])}",
+        f"files        {found['root']}, digest {digest}{commit}, "
+        f"read {age(source['readAt'] or None, found['now'])} ago",
+        f"connections  {found['connections']['online']}/{found['connections']['total']} online",
+        f"strategies   {found['strategies']['converged']}/{found['strategies']['total']} converged",
+        f"bots         {found['bots']['running']}/{found['bots']['total']} running",
+    ]
+    if source["trouble"]:
+        lines.append(f"TROUBLE      {source['trouble']}; the last good state runs")
+    lines.extend(f"UNKNOWN      {path}" for path in source["unknown"])
+    if prune["blocked"]:
+        lines.append(
+            f"BLOCKED      deletion of {', '.join(prune['blocked'])}; "
+            f"let it through with `backfuturectl approve {prune['digest']}`"
+        )
+    return "\n".join(lines)
+
+
+def _needs_a_person(found: dict[str, Any]) -> bool:
+    return bool(
+        found["source"]["trouble"]
+        or found["source"]["unknown"]
+        or found["prune"]["blocked"]
+        or found["connections"]["online"] < found["connections"]["total"]
+        or found["strategies"]["converged"] < found["strategies"]["total"]
+    )
