@@ -70,6 +70,10 @@ def _plain(record: Any) -> Values:
     return {name: getattr(record, name) for name in _FIELDS[type(record)]}
 
 
+def _bot_values(bot: BotRecord) -> Values:
+    return _plain(bot) | {"is_retired": int(bot.is_retired)}
+
+
 def _deal_values(deal: DealRecord) -> Values:
     result = deal.result_quote
     return _plain(deal) | {
@@ -121,7 +125,7 @@ _FIELDS: Final = {
 }
 
 TO_VALUES: Final[dict[type[Record], Callable[[Any], Values]]] = {
-    BotRecord: _plain,
+    BotRecord: _bot_values,
     DealRecord: _deal_values,
     OrderRecord: _order_values,
     FillRecord: _fill_values,
@@ -133,7 +137,7 @@ TO_VALUES: Final[dict[type[Record], Callable[[Any], Values]]] = {
 
 def to_bot(row: RowMapping) -> BotRecord:
     """Return the record of a row of ``bots``."""
-    return BotRecord(**row)
+    return BotRecord(**{**row, "is_retired": bool(row["is_retired"])})
 
 
 def to_resource(row: RowMapping) -> ResourceRecord:
