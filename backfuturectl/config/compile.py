@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 
-from backfuturectl.config.parsing import Document, Parser
-from backfuturectl.config.tree import Tree
-from backfuturectl.model.findings import Finding, Key
-from backfuturectl.model.resources import Policy
+from backfuturectl.config.parsing import Document, ParsedFile, Parser
+from backfuturectl.config.policing import check_policy
+from backfuturectl.config.proving import assumptions, check_proofs, prove_all
+from backfuturectl.config.references import check_references
+from backfuturectl.config.remarks import Locator, Remark, locate
+from backfuturectl.config.repository import Located, Repository
+from backfuturectl.config.suppressions import silence, suppressions_in
+from backfuturectl.config.tree import Tree, scan
+from backfuturectl.model.findings import Finding, Key, Severity
+from backfuturectl.model.resources import Connection, Policy, Strategy
+from backfuturectl.model.rules import RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +28,8 @@ class Loaded:
         documents: Every identified document; of duplicates the first. See `usable` before use.
         findings: All of them, by file and position; suppressed ones are left out.
         unknown: Paths that are present but could not be understood.
-        is_complete: Whether absence from *documents* proves absence from the files.
         policy: The Policy that was enforced; None when there is none.
+        assumed: What was assumed of exchanges, one sentence each.
     """
 
     tree: Tree
@@ -29,6 +37,7 @@ class Loaded:
     findings: tuple[Finding, ...]
     unknown: tuple[str, ...]
     policy: Policy | None
+    assumed: tuple[str, ...]
 
     @property
     def is_complete(self) -> bool:
@@ -37,11 +46,16 @@ class Loaded:
 
     def usable(self) -> Mapping[Key, Document]:
         """Return the documents with a resource and without an error finding."""
-        raise NotImplementedError
+        refused = {key for finding in self.findings if finding.is_error for key in finding.subjects}
+        return {
+            key: document
+            for key, document in self.documents.items()
+            if document.resource is not None and key not in refused
+        }
 
     def findings_of(self, key: Key) -> tuple[Finding, ...]:
         """Return the findings that concern one document."""
-        raise NotImplementedError
+        return tuple(finding for finding in self.findings if key in finding.subjects)
 
 
 def load(root: str | os.PathLike[str], parser: Parser, last_policy: Policy | None = None) -> Loaded:
@@ -55,9 +69,134 @@ def load(root: str | os.PathLike[str], parser: Parser, last_policy: Policy | Non
     Raises:
         ConfigurationError: *root* does not exist or cannot be listed.
     """
-    raise NotImplementedError
+    return compile_tree(scan(root), parser, last_policy)
 
 
-def compile_tree(tree: Tree, parser: Parser, last_policy: Policy | None = None) -> Loaded:
-    """Return *tree* parsed and checked; `load` without the scan."""
-    raise NotImplementedError
+def compile_tree(
+    tree: Tree, parser: Parser, last_policy: Policy | None = None, *, is_whole: bool = True
+) -> Loaded:
+    """Return *tree* parsed and checked; `load` without the scan.
+
+    Args:
+        tree: What was read.
+        parser: Kept by the caller, so that a second load costs only what changed.
+        last_policy: Enforced when the files do not tell the present one.
+        is_whole: Whether the tree is the whole configuration; if not, a document that is named
+            but not there is no finding.
+    """
+    files = parser.parse_all(tree.files)
+    unknown = tuple(file.path for file in files if file.is_unknown)
+    repository, located = _repository(files, last_policy, is_whole=is_whole, unknown=unknown)
+    proofs = prove_all(repository)
+    located += check_references(repository)
+    told = {(document.key, remark.path) for document, remark in located}
+    located += (
+        (document, remark)
+        for document, remark in check_proofs(repository, proofs)
+        # A field that contradicts another document is said once, by `references`.
+        if remark.code != "BF611" or (document.key, remark.path) not in told
+    )
+    located += check_policy(repository, proofs)
+    findings = [*chain.from_iterable(file.findings for file in files), *_findings(located)]
+    policy = None if repository.policy is None else repository.policy[1]
+    if policy is not None:
+        findings = [*_adjusted(findings, policy)]
+    return Loaded(
+        tree=tree,
+        documents=repository.documents,
+        findings=_silenced(findings, tree, is_whole=is_whole),
+        unknown=unknown,
+        policy=policy,
+        assumed=assumptions(repository, proofs),
+    )
+
+
+def _repository(
+    files: Iterable[ParsedFile],
+    last_policy: Policy | None,
+    *,
+    is_whole: bool,
+    unknown: tuple[str, ...],
+) -> tuple[Repository, list[Located]]:
+    documents: dict[Key, Document] = {}
+    located: list[Located] = []
+    refused: set[Key] = set()
+    for file in files:
+        refused.update(
+            key for finding in file.findings if finding.is_error for key in finding.subjects
+        )
+        for document in file.documents:
+            first = documents.setdefault(document.key, document)
+            if first is not document:
+                refused.add(document.key)
+                located += _duplicate(document, first) + _duplicate(first, document)
+    policies = [document for document in documents.values() if document.kind == "Policy"]
+    for document in policies[1:]:
+        message = f"a second Policy, `{policies[0].name}` is the first"
+        subjects = tuple(policy.key for policy in policies)
+        located.append((document, Remark("BF303", ("kind",), message, subjects=subjects)))
+    policy: tuple[Document | None, Policy] | None = None
+    if len(policies) == 1 and policies[0].key not in refused:
+        assert isinstance(policies[0].resource, Policy)
+        policy = (policies[0], policies[0].resource)
+    elif last_policy is not None and (policies or unknown):
+        policy = (None, last_policy)
+    elif policies:
+        subjects = tuple(key for key in documents if key[0] != "Policy")
+        message = "the Policy cannot be used, so nothing can be checked against it"
+        located.append((policies[0], Remark("BF509", ("kind",), message, subjects=subjects)))
+    repository = Repository(
+        documents=documents,
+        connections={
+            document.name: (document, document.resource)
+            for document in documents.values()
+            if isinstance(document.resource, Connection)
+        },
+        strategies={
+            document.name: (document, document.resource)
+            for document in documents.values()
+            if isinstance(document.resource, Strategy)
+        },
+        policy=policy,
+        is_whole=is_whole and not unknown,
+        has_unknown=bool(unknown),
+    )
+    return repository, located
+
+
+def _duplicate(document: Document, other: Document) -> list[Located]:
+    place = f"in {other.path}" if other.path != document.path else "in this file"
+    message = f"there is another {document.kind} `{document.name}` {place}"
+    return [(document, Remark("BF302", ("metadata", "name"), message))]
+
+
+def _findings(located: list[Located]) -> Iterable[Finding]:
+    locator = Locator()
+    for document, remark in sorted(located, key=lambda pair: (pair[0].path, pair[0].index)):
+        positions = locator.positions(document.content, document.index)
+        yield locate(remark, document.path, positions, subject=document.key)
+
+
+def _adjusted(findings: Iterable[Finding], policy: Policy) -> Iterable[Finding]:
+    """Yield *findings* with the severities that the Policy wants, where a rule allows that."""
+    for finding in findings:
+        wanted = policy.spec.severities.get(finding.code)
+        if wanted is None or not RULES[finding.code].is_adjustable:
+            yield finding
+        elif wanted != "off":
+            yield replace(finding, severity=Severity(wanted))
+
+
+def _silenced(findings: list[Finding], tree: Tree, *, is_whole: bool) -> tuple[Finding, ...]:
+    """Return *findings* in order, without those that a comment silences and without repetitions."""
+    by_file: dict[str, list[Finding]] = {file.path: [] for file in tree.files}
+    for finding in dict.fromkeys(findings):
+        by_file[finding.file].append(finding)
+    kept: list[Finding] = []
+    for file in tree.files:
+        ours = by_file[file.path]
+        if file.content is not None and not file.rule:
+            comments = tuple(suppressions_in(file.content))
+            ours = list(silence(ours, file.path, comments, is_whole=is_whole))
+        kept += ours
+    return tuple(sorted(kept, key=lambda finding: finding.place))

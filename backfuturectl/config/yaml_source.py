@@ -19,7 +19,6 @@ from typing import Any, Final
 import yaml
 from yaml.events import (
     AliasEvent,
-    DocumentEndEvent,
     DocumentStartEvent,
     MappingEndEvent,
     MappingStartEvent,
@@ -87,10 +86,16 @@ class YamlProblem:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a field stands; *key* is None for items of a list."""
+    """Where a field stands.
+
+    Attributes:
+        key: None for items of a list.
+        is_scalar: Whether *value* is the whole value; of a mapping or list it is the start.
+    """
 
     key: Span | None
     value: Span
+    is_scalar: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,21 +178,16 @@ class _Reader:
 
     def run(self) -> None:
         while (event := self._next()) is not None:
-            if type(event) is not DocumentStartEvent:
+            if not _is_document_start(event):
                 continue
-            start: Any = event.start_mark
+            start = event.start_mark
             first = self._next()
             values = self._value(first, (), 0)
-            end: Any = self._next()
-            assert type(end) is DocumentEndEvent
+            end = self._next()
             if type(first) is not ScalarEvent or first.value or first.style:
                 self.documents.append(
                     YamlDocument(
-                        values=values,
-                        span=_span(first),
-                        start=start.index,
-                        end=end.end_mark.index,
-                        positions=self._positions,
+                        values, _span(first), start.index, end.end_mark.index, self._positions
                     )
                 )
             self._positions = {}
@@ -217,7 +217,7 @@ class _Reader:
         while type(event := self._next()) is not SequenceEndEvent:
             below = (*path, len(items))
             if self._has_positions:
-                self._positions[below] = Position(None, _span(event))
+                self._positions[below] = Position(None, _span(event), _is_scalar(event))
             items.append(self._value(event, below, depth + 1))
         return items
 
@@ -232,7 +232,7 @@ class _Reader:
                 self._value(value, below, depth + 1)
                 continue
             if self._has_positions:
-                self._positions[below] = Position(_span(event), _span(value))
+                self._positions[below] = Position(_span(event), _span(value), _is_scalar(value))
             fields[key] = self._value(value, below, depth + 1)
         return fields
 
@@ -296,6 +296,14 @@ def _shown(text: str, path: FieldPath) -> str:
 def is_secret_path(path: FieldPath) -> bool:
     """Return whether what stands at *path* must never be shown."""
     return any(isinstance(part, str) and part.lower() in _SECRET_NAMES for part in path)
+
+
+def _is_document_start(event: Any) -> bool:
+    return type(event) is DocumentStartEvent
+
+
+def _is_scalar(event: Any) -> bool:
+    return type(event) is ScalarEvent
 
 
 def _span(event: Any) -> Span:

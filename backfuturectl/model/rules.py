@@ -376,6 +376,11 @@ _REFERENCE: Final[dict[str, Rule]] = {
         "KuCoin, OKX and Bitget sign with a passphrase; the others have none.",
         "Add or remove credentials.password with `backfuturectl secret set`.",
     ),
+    "BF319": Rule(
+        "A Strategy's Connection is valid",
+        "Market, capital and exchange come from it, so nothing about the strategy can be proved.",
+        "Mend the Connection first.",
+    ),
     "BF318": Rule(
         "Settings do not contradict one another",
         "One of the two would be ignored.",

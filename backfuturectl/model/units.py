@@ -19,9 +19,9 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-_MONEY: Final = re.compile(r"(\d+(?:\.\d+)?) ([A-Z0-9]{2,12})")
-_PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%")
-_DURATION: Final = re.compile(r"(\d+)(s|m|h|d)")
+_MONEY: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ([A-Z0-9]{2,12})")
+_PERCENT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
+_DURATION: Final = re.compile(r"([0-9]+)(s|m|h|d)")
 _UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 

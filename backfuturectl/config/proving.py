@@ -1,0 +1,146 @@
+"""The strategies' proofs as findings: which rule, at which field.
+
+Offline, with the figures that `strategy.assumptions` holds; the daemon repeats the proofs with the
+exchange's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final
+
+from backfuturectl.config.parsing import Document
+from backfuturectl.config.remarks import Remark
+from backfuturectl.config.repository import Located, Repository
+from backfuturectl.model.findings import Severity
+from backfuturectl.model.resources import Connection, Strategy
+from backfuturectl.strategy.assumptions import MarketRules, assumed_rules
+from backfuturectl.strategy.presets import Terms, resolve
+from backfuturectl.strategy.proofs import prove, prove_account, unsupported, worst_case
+from backfuturectl.strategy.violation import IncompleteTermsError, Violation
+
+CODES: Final[dict[str, str]] = {
+    "V-MARGIN": "BF601",
+    "V-ACCOUNT": "BF602",
+    "V-MIN": "BF603",
+    "V-RANGE": "BF604",
+    "V-LIQ": "BF605",
+    "V-STOP": "BF606",
+    "V-TP": "BF607",
+    "V-IMPROVE": "BF608",
+    "V-RECOVERY": "BF609",
+    "V-ORDERS": "BF610",
+    "V-PRESET": "BF611",
+    "V-UNSUPPORTED": "BF612",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came of proving one strategy.
+
+    Attributes:
+        terms: None when settings are missing, so that nothing could be computed.
+        rules: What was assumed of the exchange; None when it is not in the table.
+    """
+
+    terms: Terms | None
+    rules: MarketRules | None
+    violations: tuple[Violation, ...]
+
+
+def prove_all(repository: Repository) -> Mapping[str, Proof]:
+    """Return the proof of each strategy whose Connection is at hand, by name."""
+    proofs = {}
+    for name, (_, strategy) in repository.strategies.items():
+        found = repository.connections.get(strategy.spec.connection)
+        if found is not None:
+            proofs[name] = _prove(strategy, found[1])
+    return proofs
+
+
+def check_proofs(repository: Repository, proofs: Mapping[str, Proof]) -> Iterator[Located]:
+    """Yield the broken rules of each strategy and of each connection as a whole."""
+    for name, (document, strategy) in repository.strategies.items():
+        proof = proofs.get(name)
+        violations = unsupported(strategy.spec) if proof is None else proof.violations
+        for violation in violations:
+            yield document, _remark(violation)
+    for document, connection, members in repository.live_by_connection():
+        yield from _account(document, connection, members, proofs)
+
+
+def assumptions(repository: Repository, proofs: Mapping[str, Proof]) -> tuple[str, ...]:
+    """Return one sentence for each exchange and market whose figures were assumed."""
+    sentences = set()
+    for name, proof in proofs.items():
+        if proof.rules is not None:
+            connection = repository.connections[repository.strategies[name][1].spec.connection][1]
+            place = f"{connection.spec.exchange} {connection.spec.market}"
+            sentences.add(f"{place}: {proof.rules.describe()}")
+    return tuple(sorted(sentences))
+
+
+def _prove(strategy: Strategy, connection: Connection) -> Proof:
+    spec, where = strategy.spec, connection.spec
+    missing = unsupported(spec)
+    rules = assumed_rules(where.exchange, where.market)
+    try:
+        terms = resolve(spec, where.capital, where.market)
+    except IncompleteTermsError as error:
+        return Proof(None, None, (*error.violations, *missing))
+    violations = () if rules is None else _proved(terms, rules)
+    return Proof(terms, rules, (*violations, *missing))
+
+
+@lru_cache(maxsize=16_384)  # a re-scan repeats every proof, and almost no strategy changed
+def _proved(terms: Terms, rules: MarketRules) -> tuple[Violation, ...]:
+    return prove(terms, rules)
+
+
+def _account(
+    document: Document,
+    connection: Connection,
+    members: tuple[tuple[Document, Strategy], ...],
+    proofs: Mapping[str, Proof],
+) -> Iterator[Located]:
+    """Yield V-ACCOUNT; it concerns the strategies, since the account itself is not at fault.
+
+    A strategy that passes V-MARGIN needs at most its limit, so limits that fit prove the rule.
+    """
+    proved = {user.name: proofs[user.name] for user, _ in members}
+    known = {name: proof for name, proof in proved.items() if proof.terms and proof.rules}
+    capital = connection.spec.capital
+    if sum(_limit(proof) for proof in known.values()) <= capital.amount and not any(
+        violation.code == "V-MARGIN" for proof in known.values() for violation in proof.violations
+    ):
+        return
+    shares = {
+        name: worst_case(proof.terms, proof.rules).margin
+        for name, proof in known.items()
+        if proof.terms is not None and proof.rules is not None
+    }
+    subjects = tuple(user.key for user, _ in members)
+    for violation in prove_account(shares, capital=capital.amount, currency=capital.currency):
+        remark = _remark(violation)
+        yield (
+            document,
+            Remark(remark.code, remark.path, remark.message, remark.help, subjects=subjects),
+        )
+
+
+def _limit(proof: Proof) -> Decimal:
+    return proof.terms.margin_limit if proof.terms is not None else Decimal(0)
+
+
+def _remark(violation: Violation) -> Remark:
+    return Remark(
+        CODES[violation.code],
+        violation.path,
+        violation.message,
+        violation.help,
+        severity=Severity(violation.severity.value),
+    )
