@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from typing import Final
 import click
 
 from backfuturectl.config.settings import load_settings
+from backfuturectl.emulator.scenario import default_accounts
 from backfuturectl.model.errors import ConfigurationError, UsageError
 from backfuturectl.model.secret import Secret
 from backfuturectl.secrets.age import make_key, recipients_of
@@ -95,19 +95,14 @@ def _write(directory: Path, values: dict[str, str]) -> None:
 
 
 def _encrypt_example(sops: Sops, directory: Path) -> None:
+    """Put the stand-in exchange's own key into the example, so that it works from the start."""
     path = directory / _CONNECTION
-    # Made up, but shaped like a key: masks and placeholders are refused as credentials.
-    made_up = {
-        "apiKey": Secret(f"mx0v{secrets.token_hex(8)}"),
-        "secret": Secret(secrets.token_hex(16)),
-    }
-    path.write_bytes(
-        asyncio.run(
-            encrypt_credentials(
-                sops, path.read_bytes(), made_up, path=path, rules=directory / _RULES
-            )
-        )
+    account = next(account for account in default_accounts() if account.exchange == "mexc")
+    known = {"apiKey": Secret(account.keys[0].key), "secret": Secret(account.keys[0].secret)}
+    encrypted = encrypt_credentials(
+        sops, path.read_bytes(), known, path=path, rules=directory / _RULES
     )
+    path.write_bytes(asyncio.run(encrypted))
 
 
 def _print_next_steps(directory: Path, key: Path, *, is_new_key: bool) -> None:
@@ -117,8 +112,8 @@ def _print_next_steps(directory: Path, key: Path, *, is_new_key: bool) -> None:
     print("Next:")
     if directory.resolve() != Path.cwd():
         print(f"  cd {directory}")
-    print("  backfuturectl validate            # what CI runs; needs no key")
+    print("  backfuturectl validate configs    # what CI runs; needs no key")
     print("  backfuturectl ladder btc-balanced # the orders of the example")
+    print("  backfuturectl emulator --port-base 8900   # the example's exchange, in another terminal")
+    print("  backfuturectl test                # the connection test against it")
     print("  backfuturectl guide mexc          # how to make an API key that cannot withdraw")
-    print("  backfuturectl secret set mexc-spot-demo")
-    print("  git init && git add . && git commit -m 'Begin'")
