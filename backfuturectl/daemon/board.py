@@ -17,6 +17,7 @@ from backfuturectl.model.records import DealRecord, FillRecord, OrderRecord, Sto
 from backfuturectl.model.resources import Connection, Strategy
 from backfuturectl.model.status import REASONS, Condition, Reason, ReasonClass
 from backfuturectl.planning.diff import diff
+from backfuturectl.reconcile.connections import report_row
 from backfuturectl.reconcile.controller import Controller
 from backfuturectl.reconcile.registry import Entry
 from backfuturectl.reconcile.strategies import Seat
@@ -51,6 +52,8 @@ class ControllerBoard:
                     for name, seat in sorted(self._controller.strategies.seats.items())
                     if about in {None, name, seat.planned.strategy, seat.planned.connection}
                 ]
+            case "running":
+                return self._running()
             case "deals":
                 return [_deal(deal) for deal in await self._store.deals(about, limit=limit)]
             case "orders":
@@ -195,6 +198,31 @@ class ControllerBoard:
             raise UsageError("no blocked deletion has this digest; see `backfuturectl status`")
         return {"approved": digest}
 
+    def _running(self) -> list[Row]:
+        """Return what runs, as documents: `plan` compares it with any checkout of the files."""
+        seats = self._controller.strategies.seats
+        return [
+            {
+                "kind": entry.kind,
+                "name": entry.name,
+                "generation": entry.generation,
+                "path": entry.applied.path,
+                "source": entry.applied.source.decode(),
+                "bots": [
+                    {
+                        "pair": seat.planned.pair,
+                        "hasOpenDeal": seat.has_open_deal,
+                        "isDraining": seat.is_draining,
+                        "isStopping": seat.is_stopping,
+                    }
+                    for seat in seats.values()
+                    if entry.kind == "Strategy" and seat.planned.strategy == entry.name
+                ],
+            }
+            for entry in self._controller.registry.entries.values()
+            if entry.applied is not None
+        ]
+
     def _entries(self, kind: str, name: str | None) -> list[Entry]:
         return [e for e in self._controller.registry.of_kind(kind) if name in {None, e.name}]
 
@@ -202,7 +230,6 @@ class ControllerBoard:
         resource = entry.document.resource if entry.document is not None else None
         spec = resource.spec if isinstance(resource, Connection) else None
         report = self._controller.lines.line(entry.name).report
-        rights = report.rights if report is not None else None
         return {
             "name": entry.name,
             "title": resource.metadata.title if resource is not None else None,
@@ -210,21 +237,7 @@ class ControllerBoard:
             "market": str(spec.market) if spec is not None else None,
             "environment": str(spec.environment) if spec is not None else None,
             **self._standing(entry),
-            "checks": [
-                {
-                    "name": check.name,
-                    "ok": check.ok,
-                    "reason": str(check.reason),
-                    "message": check.message,
-                    "rawCode": check.raw_code,
-                    "durationMs": check.duration_ms,
-                }
-                for check in (report.checks if report is not None else ())
-            ],
-            "permissions": list(rights.tokens) if rights is not None else [],
-            "warnings": list(report.warnings) if report is not None else [],
-            "keyFingerprint": report.key_fingerprint if report is not None else None,
-            "keyExpiresInDays": rights.expires_in_days if rights is not None else None,
+            **report_row(report),
             "lastTested": self._controller.lines.line(entry.name).tested_at_ms or None,
         }
 

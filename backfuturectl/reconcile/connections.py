@@ -11,11 +11,11 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from backfuturectl.engine.clock import Clock
-from backfuturectl.exchanges.ccxt_adapter import KeyMaterial
-from backfuturectl.exchanges.factory import open_account
+from backfuturectl.exchanges.ccxt_adapter import Endpoint, KeyMaterial
+from backfuturectl.exchanges.factory import open_account, open_public
 from backfuturectl.exchanges.port import AccountPort
 from backfuturectl.exchanges.probe import ProbeReport, Terms, probe
 from backfuturectl.model.errors import PermanentError
@@ -88,6 +88,60 @@ def terms_of(connection: Connection, policy: Policy | None, *, pair: str | None 
         accepts=spec.accept,
         refuses_excess=rules is not None and rules.refuse_superfluous_rights,
     )
+
+
+def report_row(report: ProbeReport | None) -> dict[str, Any]:
+    """Return the public fields of a test's outcome; `test` and the status API share them."""
+    rights = report.rights if report is not None else None
+    return {
+        "checks": [
+            {
+                "name": check.name,
+                "ok": check.ok,
+                "reason": str(check.reason),
+                "message": check.message,
+                "rawCode": check.raw_code,
+                "durationMs": check.duration_ms,
+            }
+            for check in (report.checks if report is not None else ())
+        ],
+        "permissions": list(rights.tokens) if rights is not None else [],
+        "warnings": list(report.warnings) if report is not None else [],
+        "keyFingerprint": report.key_fingerprint if report is not None else None,
+        "keyExpiresInDays": rights.expires_in_days if rights is not None else None,
+    }
+
+
+async def test_once(
+    connection: Connection,
+    key: KeyMaterial,
+    policy: Policy | None,
+    *,
+    clock: Clock,
+    rng: random.Random,
+) -> ProbeReport:
+    """Test one connection outside of a daemon and close everything again.
+
+    Raises:
+        PermanentError: The exchange or market is not supported, or the key lacks a part.
+    """
+    spec = connection.spec
+    endpoint = Endpoint(spec.endpoint) if spec.endpoint is not None else None
+    public = open_public(str(spec.exchange), spec.market, endpoint=endpoint, rng=rng)
+    try:
+        account = open_account(public, key, now_ms=clock.now_ms)
+        try:
+            return await probe(
+                public,
+                account,
+                terms_of(connection, policy),
+                api_key=key.api_key,
+                now_ms=clock.now_ms,
+            )
+        finally:
+            await account.close()
+    finally:
+        await public.close()
 
 
 class Lines:

@@ -88,9 +88,7 @@ class Source:
 
     def parse_stored(self, document: bytes, path: str) -> Document | None:
         """Return the one document of *document*'s bytes, as the store kept them."""
-        digest = hashlib.sha256(document).hexdigest()
-        parsed = self._parser.parse(SourceFile(path, document, digest))
-        return parsed.documents[0] if parsed.documents else None
+        return stored_document(self._parser, document, path)
 
     async def key_of(self, document: Document) -> KeyMaterial:
         """Return the decrypted credentials of a Connection document.
@@ -148,3 +146,10 @@ class Source:
 def connections(documents: Iterable[Document]) -> Iterable[Document]:
     """Yield those of *documents* that are Connections."""
     return (document for document in documents if isinstance(document.resource, Connection))
+
+
+def stored_document(parser: Parser, document: bytes, path: str) -> Document | None:
+    """Return the one document of *document*'s bytes; None when this version cannot read it."""
+    digest = hashlib.sha256(document).hexdigest()
+    parsed = parser.parse(SourceFile(path, document, digest))
+    return parsed.documents[0] if parsed.documents else None

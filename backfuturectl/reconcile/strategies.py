@@ -22,7 +22,7 @@ from backfuturectl.model.errors import OperationError, PermanentError, Transient
 from backfuturectl.model.ids import bot_id
 from backfuturectl.model.market import Market
 from backfuturectl.model.records import BotRecord, ResourceRecord
-from backfuturectl.model.resources import Connection, Strategy, StrategySpec
+from backfuturectl.model.resources import Connection, ConnectionSpec, Strategy, StrategySpec
 from backfuturectl.model.status import Reason
 from backfuturectl.planning.conditions import Outcome
 from backfuturectl.planning.plan import (
@@ -244,23 +244,13 @@ class Strategies:
             )
         resource = target.resource
         assert isinstance(resource, Connection), "a usable Connection document has its resource"
-        complete = filled(spec, resource.spec.capital, resource.spec.market)
         is_applied = entry.applied is not None and entry.applied.digest == document.digest
-        generation = entry.generation if is_applied else entry.generation + 1
-        pairs = {bot_id(entry.name, pair): pair for pair in spec.pairs}
-        pairs.update({record.bot: record.pair for record in extra})
-        return {
-            bot: DesiredBot(
-                bot=bot,
-                strategy=entry.name,
-                connection=spec.connection,
-                pair=pair,
-                spec=complete,
-                generation=generation,
-                digest=document.digest,
-            )
-            for bot, pair in pairs.items()
-        }
+        return desired_bots(
+            document,
+            resource.spec,
+            generation=entry.generation if is_applied else entry.generation + 1,
+            extra_pairs=[record.pair for record in extra],
+        )
 
     async def _build(self, wanted: DesiredBot, left: _Pass) -> None:
         """Prove *wanted* against the exchange's own market rules.
@@ -503,6 +493,34 @@ class Strategies:
     def running_count(self) -> int:
         """Return how many bots run."""
         return sum(s.supervisor.status is Ended.RUNNING for s in self.seats.values())
+
+
+def desired_bots(
+    document: Document,
+    connection: ConnectionSpec,
+    *,
+    generation: int,
+    extra_pairs: Iterable[str] = (),
+) -> dict[str, DesiredBot]:
+    """Return the bots that a Strategy *document* asks for on its *connection*, presets filled in.
+
+    Args:
+        extra_pairs: Pairs beyond the document's, whose bots are on the books still.
+    """
+    spec = _spec(document)
+    complete = filled(spec, connection.capital, connection.market)
+    return {
+        bot_id(document.name, pair): DesiredBot(
+            bot=bot_id(document.name, pair),
+            strategy=document.name,
+            connection=spec.connection,
+            pair=pair,
+            spec=complete,
+            generation=generation,
+            digest=document.digest,
+        )
+        for pair in (*spec.pairs, *extra_pairs)
+    }
 
 
 def _spec(document: Document) -> StrategySpec:
