@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Final
 
-from backfuturectl.emulator.dialect import Call, ReplyError, Route
+from backfuturectl.emulator.dialect import Call, Exchange, ReplyError, Route
 from backfuturectl.emulator.kucoin_account import common_routes
 from backfuturectl.emulator.kucoin_auth import Permission, private
 from backfuturectl.emulator.kucoin_futures_market import futures_market_routes, quoted
@@ -88,7 +88,7 @@ _REFUSALS: Final = {
 }
 
 
-def kucoin_futures() -> KucoinDialect:
+def kucoin_futures(_exchange: Exchange) -> KucoinDialect:
     """Return the futures host."""
     routes = (
         *common_routes(pool="futures"),

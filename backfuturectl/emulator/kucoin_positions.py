@@ -235,9 +235,7 @@ def _change_margin_mode(call: Call, key: ApiKey) -> dict[str, str]:
     body = body_of(call)
     name = required(call, body, "symbol")
     mode = venue_margin_mode(call, required(call, body, "marginMode"))
-    symbol = futures_listing(call, name).symbol
-    if call.venue.setting(key.account, symbol).margin_mode is not mode:
-        call.venue.set_margin_mode(key.account, symbol, mode)
+    call.venue.set_margin_mode(key.account, futures_listing(call, name).symbol, mode)
     return {"symbol": name, "marginMode": wire_margin_mode(mode)}
 
 
@@ -250,8 +248,7 @@ def _switch_position_mode(call: Call, key: ApiKey) -> dict[str, int]:
     mode = _POSITION_MODES.get(required(call, body_of(call), "positionMode"))
     if mode is None:
         raise bad_parameter(call, "positionMode is invalid")
-    if call.venue.position_mode(key.account) is not mode:
-        call.venue.set_position_mode(key.account, mode)
+    call.venue.set_position_mode(key.account, mode)
     return {"positionMode": int(mode is PositionMode.HEDGE)}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
-from backfuturectl.emulator.dialect import Call, ReplyError, Route
+from backfuturectl.emulator.dialect import Call, Exchange, ReplyError, Route
 from backfuturectl.emulator.kucoin_account import common_routes, spot_account_routes
 from backfuturectl.emulator.kucoin_auth import Permission, private
 from backfuturectl.emulator.kucoin_spot_market import spot_market_routes
@@ -75,7 +75,7 @@ _REFUSALS: Final = {
 }
 
 
-def kucoin_spot() -> KucoinDialect:
+def kucoin_spot(_exchange: Exchange) -> KucoinDialect:
     """Return the spot host."""
     routes = (
         *common_routes(pool="management"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ POOLS: Final[Mapping[str, Pool]] = {
 RefusalTexts = Mapping[Refusal, tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KucoinDialect:
     """One of KuCoin's hosts; `kucoin_spot` and `kucoin_futures` build it.
 
@@ -50,7 +50,7 @@ class KucoinDialect:
     routes: tuple[Route, ...]
     refusals: RefusalTexts
     prefix: str = "/api"
-    pools: Mapping[str, Pool] = POOLS
+    pools: Mapping[str, Pool] = field(default_factory=lambda: POOLS)
 
     def key_of(self, call: Call) -> str:
         """Return the key the request names."""
@@ -124,7 +124,7 @@ def limit_headers(call: Call) -> dict[str, str]:
         return {}
     return {
         "gw-ratelimit-limit": str(call.allowance.limit),
-        "gw-ratelimit-remaining": str(call.allowance.remaining),
+        "gw-ratelimit-remaining": str(max(0, call.allowance.remaining)),
         "gw-ratelimit-reset": str(call.allowance.reset_ms),
     }
 

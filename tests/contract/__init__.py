@@ -1,0 +1,1 @@
+"""Adapters and dialects against recorded payloads, real programs and real clients."""

@@ -1,0 +1,1 @@
+"""KuCoin's dialects, driven by clients that know nothing of this program."""

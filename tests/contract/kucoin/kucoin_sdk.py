@@ -1,0 +1,45 @@
+"""The exchange's official SDK, changed in nothing but its base URLs. It is synchronous."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+from pydantic import PydanticDeprecatedSince20
+
+with warnings.catch_warnings():
+    # Its models pass keywords to pydantic's Field in a way that pydantic 2 deprecates.
+    warnings.simplefilter("ignore", PydanticDeprecatedSince20)
+    from kucoin_universal_sdk.api.client import DefaultClient
+    from kucoin_universal_sdk.generate.service.account_api import AccountService
+    from kucoin_universal_sdk.generate.service.futures_api import FuturesService
+    from kucoin_universal_sdk.generate.service.spot_api import SpotService
+    from kucoin_universal_sdk.model.client_option import ClientOptionBuilder
+    from kucoin_universal_sdk.model.transport_option import TransportOptionBuilder
+
+from tests.contract.kucoin.kucoin_clients import PASSPHRASE, SECRET, TRADER, Stand
+
+
+@dataclass(frozen=True)
+class Sdk:
+    """The SDK's services for one key."""
+
+    account: AccountService
+    spot: SpotService
+    futures: FuturesService
+
+
+def sdk_client(stand: Stand, key: str = TRADER) -> Sdk:
+    options = (
+        ClientOptionBuilder()
+        .set_key(key)
+        .set_secret(SECRET)
+        .set_passphrase(PASSPHRASE)
+        .set_spot_endpoint(stand.spot_url)
+        .set_futures_endpoint(stand.futures_url)
+        .set_broker_endpoint(stand.spot_url)
+        .set_transport_option(TransportOptionBuilder().set_keep_alive(False).build())
+        .build()
+    )
+    rest = DefaultClient(options).rest_service()
+    return Sdk(rest.get_account_service(), rest.get_spot_service(), rest.get_futures_service())
