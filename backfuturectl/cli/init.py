@@ -114,6 +114,6 @@ def _print_next_steps(directory: Path, key: Path, *, is_new_key: bool) -> None:
         print(f"  cd {directory}")
     print("  backfuturectl validate configs    # what CI runs; needs no key")
     print("  backfuturectl ladder btc-balanced # the orders of the example")
-    print("  backfuturectl emulator --port-base 8900   # the example's exchange, in another terminal")
+    print("  backfuturectl emulator --port-base 8900   # the example's exchange; leave it running")
     print("  backfuturectl test                # the connection test against it")
     print("  backfuturectl guide mexc          # how to make an API key that cannot withdraw")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from backfuturectl.secrets.age import make_key
-from backfuturectl.secrets.program import find_program, run
+from backfuturectl.secrets.program import find_program
 from backfuturectl.secrets.sops import Sops
 
 CANARY_KEY = "mx0vCANARYKEY7391"
@@ -40,9 +40,9 @@ def encrypt(program: Path, rules: Path, text: str = CLEAR) -> bytes:
         *("--config", str(rules), "encrypt", "--input-type", "yaml", "--output-type", "yaml"),
         *("--filename-override", str(rules.parent / "connections" / "main.yaml")),
     ]
-    completed = asyncio.run(run(program, arguments, stdin=text.encode(), timeout_s=20))
-    assert completed.exit_code == 0, completed.stderr
-    return completed.stdout
+    return subprocess.run(
+        [program, *arguments], input=text.encode(), check=True, capture_output=True
+    ).stdout
 
 
 def write_rules(folder: Path, *lines: str) -> Path:

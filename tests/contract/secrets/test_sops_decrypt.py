@@ -85,15 +85,15 @@ async def test_a_failure_is_not_remembered(
         (CLEAR.replace(CANARY_SECRET, '"abcdefgh\\n"'), "Unprintable"),
     ],
 )
-def test_what_cannot_be_a_credential_is_refused_by_name(
+async def test_what_cannot_be_a_credential_is_refused_by_name(
     sops: Sops, rules: Path, text: str, expected: str
 ) -> None:
     with pytest.raises(PermanentError) as caught:
-        asyncio.run(sops.decrypt(encrypt(sops.program, rules, text)))
+        await sops.decrypt(encrypt(sops.program, rules, text))
     assert caught.value.raw_code == expected
 
 
-def test_a_mac_over_the_ciphertext_alone_is_refused(
+async def test_a_mac_over_the_ciphertext_alone_is_refused(
     sops: Sops, key: tuple[Path, str], tmp_path: Path
 ) -> None:
     rules = write_rules(
@@ -101,14 +101,16 @@ def test_a_mac_over_the_ciphertext_alone_is_refused(
     )
     redirected = encrypt(sops.program, rules).replace(b"exchange: mexc", b"exchange: kucoin")
     with pytest.raises(PermanentError) as caught:
-        asyncio.run(sops.decrypt(redirected))
+        await sops.decrypt(redirected)
     assert caught.value.raw_code == "MacPartial"
 
 
-def test_a_second_document_is_refused_instead_of_being_dropped(sops: Sops, rules: Path) -> None:
+async def test_a_second_document_is_refused_instead_of_being_dropped(
+    sops: Sops, rules: Path
+) -> None:
     both = encrypt(sops.program, rules, f"{CLEAR}---\n{CLEAR}")
     with pytest.raises(PermanentError) as caught:
-        asyncio.run(sops.decrypt(both))
+        await sops.decrypt(both)
     assert caught.value.raw_code == "MultipleDocuments"
 
 
