@@ -26,7 +26,7 @@ from backfuturectl.reconcile.connections import RETEST_NOW, Lines
 from backfuturectl.reconcile.hub import Hub
 from backfuturectl.reconcile.queue import Again, Done, Ending, Failed, WorkQueue
 from backfuturectl.reconcile.registry import Entry, Registry, settle
-from backfuturectl.reconcile.source import Generation, Source
+from backfuturectl.reconcile.source import Generation, Source, stored_document
 from backfuturectl.reconcile.strategies import Strategies
 from backfuturectl.store.database import Remove, Store
 
@@ -107,7 +107,7 @@ class Controller:
     async def restore(self) -> None:
         """Take over what the store remembers: the last good documents and the bots."""
         for record in await self._store.resources():
-            document = self._source.parse_stored(record.source, record.path)
+            document = stored_document(record.source, record.path)
             if document is None or document.resource is None:
                 _LOG.warning(
                     "%s %s: the stored document is of an older format; waiting for the files",

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from backfuturectl.config.compile import Loaded, compile_tree
 from backfuturectl.config.git import head_commit, is_checkout_under_way
-from backfuturectl.config.parsing import Document, Parser
+from backfuturectl.config.parsing import Document, Parser, parse_file
 from backfuturectl.config.tree import SourceFile, Tree, scan
 from backfuturectl.engine.clock import Clock
 from backfuturectl.exchanges.ccxt_adapter import KeyMaterial
@@ -68,6 +68,7 @@ class Source:
         self._settle_s = settle_s
         self._parser = Parser()
         self._tree: Tree | None = None
+        self._loaded: Loaded | None = None
         self._policy: Policy | None = None
 
     async def read(self) -> Generation:
@@ -81,14 +82,12 @@ class Source:
         if self._tree is None or tree.digest != self._tree.digest:
             tree = await self._settle(tree)
         self._tree = tree
-        loaded = await asyncio.to_thread(compile_tree, tree, self._parser, self._policy)
-        self._policy = loaded.policy
+        if self._loaded is None or self._loaded.tree.digest != tree.digest:
+            self._loaded = await asyncio.to_thread(compile_tree, tree, self._parser, self._policy)
+            self._policy = self._loaded.policy
+        loaded = self._loaded
         keys, failures = await self._decrypt_all(loaded)
         return Generation(loaded, keys, failures, head_commit(self.root))
-
-    def parse_stored(self, document: bytes, path: str) -> Document | None:
-        """Return the one document of *document*'s bytes, as the store kept them."""
-        return stored_document(self._parser, document, path)
 
     async def key_of(self, document: Document) -> KeyMaterial:
         """Return the decrypted credentials of a Connection document.
@@ -148,8 +147,7 @@ def connections(documents: Iterable[Document]) -> Iterable[Document]:
     return (document for document in documents if isinstance(document.resource, Connection))
 
 
-def stored_document(parser: Parser, document: bytes, path: str) -> Document | None:
+def stored_document(document: bytes, path: str) -> Document | None:
     """Return the one document of *document*'s bytes; None when this version cannot read it."""
-    digest = hashlib.sha256(document).hexdigest()
-    parsed = parser.parse(SourceFile(path, document, digest))
+    parsed = parse_file(SourceFile(path, document, hashlib.sha256(document).hexdigest()))
     return parsed.documents[0] if parsed.documents else None

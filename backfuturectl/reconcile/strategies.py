@@ -505,6 +505,9 @@ def desired_bots(
     """Return the bots that a Strategy *document* asks for on its *connection*, presets filled in.
 
     Args:
+        document: A usable Strategy document.
+        connection: What its Connection says.
+        generation: What the bots are to be traced to.
         extra_pairs: Pairs beyond the document's, whose bots are on the books still.
     """
     spec = _spec(document)
