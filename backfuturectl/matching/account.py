@@ -22,6 +22,7 @@ from backfuturectl.matching.values import (
     Wallet,
 )
 from backfuturectl.model.market import ZERO
+from backfuturectl.model.orders import Side
 
 
 @dataclass(slots=True)
@@ -209,9 +210,11 @@ class FuturesView:
         return listing.is_futures and listing.market.quote == currency
 
     def _value_price(self, order: VenueOrder) -> Decimal:
-        # A sell below the market fills at the market, whose price its margin must cover.
         mark = self.marks.get(order.symbol, ZERO)
-        return mark if order.price is None else max(order.price, mark)
+        if order.price is None:
+            return mark
+        # A sell below the market fills at the market, whose price its margin must cover.
+        return order.price if order.side is Side.BUY else max(order.price, mark)
 
 
 def require(available: Decimal, needed: Decimal, currency: str) -> None:
