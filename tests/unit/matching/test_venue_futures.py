@@ -223,7 +223,7 @@ def test_an_order_without_margin_at_its_turn_is_canceled():
     made = free_venue(10, money="10")
     buy(made, "1")
     exit_ = place(made, limit(SELL, "1", "110", FUTURES))
-    place(made, market(SELL, "1", FUTURES))
+    place(made, market(SELL, "1", FUTURES, is_reduce_only=True))
     # What was to close the long would now open a short, whose margin is 11.
     made.set_price(FUTURES, D(110), 3)
     after = made.order("a", exit_.serial)
