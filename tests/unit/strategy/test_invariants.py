@@ -1,0 +1,205 @@
+"""Random prices, faults and restarts against the averaging step, with the invariants as properties."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backfuturectl.model.market import MarketKind
+from backfuturectl.model.orders import LegKind, OrderStatus
+from backfuturectl.strategy.base import Command, DealClosed, Gate, Place
+from tests.unit.strategy.venue import KIND, Venue, setup
+
+D = Decimal
+
+# One step of a random history: what happens, and two numbers that say to what and how much.
+_KINDS = (
+    "tick", "tick", "tick", "accept", "accept", "fill", "fill", "part", "cancel", "cancel",
+    "report", "report", "stale", "reject", "unknown", "absent", "refuse", "late", "gate", "command",
+)  # fmt: skip
+HISTORIES = st.lists(
+    st.tuples(st.sampled_from(_KINDS), st.integers(0, 1_000), st.integers(1, 99)), max_size=70
+)
+
+
+def restart(venue: Venue) -> None:
+    """A crash after every step: what was saved is all that is left."""
+    text = KIND.dump(venue.state)
+    loaded = KIND.load(text, venue.state.setup)
+    assert loaded == venue.state
+    assert KIND.dump(loaded) == text
+    venue.state = loaded
+
+
+def margin_holds(venue: Venue) -> None:
+    """Invariant 1: what is held and what may rest never needs more than the deal's share."""
+    view, with_setup = KIND.view(venue.state), venue.state.setup
+    limit = with_setup.terms.margin_limit / with_setup.terms.max_active_deals
+    assert view.margin_quote <= limit
+    # By the exchange's own books, whatever the bot believes.
+    orders = [
+        venue.orders[place.order.client_order_id]
+        for place in venue.sent
+        if place.leg.kind.is_adding and place.deal_number == venue.state.deals
+    ]
+    spent = sum((order.cost for order in orders), D(0))
+    resting = sum(
+        (order.left * order.order.price for order in orders if order.status.may_rest), D(0)
+    )
+    assert (spent + resting) * with_setup.rates.per_notional <= limit
+
+
+def one_take_profit(venue: Venue) -> None:
+    """Never two take profits that may fill."""
+    assert (
+        sum(
+            venue.orders[place.order.client_order_id].status.may_rest
+            for place in venue.sent
+            if place.leg.kind is LegKind.TAKE_PROFIT
+        )
+        <= 1
+    )
+
+
+def exits_fit(venue: Venue) -> None:
+    """Invariant 6: what may leave never exceeds what is held, by the exchange's own books."""
+    sign = venue.state.setup.terms.sign
+    leaving = sum(
+        (
+            venue.orders[place.order.client_order_id].left
+            for place in venue.sent
+            if not place.leg.kind.is_adding
+            and venue.orders[place.order.client_order_id].status.may_rest
+        ),
+        D(0),
+    )
+    assert leaving <= max(sign * venue.held(), D(0))
+
+
+def result_is_cash(venue: Venue) -> None:
+    """What closed deals report is what the account gained, fees in quote in."""
+    results: dict[int, Decimal] = {}
+    for action in venue.actions:
+        if isinstance(action, DealClosed):
+            results[action.number] = action.result_quote
+    for number, result in results.items():
+        cash = D(0)
+        for place in venue.sent:
+            if place.deal_number == number:
+                order = venue.orders[place.order.client_order_id]
+                sign = -1 if place.order.side == "buy" else 1
+                cash += sign * order.cost - order.fees.get("USDT", D(0))
+        assert result == cash
+
+
+def play(venue: Venue, history: list[tuple[str, int, int]]) -> None:
+    for what, pick, size in history:
+        ids = list(venue.orders)
+        chosen = ids[pick % len(ids)] if ids else None
+        order = venue.orders[chosen] if chosen is not None else None
+        match what:
+            case "tick":
+                venue.tick(
+                    (venue.price * D(9_700 + pick % 601) / D(10_000)).quantize(D("0.01")),
+                    after_ms=size * 1_000,
+                )
+            case "gate":
+                venue.gate((Gate.OPEN, Gate.OPEN, Gate.EXITS_ONLY, Gate.SHUT)[pick % 4])
+            case "command":
+                venue.command(tuple(Command)[pick % 4])  # abandoning is tested by itself
+            case _ if order is None or chosen is None:
+                pass
+            case "accept":
+                venue.accept(chosen)
+                venue.report(chosen)
+            case "fill" | "part" if order.status is OrderStatus.OPEN:
+                part = order.order.amount_base * D(size) / D(100) if what == "part" else None
+                step = venue.state.setup.market.amount_step
+                venue.fill(chosen, part and (part / step).to_integral_value() * step)
+                if pick % 2:
+                    venue.report(chosen)
+            case "cancel":
+                known = venue.state.deal and venue.state.deal.named(chosen)
+                if known and known.cancels:
+                    venue.cancel(chosen)
+                    venue.report(chosen)
+            case "late" if order.status is OrderStatus.OPEN:  # the cancel loses against the fill
+                venue.fill(chosen)
+                venue.report(chosen)
+            case "report":
+                venue.report(chosen)
+            case "stale":
+                if venue.events:
+                    venue.tell(venue.events[pick % len(venue.events)])
+            case "reject" | "absent" if order.status is OrderStatus.INTENDED:
+                venue.reject(
+                    chosen, OrderStatus.REJECTED if what == "reject" else OrderStatus.ABSENT
+                )
+                venue.report(chosen)
+            case "unknown" if order.status is OrderStatus.INTENDED:
+                order.status = OrderStatus.UNKNOWN
+                venue.report(chosen)
+            case "refuse" if order.status is OrderStatus.OPEN and size < 10:
+                venue.cancel(chosen)  # the exchange ended it by itself
+                venue.report(chosen)
+
+
+def converge(venue: Venue) -> None:
+    """Faults off: an honest exchange, an open gate, and a price that comes home."""
+    venue.gate(Gate.OPEN)
+    venue.command(Command.RESUME)
+    for _ in range(12):
+        for client_order_id in list(venue.orders):
+            venue.accept(client_order_id)
+            venue.report(client_order_id)
+        venue.run(venue.price, after_ms=400_000)
+    venue.command(Command.CLOSE)
+    for _ in range(12):
+        venue.run(venue.price, after_ms=400_000)
+
+
+SETUPS = {
+    "spot long": setup(),
+    "spot long, auto": setup(baseOrder="auto"),
+    "spot long, lastFill": setup(averaging={"reference": "lastFill"}),
+    "spot long at market": setup(entry={"orderType": "market"}, stopLoss={"confirmFor": "30s"}),
+    "futures long": setup(MarketKind.FUTURES, baseOrder="auto"),
+    "futures short": setup(MarketKind.FUTURES, baseOrder="auto", direction="short"),
+}
+
+
+@pytest.mark.parametrize("name", SETUPS)
+@pytest.mark.parametrize("fee_in", ["USDT", "BTC", "KCS"])
+@given(history=HISTORIES)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_history_breaks_an_invariant_and_every_history_ends_flat(
+    name: str, fee_in: str, history: list[tuple[str, int, int]]
+) -> None:
+    venue = Venue.start(SETUPS[name], fee_in=fee_in if "spot" in name else "USDT")
+    venue.checks = [restart, margin_holds, one_take_profit, exits_fit, result_is_cash]
+    play(venue, history)
+    converge(venue)
+    assert not any(order.status.may_rest for order in venue.orders.values())
+    assert KIND.view(venue.state).position_base == 0
+    assert abs(venue.held()) * venue.price < venue.state.setup.market.cost_min * max(
+        venue.state.deals, 1
+    )
+
+
+@given(history=HISTORIES)
+@settings(max_examples=100, deadline=None)
+def test_replaying_every_order_report_changes_nothing(
+    history: list[tuple[str, int, int]],
+) -> None:
+    venue = Venue.start(SETUPS["spot long"])
+    play(venue, history)
+    before = venue.state
+    for event in [event for event in venue.events if hasattr(event, "client_order_id")]:
+        step = KIND.step(before, event)
+        assert step.state.deal == before.deal
+        assert not [action for action in step.actions if isinstance(action, Place)]
