@@ -27,6 +27,7 @@ from backfuturectl.model.resources import API_VERSION, KINDS, Resource
 from backfuturectl.model.rules import RULES
 
 _GROUP: Final = API_VERSION.partition("/")[0] + "/"
+_ABOUT_SECRETS: Final = "BF4"
 _TOP_LEVEL: Final = ("apiVersion", "kind", "metadata", "spec")
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -147,7 +148,11 @@ def _parsed(path: str, content: bytes, yaml_file: YamlFile) -> ParsedFile:
             document, more = _document(path, content, yaml_file, index, identity.key)
             documents.append(document)
             taken = {remark.path for remark in remarks if remark.path}
-            remarks += [remark for remark in more if remark.path not in taken]
+            remarks += [
+                remark
+                for remark in more
+                if remark.path not in taken or remark.code.startswith(_ABOUT_SECRETS)
+            ]
         positions = locator.positions(content, index) if remarks else None
         findings += [locate(remark, path, positions, subject=identity.key) for remark in remarks]
     findings += _rest(path, yaml_file, tuple(document.key for document in documents))

@@ -10,7 +10,7 @@ import enum
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from backfuturectl.model.market import MarketKind
@@ -31,9 +31,21 @@ Flag = Annotated[bool, Strict()]
 """`true` or `false`; never the text or number that looks like one."""
 Whole = Annotated[int, Strict()]
 """A whole number; never the text that looks like one."""
-Positive = Annotated[Number, Field(gt=0)]
-NonNegative = Annotated[Number, Field(ge=0)]
-Percent = Annotated[Number, Field(gt=0, lt=100)]
+Positive = Annotated[Number, Field(gt=0), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
+NonNegative = Annotated[Number, Field(ge=0), WithJsonSchema({"type": "number", "minimum": 0})]
+Percent = Annotated[
+    Number,
+    Field(gt=0, lt=100),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
+]
+Share100 = Annotated[
+    Number,
+    Field(gt=0, le=100),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 100}),
+]
+Slippage = Annotated[
+    Number, Field(ge=0, le=5), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 5})
+]
 
 
 class _Document(BaseModel):
@@ -163,7 +175,7 @@ class Entry(_Document):
     price: Positive | None = Field(None, description="For priceBelow and priceAbove.")
     order_type: Literal["limit", "market"] = Field("limit", description="Type of the base order.")
     timeout: DurationMs = Field(600_000, description="A base order not filled by then is canceled.")
-    max_slippage_pct: Annotated[Number, Field(ge=0, le=5)] = Field(
+    max_slippage_pct: Slippage = Field(
         Decimal("0.3"),
         description="How far beyond the last price a base limit order may reach.",
     )
@@ -193,9 +205,7 @@ class Averaging(_Document):
 class TakeProfitStep(_Document):
     """One part of a staged exit."""
 
-    share_pct: Annotated[Number, Field(gt=0, le=100)] = Field(
-        description="Part of the position; all steps sum to 100."
-    )
+    share_pct: Share100 = Field(description="Part of the position; all steps sum to 100.")
     profit_pct: Positive = Field(description="Distance from the average.")
 
 
