@@ -11,13 +11,36 @@ with warnings.catch_warnings():
     # Its models pass keywords to pydantic's Field in a way that pydantic 2 deprecates.
     warnings.simplefilter("ignore", PydanticDeprecatedSince20)
     from kucoin_universal_sdk.api.client import DefaultClient
+    from kucoin_universal_sdk.generate.account import account as account_models
+    from kucoin_universal_sdk.generate.account import fee as fee_models
+    from kucoin_universal_sdk.generate.futures import fundingfees as funding_models
+    from kucoin_universal_sdk.generate.futures import market as futures_market_models
+    from kucoin_universal_sdk.generate.futures import order as futures_models
+    from kucoin_universal_sdk.generate.futures import positions as position_models
     from kucoin_universal_sdk.generate.service.account_api import AccountService
     from kucoin_universal_sdk.generate.service.futures_api import FuturesService
     from kucoin_universal_sdk.generate.service.spot_api import SpotService
+    from kucoin_universal_sdk.generate.spot import market as spot_market_models
+    from kucoin_universal_sdk.generate.spot import order as spot_models
     from kucoin_universal_sdk.model.client_option import ClientOptionBuilder
+    from kucoin_universal_sdk.model.common import RestError
     from kucoin_universal_sdk.model.transport_option import TransportOptionBuilder
 
 from tests.contract.kucoin.kucoin_clients import PASSPHRASE, SECRET, TRADER, Stand
+
+__all__ = [
+    "RestError",
+    "Sdk",
+    "account_models",
+    "fee_models",
+    "funding_models",
+    "futures_market_models",
+    "futures_models",
+    "position_models",
+    "sdk_client",
+    "spot_market_models",
+    "spot_models",
+]
 
 
 @dataclass(frozen=True)
