@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from backfuturectl.cli.client import daemon
+from backfuturectl.daemon.client import daemon
 from backfuturectl.cli.render import print_object
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from backfuturectl.cli.client import daemon
+from backfuturectl.daemon.client import daemon
 from backfuturectl.cli.render import Column, age, output_option, print_rows
 
 LISTS: Final[dict[str, tuple[Column, ...]]] = {

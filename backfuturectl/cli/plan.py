@@ -49,7 +49,7 @@ def plan(*, root: Path | None, detailed_exitcode: bool, output: str) -> None:
 
 
 def _running(socket: Path, from_store: Any) -> list[dict[str, Any]]:
-    from backfuturectl.cli.client import Daemon, DaemonError  # noqa: PLC0415
+    from backfuturectl.daemon.client import Daemon, DaemonError  # noqa: PLC0415
 
     try:
         rows: list[dict[str, Any]] = Daemon(socket).get("running")["items"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from backfuturectl.cli.client import daemon
+from backfuturectl.daemon.client import daemon
 from backfuturectl.cli.render import age, output_option, print_object
 
 

@@ -184,7 +184,7 @@ def _explain(row: Mapping[str, Any]) -> None:
 
 def _tell_daemon(socket: Path, names: list[str]) -> None:
     """Make a running daemon test again: what failed there may be mended now."""
-    from backfuturectl.cli.client import Daemon, DaemonError  # noqa: PLC0415
+    from backfuturectl.daemon.client import Daemon, DaemonError  # noqa: PLC0415
 
     try:
         Daemon(socket).act("test", connections=names)
