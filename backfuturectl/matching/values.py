@@ -110,7 +110,12 @@ class Listing:
     @property
     def wallet(self) -> Wallet:
         """The wallet that orders on this market draw from."""
-        return Wallet.FUTURES if self.is_futures else Wallet.SPOT
+        return wallet_of(self.market.kind)
+
+
+def wallet_of(kind: MarketKind) -> Wallet:
+    """Return the wallet that markets of *kind* trade from."""
+    return Wallet.FUTURES if kind is MarketKind.FUTURES else Wallet.SPOT
 
 
 def symbol_of(kind: MarketKind, pair: str) -> str:
