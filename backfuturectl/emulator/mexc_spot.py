@@ -80,7 +80,7 @@ _REFUSALS: Final[Mapping[Refusal, tuple[int, str]]] = {
     Refusal.PRICE_BAND: (30087, "Order price exceeds allowed range"),
     Refusal.CLIENT_ID_DUPLICATE: (400, "client order id is duplicated"),  # UNVERIFIED
     Refusal.CLIENT_ID_INVALID: (400, "the length of order id should between 1 and 32"),
-    Refusal.TOO_MANY_ORDERS: (30029, "Cannot exceed the maximum order limit"),
+    Refusal.TOO_MANY_ORDERS: (30069, "Open orders too many"),
     Refusal.POST_ONLY_WOULD_TAKE: (30041, "current order type can not place order"),  # UNVERIFIED
     Refusal.ACCOUNT_UNKNOWN: (60005, "your account is abnormal"),
 }
@@ -251,6 +251,8 @@ class MexcSpot:
     def _batch(self, signed: SignedCall) -> Reply:
         orders = json.loads(signed.required("batchOrders"))
         if not isinstance(orders, list) or not 1 <= len(orders) <= _BATCH_MAX:
+            raise spot_error(*_OTHER_REFUSAL)
+        if not all(isinstance(order, dict) for order in orders):
             raise spot_error(*_OTHER_REFUSAL)
         texts = [{name: str(value) for name, value in order.items()} for order in orders]
         if len({order.get("symbol") for order in texts}) != 1:
@@ -647,7 +649,7 @@ def _canceled_row(order: VenueOrder, listing: Listing) -> dict[str, Any]:
         "cummulativeQuoteQty": number_text(order.filled_quote),
         # Also of an order that was partly filled.
         "status": "CANCELED",
-        "timeInForce": order.time_in_force.upper(),
+        "timeInForce": None,
         "type": _type_text(order),
         "side": order.side.upper(),
     }
@@ -666,7 +668,7 @@ def _order_row(order: VenueOrder, listing: Listing) -> dict[str, Any]:
         "executedQty": number_text(order.filled_base),
         "cummulativeQuoteQty": number_text(order.filled_quote),
         "status": spot_status(order),
-        "timeInForce": None if order.type is OrderType.MARKET else order.time_in_force.upper(),
+        "timeInForce": None,  # the documentation shows one; recorded answers never do
         "type": _type_text(order),
         "side": order.side.upper(),
         "stopPrice": None,

@@ -414,7 +414,7 @@ async def test_a_bad_order_is_refused_and_changes_nothing(
         pytest.param(
             {},
             {"open_orders_max": 0},
-            (400, 30029, "Cannot exceed the maximum order limit"),
+            (400, 30069, "Open orders too many"),
             id="too-many-orders",
         ),
     ],
@@ -424,6 +424,23 @@ async def test_the_markets_rules_are_enforced(
 ) -> None:
     _change_listing(exchange, "BTC/USDT", changes, market_changes)
     assert (await exchange.spot("POST", "order", LIMIT_BUY)).refusal == refusal
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [
+        pytest.param("%5B%5D", id="none"),
+        pytest.param("%5B1%5D", id="no-objects"),
+        pytest.param("%7B%7D", id="no-list"),
+        pytest.param(
+            "%5B%7B%22symbol%22%3A%22BTCUSDT%22%7D%2C%7B%22symbol%22%3A%22ETHUSDT%22%7D%5D",
+            id="two-symbols",
+        ),
+    ],
+)
+async def test_a_batch_that_is_none_is_refused(exchange: Mexc, orders: str) -> None:
+    answer = await exchange.spot("POST", "batchOrders", f"batchOrders={orders}")
+    assert answer.refusal == (400, 730002, "Your input param is invalid")
 
 
 async def test_a_key_limited_to_pairs_trades_no_other(exchange: Mexc) -> None:
