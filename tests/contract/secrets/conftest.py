@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner, Result
 
 from backfuturectl.secrets.age import make_key
 from backfuturectl.secrets.program import find_program
 from backfuturectl.secrets.sops import Sops
+
+# A plug-in asks for the current event loop before synchronous tests, which would make one that
+# nobody closes, and a warning in whichever asynchronous test comes next. Without one it does not.
+asyncio.set_event_loop(None)
 
 CANARY_KEY = "mx0vCANARYKEY7391"
 CANARY_SECRET = "canary-secret-5b1f0c9e7a"
@@ -87,3 +96,23 @@ def ciphertext(program: Path, rules: Path) -> bytes:
 @pytest.fixture
 def sops(program: Path, key: tuple[Path, str]) -> Sops:
     return Sops(program, key_file=key[0])
+
+
+Invoke = Callable[..., Result]
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, key: tuple[Path, str]) -> Invoke:
+    """Run a command as a user would, with the age key of these tests.
+
+    In a thread of its own: a command starts an event loop, and the test's thread has one.
+    """
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(key[0]))
+
+    def run(command: click.Command, *arguments: object, stdin: str = "") -> Result:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(
+                CliRunner().invoke, command, [str(one) for one in arguments], input=stdin
+            ).result()
+
+    return run

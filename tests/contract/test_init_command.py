@@ -1,0 +1,101 @@
+"""``backfuturectl init``: a repository that works, and nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from backfuturectl.cli.init import init
+from backfuturectl.model.errors import UsageError
+from backfuturectl.secrets.age import recipients_of
+from backfuturectl.secrets.program import find_program
+from backfuturectl.secrets.sops import Sops
+
+
+def invoke(*arguments: object) -> Result:
+    """Run the command in a thread: it starts event loops of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        texts = [str(one) for one in arguments]
+        return pool.submit(CliRunner().invoke, init, texts).result()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Result]:
+    """A new repository, its key and what was printed."""
+    folder = tmp_path_factory.mktemp("init")
+    key = folder / "keys" / "age.key"
+    return folder / "repo", key, invoke("--key-file", key, folder / "repo")
+
+
+def test_every_part_of_a_repository_is_there(made: tuple[Path, Path, Result]) -> None:
+    repo, _, result = made
+    assert result.exit_code == 0, result.output
+    files = {str(path.relative_to(repo)) for path in repo.rglob("*") if path.is_file()}
+    assert files == {
+        ".github/workflows/validate.yml",
+        ".gitignore",
+        ".pre-commit-config.yaml",
+        ".sops.yaml",
+        "README.md",
+        "configs/connections/mexc-spot-demo.yaml",
+        "configs/policy.yaml",
+        "configs/strategies/btc-balanced.yaml",
+    }
+
+
+def test_the_private_key_is_outside_and_is_not_printed(made: tuple[Path, Path, Result]) -> None:
+    repo, key, result = made
+    private = key.read_text().splitlines()[-1]
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert private not in result.output
+    assert not [path for path in repo.rglob("*") if path.is_file() and private in path.read_text()]
+
+
+def test_the_rules_encrypt_for_the_key_and_protect_the_whole_file(
+    made: tuple[Path, Path, Result],
+) -> None:
+    repo, key, _ = made
+    (rule,) = yaml.safe_load((repo / ".sops.yaml").read_text())["creation_rules"]
+    assert (rule["age"],) == recipients_of(key)
+    assert "mac_only_encrypted" not in rule
+
+
+async def test_the_example_connection_decrypts(made: tuple[Path, Path, Result]) -> None:
+    repo, key, _ = made
+    ciphertext = await asyncio.to_thread(
+        (repo / "configs/connections/mexc-spot-demo.yaml").read_bytes
+    )
+    decrypted = await Sops(find_program(), key_file=key).decrypt(ciphertext)
+    assert set(decrypted) == {("spec", "credentials", "apiKey"), ("spec", "credentials", "secret")}
+
+
+def test_nothing_is_overwritten(made: tuple[Path, Path, Result], tmp_path: Path) -> None:
+    _, key, _ = made
+    (tmp_path / "README.md").write_text("mine")
+    result = invoke("--key-file", key, tmp_path)
+    assert isinstance(result.exception, UsageError)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_a_key_inside_the_repository_is_refused(tmp_path: Path) -> None:
+    result = invoke("--key-file", tmp_path / "repo" / "keys" / "age.key", tmp_path / "repo")
+    assert isinstance(result.exception, UsageError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_that_is_there_is_used_for_a_second_repository(
+    made: tuple[Path, Path, Result], tmp_path: Path
+) -> None:
+    repo, key, _ = made
+    before = key.read_bytes()
+    result = invoke("--key-file", key, tmp_path / "second")
+    assert "kept the age key" in result.output
+    assert key.read_bytes() == before
+    assert (tmp_path / "second" / ".sops.yaml").read_text() == (repo / ".sops.yaml").read_text()
