@@ -80,9 +80,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; errors end in one clear message and an exit code, never a traceback."""
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as end:
-        sys.exit(end.exit_code)
+        # Outside of standalone mode click returns the code of `ctx.exit` and `Exit`.
+        ended = cli(standalone_mode=False)
+        sys.exit(ended if isinstance(ended, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_USAGE)

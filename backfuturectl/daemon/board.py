@@ -26,6 +26,7 @@ from backfuturectl.strategy.base import Gate
 
 Row = dict[str, Any]
 
+_PLACES: Final = Decimal("1e-8")
 _KINDS: Final = {"connection": "Connection", "strategy": "Strategy"}
 
 
@@ -293,9 +294,9 @@ class ControllerBoard:
             "state": view.state if gate is Gate.OPEN else f"{view.state}/DEGRADED",
             "dealId": deal_id(seat.planned.bot, number) if number is not None else None,
             "position": _text(view.position_base),
-            "average": _text(view.average),
-            "unrealised": _text(view.unrealised_quote),
-            "margin": _text(view.margin_quote),
+            "average": _rounded(view.average),
+            "unrealised": _rounded(view.unrealised_quote),
+            "margin": _rounded(view.margin_quote),
             "nextExit": _text(view.next_exit),
             "openOrders": view.open_orders,
             "generation": seat.planned.generation,
@@ -359,6 +360,11 @@ def _spec_of(entry: Entry) -> Row:
 
 def _text(value: Decimal | None) -> str | None:
     return None if value is None else f"{value:f}"
+
+
+def _rounded(value: Decimal | None) -> str | None:
+    """Return a figure that was divided, to the eight places that exchanges use; not for orders."""
+    return None if value is None else f"{value.quantize(_PLACES).normalize():f}"
 
 
 def _condition(condition: Condition) -> Row:

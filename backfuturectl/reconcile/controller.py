@@ -19,7 +19,7 @@ from backfuturectl.model.errors import ConfigurationError, OperationError, Perma
 from backfuturectl.model.findings import Finding, Key
 from backfuturectl.model.records import EventRecord, ResourceRecord
 from backfuturectl.model.resources import Connection, Strategy
-from backfuturectl.model.status import Condition, Reason
+from backfuturectl.model.status import Condition, ConditionType, Reason
 from backfuturectl.planning.conditions import Outcome
 from backfuturectl.planning.prune import PruneVerdict, TreeEvidence, guard_prune
 from backfuturectl.reconcile.connections import RETEST_NOW, Lines
@@ -323,7 +323,7 @@ class Controller:
             report.outcome,
             failed.message if failed is not None else "",
             failed.raw_code if failed is not None else None,
-            aspects=report.conditions,
+            aspects=tuple(c for c in report.conditions if c.type is not ConditionType.READY),
         )
 
     def _pair_of(self, connection: str) -> str | None:

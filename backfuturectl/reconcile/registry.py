@@ -138,4 +138,10 @@ def settle(entry: Entry, outcome: Outcome, now_ms: int) -> tuple[EventRecord, ..
     """Set how *entry* stands; return the events to keep, one per transition."""
     before = entry.status
     entry.status = observe(before, outcome, now_ms)
-    return transitions(f"{entry.kind}/{entry.name}", before, entry.status, now_ms)
+    about = f"{entry.kind}/{entry.name}"
+    if before is not None and (before.ready.status, before.ready.reason) == (
+        entry.status.ready.status,
+        entry.status.ready.reason,
+    ):
+        return ()  # the checks behind Ready tell people no more than Ready does
+    return transitions(about, before, entry.status, now_ms)[:1]
