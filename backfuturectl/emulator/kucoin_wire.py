@@ -24,7 +24,8 @@ DAY_MS: Final = 86_400_000
 
 _WINDOW_S: Final = 30
 _NUMBER_PLACES: Final = Decimal("1e-10")
-_FUTURES_PAGE_MAX: Final = 1000
+_PAGE_MAX: Final = 1000
+_MAGNITUDE_MAX: Final = 15
 
 # VIP 0, weight per 30 s. Source: docs-new, "Rate limit"; the UTA pool is UNVERIFIED.
 POOLS: Final[Mapping[str, Pool]] = {
@@ -58,8 +59,7 @@ class KucoinDialect:
 
     def refused(self, call: Call, error: VenueError) -> Reply:
         """Return the code and text of the venue's refusal."""
-        code, message = self.refusals.get(error.kind, (BAD_PARAMETER, "Parameter Error"))
-        return _refusal(call, code, message, 200)
+        return _refusal(call, *refusal_of(self.refusals, error), 200)
 
     def malformed(self, call: Call, error: ValueError) -> Reply:  # noqa: ARG002 - the protocol's
         """Return the answer to a body or parameter that cannot be parsed."""
@@ -116,6 +116,11 @@ def failed(call: Call, code: str, message: str, status: int = 200) -> ReplyError
 def bad_parameter(call: Call, message: str) -> ReplyError:
     """Return the error to raise for a parameter that is missing or wrong."""
     return failed(call, BAD_PARAMETER, message)
+
+
+def refusal_of(texts: RefusalTexts, error: VenueError) -> tuple[str, str]:
+    """Return code and text of what the venue refused."""
+    return texts.get(error.kind, (BAD_PARAMETER, "Parameter Error"))
 
 
 def limit_headers(call: Call) -> dict[str, str]:
@@ -236,7 +241,7 @@ def decimal_of(call: Call, values: Mapping[str, Any], name: str) -> Decimal | No
         parsed = Decimal(str(value))
     except InvalidOperation as error:
         raise bad_parameter(call, f"{name} is invalid") from error
-    if not parsed.is_finite() or parsed <= 0:
+    if not parsed.is_finite() or parsed <= 0 or abs(parsed.adjusted()) > _MAGNITUDE_MAX:
         raise bad_parameter(call, f"{name} is invalid")
     return parsed
 
@@ -258,8 +263,8 @@ def page(
     """Return one page of *items*, which come newest first."""
     current = max(1, whole(call, "currentPage", 1))
     size = whole(call, "pageSize", size_default)
-    if not 1 <= size <= _FUTURES_PAGE_MAX:
-        raise bad_parameter(call, f"pageSize should not greater than {_FUTURES_PAGE_MAX}")
+    if not 1 <= size <= _PAGE_MAX:
+        raise bad_parameter(call, f"pageSize should not greater than {_PAGE_MAX}")
     start = (current - 1) * size
     return {
         "currentPage": current,
