@@ -181,20 +181,29 @@ def plan(
     desired: Mapping[str, DesiredBot],
     running: Mapping[str, RunningBot],
     *,
-    held: Collection[str] = (),
+    departing: Collection[RunningBot] = (),
 ) -> tuple[PlanAction, ...]:
     """Return the actions that turn *running* into *desired*, keys being bot names.
 
     Stops come before starts: a replaced bot and its successor share one exchange account and must
-    never both hold open orders. Bots in *held* stay as they are although the files do not name
-    them: the deletion guard has not let them go.
+    never both hold open orders.
+
+    Args:
+        desired: What the files ask for. A bot that the deletion guard holds back belongs here
+            with the document that it runs.
+        running: The bots on the books.
+        departing: Bots outside *running* that the files no longer name, the ones that the deletion
+            guard holds back included: a new bot waits until none has its account and pair.
     """
-    leaving = [bot for bot in running.values() if _is_leaving(bot, desired.get(bot.bot))]
+    leaving = [
+        *(bot for bot in running.values() if _is_leaving(bot, desired.get(bot.bot))),
+        *departing,
+    ]
     strategies = {bot.strategy: bot.spec for bot in desired.values()}
     actions: list[PlanAction] = []
     for name in sorted(running.keys() | desired.keys()):
         wanted, current = desired.get(name), running.get(name)
-        if wanted is None and current is not None and name not in held:
+        if wanted is None and current is not None:
             actions.extend(_leave(current, strategies.get(current.strategy)))
         elif wanted is not None and current is None:
             actions.append(StartBot(name, wanted, _in_the_way(wanted, leaving)))
