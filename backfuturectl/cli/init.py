@@ -20,6 +20,7 @@ from backfuturectl.secrets.sops import Sops
 
 _RULES: Final = ".sops.yaml"
 _CONNECTION: Final = "configs/connections/mexc-spot-demo.yaml"
+_STRATEGY: Final = "configs/strategies/btc-balanced.yaml"
 _FILES: Final = {
     # path in the new repository: template
     _RULES: "sops.yaml",
@@ -28,7 +29,7 @@ _FILES: Final = {
     ".pre-commit-config.yaml": "pre-commit-config.yaml",
     "README.md": "README.md",
     _CONNECTION: "connection.yaml",
-    "configs/strategies/btc-balanced.yaml": "strategy.yaml",
+    _STRATEGY: "strategy.yaml",
     "configs/policy.yaml": "policy.yaml",
 }
 
@@ -112,8 +113,12 @@ def _print_next_steps(directory: Path, key: Path, *, is_new_key: bool) -> None:
     print("Next:")
     if directory.resolve() != Path.cwd():
         print(f"  cd {directory}")
-    print("  backfuturectl validate configs    # what CI runs; needs no key")
-    print("  backfuturectl ladder btc-balanced # the orders of the example")
-    print("  backfuturectl emulator --port-base 8900   # the example's exchange; leave it running")
-    print("  backfuturectl test                # the connection test against it")
-    print("  backfuturectl guide mexc          # how to make an API key that cannot withdraw")
+    steps = (
+        ("validate configs", "what CI runs; needs no key"),
+        (f"ladder {_STRATEGY}", "the orders of the example"),
+        ("emulator --port-base 8900", "the example's exchange; leave it running"),
+        ("test", "the connection test against it"),
+    )
+    width = max(len(command) for command, _ in steps)
+    for command, why in steps:
+        print(f"  backfuturectl {command:{width}}  # {why}")

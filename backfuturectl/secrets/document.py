@@ -90,7 +90,7 @@ def read_document(content: bytes) -> Document:
         raise failed(SopsFailure.NOT_ENCRYPTED)
     if not isinstance(roots[0], yaml.MappingNode):
         raise failed(SopsFailure.MALFORMED)
-    leaves = tuple(_leaves(roots[0], (), set()))
+    leaves = tuple(_leaves(text, roots[0], (), set()))
     return Document(
         text=text,
         root=roots[0],
@@ -111,7 +111,7 @@ def _refuse_depth(text: str) -> None:
             raise failed(SopsFailure.MALFORMED)
 
 
-def _leaves(node: yaml.Node, path: LeafPath, seen: set[int]) -> Iterator[Leaf]:
+def _leaves(text: str, node: yaml.Node, path: LeafPath, seen: set[int]) -> Iterator[Leaf]:
     if id(node) in seen:
         raise failed(SopsFailure.ALIASES)
     seen.add(id(node))
@@ -119,12 +119,12 @@ def _leaves(node: yaml.Node, path: LeafPath, seen: set[int]) -> Iterator[Leaf]:
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise failed(SopsFailure.MALFORMED)
-            yield from _leaves(value, (*path, key.value), seen)
+            yield from _leaves(text, value, (*path, key.value), seen)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            yield from _leaves(value, (*path, index), seen)
+            yield from _leaves(text, value, (*path, index), seen)
     else:
-        yield Leaf(path, node.value, node.start_mark.index, node.end_mark.index)
+        yield Leaf(path, node.value, node.start_mark.index, _end(text, node))
 
 
 def with_values(
@@ -169,7 +169,7 @@ def _edits_of_mapping(
     if isinstance(node, yaml.MappingNode) and node.value:
         present = {key.value: value for key, value in node.value}
         edits = [
-            (present[key].start_mark.index, present[key].end_mark.index, _quoted(value))
+            (present[key].start_mark.index, _end(document.text, present[key]), _quoted(value))
             for key, value in new.items()
             if key in present
         ]
@@ -192,18 +192,22 @@ def _insertion(
     if node.flow_style:
         start = node.start_mark.index + 1
         return (start, start, "".join(f"{entry}, " for entry in entries))
-    end = document.text.find("\n", len(document.text[: _end(node)].rstrip()))
+    end = document.text.find("\n", _end(document.text, node))
     end = len(document.text) if end < 0 else end
     indent = " " * node.value[0][0].start_mark.column
     return (end, end, "".join(f"\n{indent}{entry}" for entry in entries))
 
 
-def _end(node: yaml.Node) -> int:
-    """Return the index after the node's last character; a block's own mark lies further down."""
+def _end(text: str, node: yaml.Node) -> int:
+    """Return the index after the node's last character.
+
+    The mark of a block, and of a text in block style, lies further down, on the next token.
+    """
     if isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
         last = node.value[-1]
-        return _end(last[1] if isinstance(node, yaml.MappingNode) else last)
-    return int(node.end_mark.index)
+        return _end(text, last[1] if isinstance(node, yaml.MappingNode) else last)
+    start = node.start_mark.index
+    return int(start + len(text[start : node.end_mark.index].rstrip()))
 
 
 def _find(node: yaml.Node | None, path: LeafPath) -> yaml.Node | None:

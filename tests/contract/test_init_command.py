@@ -7,22 +7,26 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
 from backfuturectl.cli.init import init
+from backfuturectl.cli.validate import validate
 from backfuturectl.model.errors import UsageError
 from backfuturectl.secrets.age import recipients_of
 from backfuturectl.secrets.program import find_program
 from backfuturectl.secrets.sops import Sops
 
+EXAMPLE = Path(__file__).parents[2] / "configs"
 
-def invoke(*arguments: object) -> Result:
+
+def invoke(*arguments: object, command: click.Command = init) -> Result:
     """Run the command in a thread: it starts event loops of its own."""
     with ThreadPoolExecutor(1) as pool:
         texts = [str(one) for one in arguments]
-        return pool.submit(CliRunner().invoke, init, texts).result()
+        return pool.submit(CliRunner().invoke, command, texts).result()
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +77,39 @@ async def test_the_example_connection_decrypts(made: tuple[Path, Path, Result]) 
     )
     decrypted = await Sops(find_program(), key_file=key).decrypt(ciphertext)
     assert set(decrypted) == {("spec", "credentials", "apiKey"), ("spec", "credentials", "secret")}
+
+
+def test_the_new_repository_validates_without_a_finding(
+    made: tuple[Path, Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOPS_AGE_KEY_FILE", raising=False)
+    monkeypatch.chdir(made[0])
+    result = invoke("configs", command=validate)
+    assert result.exit_code == 0, result.output
+    assert "0 errors, 0 warnings" in result.output
+
+
+def test_the_example_repository_validates_without_a_finding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SOPS_AGE_KEY_FILE", raising=False)
+    result = invoke(EXAMPLE, command=validate)
+    assert result.exit_code == 0, result.output
+    assert "0 errors, 0 warnings" in result.output
+
+
+def test_the_workflow_and_the_hook_run_commands_that_exist(
+    made: tuple[Path, Path, Result],
+) -> None:
+    repo = made[0]
+    workflow = yaml.safe_load((repo / ".github/workflows/validate.yml").read_text())
+    steps = [step.get("run", "") for step in workflow["jobs"]["validate"]["steps"]]
+    (hook,) = yaml.safe_load((repo / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    lines = [line.split() for line in (*steps, hook["entry"]) if line.startswith("backfuturectl ")]
+    assert [line[1] for line in lines] == ["validate", "validate"]
+    for line in lines:
+        with validate.make_context("validate", line[2:-1]) as context:
+            assert context.params
 
 
 def test_nothing_is_overwritten(made: tuple[Path, Path, Result], tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,6 @@ from click.testing import CliRunner, Result
 from backfuturectl.secrets.age import make_key
 from backfuturectl.secrets.program import find_program
 from backfuturectl.secrets.sops import Sops
-
-# A plug-in asks for the current event loop before synchronous tests, which would make one that
-# nobody closes, and a warning in whichever asynchronous test comes next. Without one it does not.
-asyncio.set_event_loop(None)
 
 CANARY_KEY = "mx0vCANARYKEY7391"
 CANARY_SECRET = "canary-secret-5b1f0c9e7a"
