@@ -548,6 +548,8 @@ def _quiet(state: State, wake_ms: int) -> Quiet:
         return Quiet(-_INFINITE, _INFINITE, wake_ms, wants_room=can_enter and not is_resting)
     if state.gate is Gate.SHUT:
         return _FOREVER
+    if state.stop_since_ms is not None:
+        return Quiet(ZERO, ZERO, wake_ms, wants_room=False)  # the price's return counts as well
     against, with_us = -sign * _INFINITE, sign * _INFINITE
     average = books(deal, setup).average if deal.is_open else None
     if deal.closing is not None:

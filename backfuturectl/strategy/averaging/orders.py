@@ -374,8 +374,13 @@ def _place_rung(draft: Draft, k: int, *, amount: Decimal, cost: Decimal, room: D
             once=f"small {k}",
         )
         return _Placed()
+    # A rung that was filled in part is judged as the whole that it is.
+    parts = deal.of(LegKind.RUNG, k)
+    before = (cost - sum((part.cost_quote for part in parts), ZERO)) / (
+        amount - sum((part.filled_base for part in parts), ZERO)
+    )
     after = average_after(cost, amount, price=price, size_quote=wanted * price)
-    improvement = improvement_pct(cost / amount, after, setup.terms.sign)
+    improvement = improvement_pct(before, after, setup.terms.sign)
     if improvement < setup.terms.min_improvement_pct:
         draft.note(
             "RungSkipped",

@@ -1,11 +1,11 @@
-"""A tiny exchange for one bot: it takes orders, fills them by price or by order, and lies on demand."""
+"""A tiny exchange for one bot: it fills by price or by order, and lies on demand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from backfuturectl.model.market import Market, MarketKind, round_amount
+from backfuturectl.model.market import HUNDRED, ZERO, Market, MarketKind, round_amount
 from backfuturectl.model.orders import Fee, LegKind, NewOrder, OrderStatus, OrderType, Side
 from backfuturectl.model.resources import StrategySpec
 from backfuturectl.strategy.averaging.kind import Averaging
@@ -93,8 +93,8 @@ def setup(
 class Resting:
     order: NewOrder
     status: OrderStatus
-    filled: Decimal = D(0)
-    cost: Decimal = D(0)
+    filled: Decimal = ZERO
+    cost: Decimal = ZERO
     fees: dict[str, Decimal] = field(default_factory=dict)
 
     @property
@@ -109,7 +109,7 @@ class Venue:
     state: State
     fee_in: str = "USDT"
     now_ms: int = 1_000
-    price: Decimal = D(100)
+    price: Decimal = HUNDRED
     orders: dict[str, Resting] = field(default_factory=dict)
     actions: list[Action] = field(default_factory=list)
     sent: list[Place] = field(default_factory=list)
@@ -224,10 +224,21 @@ class Venue:
                 if known is not None and known.cancels:
                     self.cancel(client_order_id)
                     busy = True
-                self.report(client_order_id)
+                if self._is_news(client_order_id):
+                    self.report(client_order_id)
+                    busy = True
             if not busy:
                 return
         raise AssertionError("the bot never comes to rest")
+
+    def _is_news(self, client_order_id: str) -> bool:
+        deal = self.state.deal
+        known = deal.named(client_order_id) if deal is not None else None
+        order = self.orders[client_order_id]
+        return known is not None and (known.status, known.filled_base) != (
+            order.status,
+            order.filled,
+        )
 
     def _told(self):
         deal = self.state.deal
@@ -268,6 +279,10 @@ class Venue:
 
     def notes(self) -> list[str]:
         return [action.reason for action in self.actions if isinstance(action, Note)]
+
+    def message(self, reason: str) -> str:
+        found = (action for action in self.actions if isinstance(action, Note))
+        return next(note.message for note in found if note.reason == reason)
 
     def closed(self) -> list[DealClosed]:
         return [action for action in self.actions if isinstance(action, DealClosed)]

@@ -1,0 +1,347 @@
+"""Each proof refuses what breaks it, names the field and the figures, and lets the rest pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from backfuturectl.model.market import MarketKind
+from backfuturectl.model.resources import Exchange, StrategySpec
+from backfuturectl.model.units import Money
+from backfuturectl.strategy.assumptions import MarketRules, assumed_rules, rules_of
+from backfuturectl.strategy.presets import PRESETS, Terms, resolve
+from backfuturectl.strategy.proofs import (
+    prove,
+    prove_account,
+    unsupported,
+    worst_case,
+)
+from backfuturectl.strategy.violation import IncompleteTermsError, Severity, errors
+from tests.unit.strategy.venue import market, spec
+
+D = Decimal
+CAPITAL = Money(D(5000), "USDT")
+
+
+def assumed(exchange: str, kind: MarketKind) -> MarketRules:
+    rules = assumed_rules(exchange, kind)
+    assert rules is not None
+    return rules
+
+
+SPOT = assumed("kucoin", MarketKind.SPOT)
+FUTURES = assumed("kucoin", MarketKind.FUTURES)
+
+
+def document(**changes: object) -> StrategySpec:
+    return StrategySpec.model_validate(
+        {"connection": "x", "pairs": ("BTC/USDT",), "marginLimit": "500 USDT", **changes}
+    )
+
+
+def terms(kind: MarketKind = MarketKind.FUTURES, **changes: object) -> Terms:
+    return resolve(document(**changes), CAPITAL, kind)
+
+
+def codes(found: object) -> list[str]:
+    return [violation.code for violation in found]
+
+
+@pytest.mark.parametrize("risk", [risk.value for risk in PRESETS])
+@pytest.mark.parametrize("kind", list(MarketKind))
+@pytest.mark.parametrize("price", [None, D(100), D("36901.57")])
+def test_every_preset_passes_every_proof_as_a_long(
+    risk: str, kind: MarketKind, price: Decimal | None
+) -> None:
+    rules = replace(
+        SPOT if kind is MarketKind.SPOT else FUTURES,
+        price_tick=D("0.001"),
+        amount_step=D("0.000001"),
+        amount_min=D("0.000001"),
+    )
+    assert prove(terms(kind, risk=risk), rules, start=price) == ()
+
+
+@pytest.mark.parametrize("risk", ["conservative", "balanced"])
+def test_the_calmer_presets_pass_as_shorts_too(risk: str) -> None:
+    assert prove(terms(risk=risk, direction="short"), FUTURES) == ()
+
+
+def test_the_aggressive_short_misses_its_first_improvement_by_a_hair() -> None:
+    found = prove(terms(risk="aggressive", direction="short"), FUTURES)
+    assert codes(found) == ["V-IMPROVE"]
+    assert "0.497512%" in found[0].message
+
+
+def test_m_1_is_refused_and_says_the_largest_base() -> None:
+    bound = terms(
+        MarketKind.SPOT,
+        risk="conservative",
+        baseOrder="100 USDT",
+        marginLimit="1000 USDT",
+        maxActiveDeals=2,
+    )
+    worst = worst_case(bound, SPOT)
+    assert (worst.margin, worst.limit, worst.fits) == (D("1423.86204"), 1000, False)
+    (found,) = prove(bound, SPOT)
+    assert found.code == "V-MARGIN"
+    assert found.path == ("spec", "baseOrder")
+    assert "1423.86204" in found.message
+    assert "70.231523" in found.help
+
+
+@pytest.mark.parametrize(("limit", "fits"), [("4080", False), ("4081", True)])
+def test_dca_1_is_refused_at_4080_and_accepted_at_4081(limit: str, fits: bool) -> None:
+    bound = resolve(
+        spec(
+            marginLimit=f"{limit} USDT",
+            baseOrder="10 USDT",
+            averaging={
+                "firstDeviationPct": D("1.3"),
+                "stepScale": D("1.56"),
+                "volumeScale": D("2.5"),
+                "maxOrders": 7,
+            },
+            stopLoss={"percent": D(60)},
+        ),
+        None,
+        MarketKind.SPOT,
+    )
+    assert worst_case(bound, SPOT).fits is fits
+    assert ("V-MARGIN" in codes(prove(bound, SPOT))) is not fits
+
+
+def test_auto_always_fits_its_limit() -> None:
+    for risk in PRESETS:
+        for kind, rules in ((MarketKind.SPOT, SPOT), (MarketKind.FUTURES, FUTURES)):
+            worst = worst_case(terms(kind, risk=risk), rules)
+            assert worst.fits
+            assert worst.limit - worst.margin < D("1e-6")
+
+
+def test_a_connection_whose_strategies_need_more_than_its_capital_is_refused() -> None:
+    shares = {"long": D(60), "short": D(50)}
+    assert prove_account(shares, capital=D(110), currency="USDT") == ()
+    (found,) = prove_account(shares, capital=D(109), currency="USDT")
+    assert found.code == "V-ACCOUNT"
+    assert "110" in found.message
+    assert "long 60, short 50" in found.message
+
+
+def test_an_order_below_the_minimum_is_refused() -> None:
+    bound = terms(baseOrder="4 USDT", marginLimit="500 USDT")
+    (found,) = prove(bound, replace(FUTURES, cost_min=D(5)))
+    assert found.code == "V-MIN"
+
+
+def test_an_amount_that_rounds_to_nothing_is_refused_once_a_price_is_known() -> None:
+    rules = replace(FUTURES, amount_step=D("0.1"), amount_min=D("0.1"), price_tick=D("0.1"))
+    bound = terms(baseOrder="40 USDT", maxActiveDeals=1)
+    assert "V-MIN" not in codes(prove(bound, rules))
+    assert "V-MIN" in codes(prove(bound, rules, start=D(36_000)))
+
+
+def test_a_long_ladder_that_reaches_below_zero_is_refused() -> None:
+    bound = terms(averaging={"firstDeviationPct": D(20), "maxOrders": 6})
+    assert codes(prove(bound, FUTURES)) == ["V-RANGE"]
+
+
+def test_rungs_that_fall_onto_one_tick_are_refused() -> None:
+    rules = replace(FUTURES, price_tick=D(10))
+    found = prove(terms(), rules, start=D(100))
+    assert "V-RANGE" in codes(found)
+
+
+def test_liq_1_is_refused() -> None:
+    bound = terms(
+        leverage=5,
+        averaging={
+            "firstDeviationPct": D(1),
+            "stepScale": D("1.5"),
+            "volumeScale": D("1.5"),
+            "firstSizeRatio": D(1),
+            "maxOrders": 7,
+        },
+        stopLoss={"percent": D(40)},
+        baseOrder="1 USDT",
+    )
+    found = [each for each in prove(bound, FUTURES) if each.code == "V-LIQ"]
+    assert len(found) == 1
+    assert found[0].path == ("spec", "leverage")
+
+
+def test_liq_2_is_accepted_and_cross_margin_has_no_liquidation_to_prove() -> None:
+    assert "V-LIQ" not in codes(prove(terms(leverage=3), FUTURES))
+    tight = {"leverage": 5, "risk": "conservative"}
+    assert "V-LIQ" in codes(prove(terms(**tight), FUTURES))
+    assert "V-LIQ" not in codes(prove(terms(marginMode="cross", **tight), FUTURES))
+
+
+@pytest.mark.parametrize(
+    ("stop", "refused"),
+    [
+        ({"percent": D(20)}, True),
+        ({"percent": D("21.6")}, True),
+        ({"percent": D(22)}, False),
+        ({"percent": D(3), "reference": "average"}, True),
+        ({"percent": D(20), "reference": "average"}, False),
+    ],
+)
+def test_the_stop_lies_beyond_the_last_rung(stop: dict[str, object], refused: bool) -> None:
+    found = codes(prove(terms(stopLoss=stop, recovery={"enabled": False}), FUTURES))
+    assert ("V-STOP" in found) is refused
+
+
+def test_the_loss_at_the_stop_is_compared_with_the_daily_cap() -> None:
+    bound = terms(caps={"maxDailyRealisedLossPct": D("0.1")})
+    (found,) = prove(bound, FUTURES)
+    assert (found.code, found.severity) == ("V-STOP", Severity.WARNING)
+    assert found.path[-1] == "maxDailyRealisedLossPct"
+    assert prove(terms(caps={"maxDailyRealisedLossPct": D(50)}), FUTURES) == ()
+
+
+@pytest.mark.parametrize(
+    ("percent", "trailing", "refused"),
+    [("0.11", None, True), ("0.12", None, False), ("0.4", "0.3", True), ("0.4", "0.2", False)],
+)
+def test_a_take_profit_earns_two_fees(percent: str, trailing: str | None, refused: bool) -> None:
+    target: dict[str, object] = {"percent": D(percent)}
+    if trailing is not None:
+        target["trailing"] = {"deviationPct": D(trailing)}
+    found = prove(terms(takeProfit=target), FUTURES)
+    assert ("V-TP" in codes(found)) is refused
+
+
+def test_a_rung_that_hardly_improves_the_average_is_refused() -> None:
+    found = prove(terms(averaging={"minAverageImprovementPct": D("0.8")}), FUTURES)
+    assert codes(found) == ["V-IMPROVE"]
+    assert "rung 1" in found[0].message
+
+
+@pytest.mark.parametrize(
+    "recovery",
+    [
+        {"exit": {"drawdownPct": D(8)}},
+        {"trigger": {"drawdownPct": D(12)}},
+        {"escalate": {"drawdownPct": D(20)}},
+    ],
+)
+def test_recovery_levels_come_in_order(recovery: dict[str, object]) -> None:
+    assert "V-RECOVERY" in codes(prove(terms(recovery=recovery), FUTURES))
+
+
+def test_open_orders_stay_within_the_exchanges_limit_and_the_cap() -> None:
+    bound = terms(maxActiveDeals=20, averaging={"maxPlaced": 3}, baseOrder="1 USDT")
+    assert codes(prove(bound, FUTURES)) == []
+    assert codes(prove(bound, replace(FUTURES, open_orders_max=99))) == ["V-ORDERS"]
+    capped = terms(caps={"maxOpenOrders": 14})
+    assert [found.path[-1] for found in prove(capped, FUTURES)] == ["maxOpenOrders"]
+    assert prove(terms(caps={"maxOpenOrders": 15}), FUTURES) == ()
+
+
+def test_an_order_above_the_notional_cap_is_refused() -> None:
+    found = prove(terms(caps={"maxOrderNotional": "10 USDT"}), FUTURES)
+    assert [each.path[-1] for each in found] == ["maxOrderNotional"]
+
+
+def test_custom_names_every_missing_field_at_once() -> None:
+    with pytest.raises(IncompleteTermsError) as caught:
+        resolve(document(risk="custom"), CAPITAL, MarketKind.FUTURES)
+    named = {".".join(found.path[1:]) for found in caught.value.violations}
+    assert named == {
+        "leverage",
+        "maxActiveDeals",
+        "averaging.firstDeviationPct",
+        "averaging.stepScale",
+        "averaging.firstSizeRatio",
+        "averaging.volumeScale",
+        "averaging.maxOrders",
+        "takeProfit.percent",
+        "stopLoss.percent",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "capital", "kind", "field"),
+    [
+        ({"marginLimit": "35%"}, None, MarketKind.SPOT, "marginLimit"),
+        ({"marginLimit": "35%"}, Money(D(1), "EUR"), MarketKind.SPOT, "marginLimit"),
+        ({"marginLimit": "5 EUR"}, CAPITAL, MarketKind.SPOT, "marginLimit"),
+        ({"baseOrder": "5 EUR"}, CAPITAL, MarketKind.SPOT, "baseOrder"),
+        ({"leverage": 3}, CAPITAL, MarketKind.SPOT, "leverage"),
+        ({"direction": "short"}, CAPITAL, MarketKind.SPOT, "direction"),
+        ({"pairs": ("BTC/USDT", "ETH/EUR")}, CAPITAL, MarketKind.SPOT, "pairs"),
+    ],
+)
+def test_settings_that_contradict_one_another_are_named(
+    changes: dict[str, object], capital: Money | None, kind: MarketKind, field: str
+) -> None:
+    with pytest.raises(IncompleteTermsError) as caught:
+        resolve(document(**changes), capital, kind)
+    assert [found.path for found in caught.value.violations] == [("spec", field)]
+
+
+def test_a_share_is_of_the_declared_capital() -> None:
+    assert terms(marginLimit="35%").margin_limit == 1750
+    assert terms(marginLimit=None, risk="aggressive").margin_limit == 2500
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mode": "paper"},
+        {"entry": {"trigger": "rsi"}},
+        {"takeProfit": {"percent": D(1), "trailing": {"deviationPct": D("0.2")}}},
+        {"takeProfit": {"steps": ({"sharePct": D(100), "profitPct": D(1)},)}},
+        {"caps": {"maxDailyRealisedLossPct": D(3)}},
+        {"caps": {"maxDealAge": "30d"}},
+        {"caps": {"maxSpreadPct": D("0.5")}},
+        {"schedule": {"newDeals": ("Mon-Fri 00:00-24:00",)}},
+        {"recovery": {"trigger": {"drawdownPct": D(8)}}},
+    ],
+)
+def test_what_is_not_carried_out_is_refused(changes: dict[str, object]) -> None:
+    found = errors(unsupported(document(**changes)))
+    assert codes(found) == ["V-UNSUPPORTED"]
+    assert found[0].path[1] == next(iter(changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({}, ["recovery"]),
+        ({"recovery": {}}, ["recovery"]),
+        ({"recovery": {"enabled": False}}, []),
+        (
+            {"recovery": {"enabled": False}, "stopLoss": {"onExchange": "preferred"}},
+            ["stopLoss"],
+        ),
+        ({"recovery": {"enabled": False}, "stopLoss": {"onExchange": "never"}}, []),
+    ],
+)
+def test_what_only_a_default_asks_for_is_a_warning(
+    changes: dict[str, object], warned: list[str]
+) -> None:
+    found = unsupported(document(**changes))
+    assert [each.path[1] for each in found] == warned
+    assert not errors(found)
+
+
+@pytest.mark.parametrize("exchange", list(Exchange))
+def test_the_table_knows_every_exchange(exchange: Exchange) -> None:
+    assert assumed_rules(exchange.value, MarketKind.SPOT) is not None
+    has_futures = assumed_rules(exchange.value, MarketKind.FUTURES) is not None
+    assert has_futures is (exchange is not Exchange.COINBASE)
+
+
+def test_assumptions_say_what_they_are() -> None:
+    assert "0.0600%" in FUTURES.describe() or "0.06%" in FUTURES.describe()
+    assert "2026" in FUTURES.describe()
+
+
+def test_a_real_market_speaks_for_itself() -> None:
+    rules = rules_of(market(MarketKind.FUTURES, cost_min=D(7)))
+    assert rules.cost_min == 7
+    assert rules.grid.price_tick == D("0.01")
