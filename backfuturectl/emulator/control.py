@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from backfuturectl.emulator.dialect import Exchange, encode_json
+from backfuturectl.emulator.dialect import Exchange
 from backfuturectl.emulator.faults import Fault, chaos
 from backfuturectl.emulator.prices import (
     PricePath,
@@ -27,9 +27,9 @@ from backfuturectl.emulator.prices import (
     read_candles,
 )
 from backfuturectl.emulator.scenario import (
-    AccountSpec,
     Emulator,
     KeySpec,
+    NewAccount,
     Number,
     add_account,
     add_key,
@@ -78,16 +78,6 @@ class SymbolBody(_Body):
     """Names a market."""
 
     symbol: str
-
-
-class NewAccountBody(_Body):
-    """Opens an account, with money and keys."""
-
-    name: str
-    funding: dict[str, Number] = {}
-    spot: dict[str, Number] = {}
-    futures: dict[str, Number] = {}
-    keys: tuple[KeySpec, ...] = ()
 
 
 class DepositBody(_Body):
@@ -202,7 +192,7 @@ class _Control:
                     for brand, exchange in self.emulator.exchanges.items()
                 },
                 "paths": [list(name) for name in self.emulator.feed.moving],
-                "speed": Decimal(str(self.emulator.feed.speed)),
+                "speed": self.emulator.feed.speed,
                 "requests": self.emulator.requests.total,
             }
         )
@@ -345,8 +335,7 @@ class _Control:
     async def add_account(self, request: web.Request) -> web.Response:
         """Open an account."""
         exchange = self._exchange(request)
-        body = await _body(request, NewAccountBody)
-        add_account(exchange, AccountSpec(exchange=exchange.brand, **dict(body)))
+        add_account(exchange, await _body(request, NewAccount))
         return _json({})
 
     async def deposit(self, request: web.Request) -> web.Response:
@@ -473,7 +462,7 @@ def _path(exchange: Exchange, body: PathBody) -> PricePath:
 
 
 def _json(content: Mapping[str, Any], status: int = 200) -> web.Response:
-    return web.Response(body=encode_json(content), status=status, content_type="application/json")
+    return web.json_response(content, status=status)
 
 
 def _plain(value: Any) -> Any:

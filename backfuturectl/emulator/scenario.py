@@ -121,15 +121,20 @@ class KeySpec(_Model):
     expires_at_ms: int | None = None
 
 
-class AccountSpec(_Model):
-    """One account with its money and keys."""
+class NewAccount(_Model):
+    """An account with its money and keys."""
 
-    exchange: str
     name: str
     funding: dict[str, Number] = {}
     spot: dict[str, Number] = {}
     futures: dict[str, Number] = {}
     keys: tuple[KeySpec, ...] = ()
+
+
+class AccountSpec(NewAccount):
+    """An account on one of the exchanges."""
+
+    exchange: str
 
 
 class CandleSpec(_Model):
@@ -243,7 +248,7 @@ def build(scenario: Scenario, *, clock: Clock, seed: int = 0, speed: float = 1.0
     return emulator
 
 
-def add_account(exchange: Exchange, spec: AccountSpec) -> None:
+def add_account(exchange: Exchange, spec: NewAccount) -> None:
     """Open an account with its money and keys; an existing one gets more of both."""
     exchange.venue.add_account(spec.name)
     for wallet, money in (
