@@ -162,13 +162,10 @@ async def _beat(controller: Controller, watch: TreeWatch, notifier: Notifier) ->
     """Feed the watchdog while watcher and queue prove that they turn."""
     loop = asyncio.get_running_loop()
     interval_s = min(notifier.watchdog_s or HEARTBEAT_S, HEARTBEAT_S)
+    started_s = loop.time()  # neither has turned yet, and that is no sign of trouble
     while True:
-        now = loop.time()
-        is_alive = (
-            now - watch.last_beat_s < LIVENESS_MAX_S
-            and now - controller.queue.last_turn_s < LIVENESS_MAX_S
-        )
-        if is_alive:
+        slowest_s = min(watch.last_beat_s, controller.queue.last_turn_s)
+        if loop.time() - max(slowest_s, started_s) < LIVENESS_MAX_S:
             notifier.alive()
             notifier.status(_summary(controller))
         else:
