@@ -14,6 +14,7 @@ from backfuturectl.emulator.kucoin_auth import Permission, private
 from backfuturectl.emulator.kucoin_positions import wire_margin_mode
 from backfuturectl.emulator.kucoin_wire import (
     DAY_MS,
+    FOREVER_MS,
     NS_PER_MS,
     failed,
     futures_listing,
@@ -116,7 +117,7 @@ def _orders(call: Call, key: ApiKey) -> dict[str, Any]:
         orders = open_futures_orders(call, key)
     else:
         orders = [order for order in _all_orders(call, key) if not order.is_open]
-    since_ms, until_ms = whole(call, "startAt", 0), whole(call, "endAt", call.at_ms)
+    since_ms, until_ms = whole(call, "startAt", 0), whole(call, "endAt", FOREVER_MS)
     chosen = [
         order
         for order in reversed(orders)
@@ -162,7 +163,7 @@ def _fills(call: Call, key: ApiKey) -> dict[str, Any]:
     """Return a page of fills, newest first; of one order where the query names it."""
     wanted_id = call.query.get("orderId")
     since_ms = 0 if wanted_id else whole(call, "startAt", 0)
-    until_ms = call.at_ms if wanted_id else whole(call, "endAt", call.at_ms)
+    until_ms = FOREVER_MS if wanted_id else whole(call, "endAt", FOREVER_MS)
     chosen = [
         (fill, order)
         for fill, order in _fills_since(call, key, since_ms)

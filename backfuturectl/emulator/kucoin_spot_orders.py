@@ -14,6 +14,7 @@ from backfuturectl.emulator.dialect import Call, Route
 from backfuturectl.emulator.kucoin_auth import Permission, private
 from backfuturectl.emulator.kucoin_wire import (
     DAY_MS,
+    FOREVER_MS,
     failed,
     page,
     required,
@@ -148,7 +149,7 @@ def _fills(call: Call, key: ApiKey) -> dict[str, Any]:
     since_ms, until_ms = _time_range(call)
     wanted_id = call.query.get("orderId")
     if wanted_id:
-        since_ms, until_ms = 0, call.at_ms
+        since_ms, until_ms = 0, FOREVER_MS
     pairs = [
         (fill, call.venue.order(key.account, fill.order_serial))
         for fill in call.venue.fills(key.account, listing.symbol, since_ms=since_ms)
@@ -163,14 +164,13 @@ def _fills(call: Call, key: ApiKey) -> dict[str, Any]:
 
 def _time_range(call: Call) -> tuple[int, int]:
     """Return the range of a history query: a week at most, the last one unless told otherwise."""
-    since_ms, until_ms = whole(call, "startAt", 0), whole(call, "endAt", 0)
-    if not since_ms:
-        until_ms = until_ms or call.at_ms
-        since_ms = until_ms - _RANGE_MAX_MS
-    until_ms = until_ms or since_ms + _RANGE_MAX_MS
-    if not 0 <= until_ms - since_ms <= _RANGE_MAX_MS:
+    start_ms, end_ms = whole(call, "startAt", 0), whole(call, "endAt", 0)
+    if not start_ms:
+        return (end_ms or call.at_ms) - _RANGE_MAX_MS, end_ms or FOREVER_MS
+    end_ms = end_ms or start_ms + _RANGE_MAX_MS
+    if not 0 <= end_ms - start_ms <= _RANGE_MAX_MS:
         raise failed(call, "102425", "time range is not supported")
-    return since_ms, until_ms
+    return start_ms, end_ms
 
 
 def _batch_before(

@@ -21,6 +21,7 @@ SUCCESS: Final = "200000"
 BAD_PARAMETER: Final = "400100"
 NS_PER_MS: Final = 1_000_000
 DAY_MS: Final = 86_400_000
+FOREVER_MS: Final = 2**53
 
 _WINDOW_S: Final = 30
 _NUMBER_PLACES: Final = Decimal("1e-10")
