@@ -197,7 +197,7 @@ def _identify(values: Any) -> tuple[_Identity, list[Remark]]:
         found = f", found `{version[:60]}`" if isinstance(version, str) else ""
         message = f"`apiVersion` must be `{API_VERSION}`{found}"
         remarks.append(Remark("BF201", ("apiVersion",), message))
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         shown = f"unknown kind `{kind[:60]}`" if isinstance(kind, str) else "`kind` is missing"
         help_ = did_you_mean(kind, list(KINDS)) if isinstance(kind, str) else ""
         remarks.append(Remark("BF202", ("kind",), shown, help_ or f"kinds: {', '.join(KINDS)}"))
@@ -211,18 +211,20 @@ def _identify(values: Any) -> tuple[_Identity, list[Remark]]:
             message = f"`metadata.name` must be text of lower-case letters and digits: {shown}"
         help_ = "use lower-case letters, digits and dashes, at most 63 characters"
         remarks.append(Remark("BF203", ("metadata", "name"), message, help_))
-        remarks += _schema(str(kind), values)[1]
+        remarks += _schema(kind, values)[1]
         return _Identity(None, is_unknown=True), remarks
-    return _Identity((str(kind), name), is_unknown=False), remarks
+    # Without a spec the file was probably cut off, perhaps in the middle of the name.
+    return _Identity((kind, name), is_unknown=values.get("spec") is None), remarks
 
 
 def _looks_like_ours(values: dict[str, Any]) -> bool:
     """Tell a document of ours with a wrong or cut apiVersion from somebody else's YAML."""
     version = values.get("apiVersion")
-    if values.get("kind") in KINDS:
+    kind = values.get("kind")
+    if isinstance(kind, str) and kind in KINDS:
         return True
     if isinstance(version, str):
-        return "backfuture" in version or (len(version) > 1 and API_VERSION.startswith(version))
+        return "backfuture" in version or API_VERSION.startswith(version)
     return bool(values) and set(values) <= {*_TOP_LEVEL, "sops"}
 
 

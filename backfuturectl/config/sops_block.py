@@ -205,9 +205,10 @@ def _recipients(block: dict[str, Any]) -> Iterator[Remark]:
 
 
 def _selection(values: dict[str, Any], block: dict[str, Any]) -> Iterator[Remark]:
-    name = next((name for name in _SELECTORS if block.get(name)), None)
-    if name is None or name.endswith("comment_regex"):
+    names = [name for name in _SELECTORS if block.get(name)]
+    if len(names) != 1 or names[0].endswith("comment_regex"):
         return
+    name = names[0]
     selector = str(block[name])
     try:
         pattern = re.compile(selector) if name.endswith("regex") else None

@@ -318,7 +318,11 @@ def _syntax_problem(error: yaml.YAMLError, text: str, document: int) -> YamlProb
         return YamlProblem(
             "BF105", "contains a control character that YAML forbids", Span(), document=document
         )
-    span = Span(mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
+    if mark.index >= len(text):  # the end of the file: point behind its last character
+        last = text.rstrip().splitlines() or [""]
+        span = Span(len(last), len(last[-1]) + 1, len(last), len(last[-1]) + 2)
+    else:
+        span = Span(mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
     if text[mark.index : mark.index + 1] == "\t":
         return YamlProblem(
             "BF107", "a tab cannot indent YAML", span, document=document, help="indent with spaces"
