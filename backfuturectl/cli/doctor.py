@@ -72,7 +72,13 @@ class Check:
 @click.option(
     "--root", type=click.Path(path_type=Path), help="Configuration root [default: configs]."
 )
-@click.option("--key-file", type=click.Path(path_type=Path), help="Age key file.")
+@click.option(
+    "--age-key-file",
+    "--key-file",
+    "key_file",
+    type=click.Path(path_type=Path),
+    help="Age key file.",
+)
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 def doctor(root: Path | None, key_file: Path | None, output: str) -> None:
     """Check this machine: programs, keys, directories, limits. Uses no network.

@@ -37,7 +37,9 @@ _FILES: Final = {
 @click.command()
 @click.argument("directory", default=".", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
+    "--age-key-file",
     "--key-file",
+    "key_file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Age key file, made if it does not exist; outside DIRECTORY [default: SOPS_AGE_KEY_FILE, "
     "or age.key in the configuration directory].",
@@ -52,7 +54,7 @@ def init(directory: Path, key_file: Path | None) -> None:
     \b
     Examples:
       backfuturectl init trading
-      backfuturectl init --key-file /media/usb/age.key trading
+      backfuturectl init --age-key-file /media/usb/age.key trading
     """
     settings = load_settings(age_key_file=key_file)
     key = settings.age_key_file.absolute()
@@ -80,7 +82,7 @@ def _refuse_conflicts(directory: Path, key: Path) -> None:
     if key.resolve().is_relative_to(directory.resolve()):
         raise UsageError(
             f"the age key {key} would lie inside the repository; name a file outside {directory} "
-            "with --key-file"
+            "with --age-key-file"
         )
 
 

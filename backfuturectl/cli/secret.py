@@ -40,7 +40,9 @@ _root_option = click.option(
     "--root", type=click.Path(path_type=Path), help="Configuration root [default: configs]."
 )
 _key_option = click.option(
+    "--age-key-file",
     "--key-file",
+    "key_file",
     type=click.Path(path_type=Path),
     help="Age key file [default: SOPS_AGE_KEY_FILE, or age.key in the configuration directory].",
 )

@@ -28,7 +28,7 @@ def make_key(path: Path) -> str:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise ConfigurationError(
-            f"{path} exists", remedy="use that key, or name another file with --key-file"
+            f"{path} exists", remedy="use that key, or name another file with --age-key-file"
         ) from error
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
@@ -75,5 +75,5 @@ def _pyrage() -> ModuleType:
         raise ConfigurationError(
             "the Python package pyrage is needed to handle age keys",
             remedy="install `backfuturectl[sops]`, or make a key with `age-keygen` and name it "
-            "with --key-file",
+            "with --age-key-file",
         ) from error
