@@ -133,7 +133,7 @@ def ladder(
     name: str | None,
     **options: Any,
 ) -> None:
-    r"""Show every rung of the Strategy in FILE and its worst case.
+    """Show every rung of the Strategy in FILE and its worst case.
 
     Deviation, price, size, total, average, take-profit price, margin and liquidation per rung, for
     one deal; the worst case is all deals together. Exit 1 when it does not fit marginLimit.
@@ -143,7 +143,7 @@ def ladder(
       backfuturectl ladder configs/strategies/eth.yaml --price 3000
       backfuturectl ladder eth.yaml --price 3000 --tick 0.01 --step 0.0001
       backfuturectl ladder eth.yaml --price 3000 -o json --exact
-    """
+    """  # noqa: D301 - \b is click's mark for text that keeps its lines
     given = _Given(**options)
     if given.tick is not None and price is None:
         raise UsageError("--tick means something only together with --price")

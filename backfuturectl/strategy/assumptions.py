@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from backfuturectl.model.market import ZERO, Market, MarketKind
-from backfuturectl.strategy.arithmetic import Grid
+from backfuturectl.strategy.arithmetic import Grid, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class MarketRules:
 
     def describe(self) -> str:
         """Return one sentence that names every assumed figure."""
-        parts = [f"taker fee {self.taker_fee * 100:f}%", f"minimum order {self.cost_min:f}"]
+        parts = [f"taker fee {shown(self.taker_fee * 100)}%", f"minimum order {self.cost_min:f}"]
         if self.kind is MarketKind.FUTURES:
-            parts.append(f"maintenance margin {self.maintenance_margin * 100:f}%")
+            parts.append(f"maintenance margin {shown(self.maintenance_margin * 100)}%")
         parts.append(f"open orders at most {self.open_orders_max}")
         return f"{', '.join(parts)} ({self.source})"
 

@@ -337,7 +337,8 @@ def test_the_table_knows_every_exchange(exchange: Exchange) -> None:
 
 
 def test_assumptions_say_what_they_are() -> None:
-    assert "0.0600%" in FUTURES.describe() or "0.06%" in FUTURES.describe()
+    assert "taker fee 0.06%" in FUTURES.describe()
+    assert "maintenance margin 0.5%" in FUTURES.describe()
     assert "2026" in FUTURES.describe()
 
 
