@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from backfuturectl.emulator.dialect import Call, Handler, Reply, Route
 from backfuturectl.emulator.mexc_auth import authorise_futures, futures_error
@@ -38,6 +38,8 @@ from backfuturectl.matching.values import (
 )
 from backfuturectl.model.market import ZERO
 from backfuturectl.model.orders import OrderStatus, OrderType, Side
+
+T = TypeVar("T")
 
 _EXTERNAL_ID_MAX: Final = 32
 _CANCEL_MAX: Final = 50
@@ -89,6 +91,9 @@ _REFUSALS: Final[Mapping[Refusal, tuple[int, str]]] = {
     Refusal.ACCOUNT_UNKNOWN: (1000, "Account does not exist"),
 }
 _OTHER_REFUSAL: Final = (600, "Parameter error")
+_SIDE_WRONG: Final = (2001, "Order side error")
+_OPEN_TYPE_WRONG: Final = (2002, "Opening type error")
+_TYPE_WRONG: Final = (2029, "Order type error")
 _LEVERAGE_DIFFERS: Final = (2021, "The leverage is not consistent with the existing position")
 
 
@@ -482,9 +487,8 @@ def _position_row(keyed: KeyedCall, position: VenuePosition) -> dict[str, Any]:
 
 
 def _order_request(parameters: Mapping[str, Any], listing: Listing) -> OrderRequest:
-    side, is_closing = _SIDES[int(parameters["side"])]
-    kind = int(parameters["type"])
-    order_type, time_in_force = _TYPES[kind]
+    side, is_closing = _choice(_SIDES, parameters["side"], _SIDE_WRONG)
+    order_type, time_in_force = _choice(_TYPES, parameters["type"], _TYPE_WRONG)
     external_id = parameters.get("externalOid")
     if external_id is not None and len(str(external_id)) > _EXTERNAL_ID_MAX:
         raise VenueError(Refusal.CLIENT_ID_INVALID, "length")
@@ -500,7 +504,7 @@ def _order_request(parameters: Mapping[str, Any], listing: Listing) -> OrderRequ
         price=Decimal(str(parameters["price"])) if order_type is OrderType.LIMIT else None,
         client_id=None if external_id is None else str(external_id),
         time_in_force=time_in_force,
-        is_post_only=kind == _POST_ONLY,
+        is_post_only=int(parameters["type"]) == _POST_ONLY,
         is_reduce_only=is_reduce_only,
         leverage=None if leverage is None else int(leverage),
         is_hedge=int(parameters.get("positionMode") or 2) == 1,
@@ -508,7 +512,14 @@ def _order_request(parameters: Mapping[str, Any], listing: Listing) -> OrderRequ
 
 
 def _margin_mode(parameters: Mapping[str, Any]) -> MarginMode:
-    return _MARGIN_MODES[int(parameters["openType"])]
+    return _choice(_MARGIN_MODES, parameters["openType"], _OPEN_TYPE_WRONG)
+
+
+def _choice(table: Mapping[int, T], number: Any, refusal: tuple[int, str]) -> T:
+    """Return what *number* stands for; one that stands for nothing has its own *refusal*."""
+    if int(number) not in table:
+        raise futures_error(*refusal)
+    return table[int(number)]
 
 
 def _cancel(keyed: KeyedCall) -> Reply:
