@@ -104,7 +104,7 @@ def compile_tree(
     return Loaded(
         tree=tree,
         documents=repository.documents,
-        findings=_silenced(findings, tree, is_whole=is_whole),
+        findings=_silenced(findings, tree, is_whole=repository.is_whole),
         unknown=unknown,
         policy=policy,
         assumed=assumptions(repository, proofs),

@@ -60,8 +60,6 @@ def _draft7(node: Any) -> Any:
         if not (key == "title" and isinstance(value, str) and ("type" in node or "anyOf" in node))
         or "$schema" in node
     }
-    if "$ref" in result and len(result) > 1:
-        result["allOf"] = [{"$ref": result.pop("$ref")}]
     default = result.get("default")
     if isinstance(default, int) and result.get("examples") == _DURATION_EXAMPLE:
         result["default"] = format_duration(default)
@@ -69,6 +67,8 @@ def _draft7(node: Any) -> Any:
         result["default"] = _number(Decimal(default))
     if isinstance(default, dict) or ("default" in result and default is None):
         del result["default"]  # the fields inside have their own; absent is how one writes nothing
+    if "$ref" in result and len(result) > 1:
+        result["allOf"] = [{"$ref": result.pop("$ref")}]
     return result
 
 

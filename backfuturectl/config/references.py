@@ -66,8 +66,10 @@ def _connection(
                 Remark("BF301", path, message, did_you_mean(spec.connection, names) or listed),
             )
         elif repository.has_unknown:
+            names = [name for kind, name in repository.documents if kind == "Connection"]
             message = f"the Connection `{spec.connection}` may be in a file that cannot be read"
-            yield document, Remark("BF319", path, message, "mend the file that cannot be read")
+            help_ = did_you_mean(spec.connection, names) or "mend the file that cannot be read"
+            yield document, Remark("BF319", path, message, help_)
         return
     connection = found[1].spec
     quote = spec.pairs[0].partition("/")[2]

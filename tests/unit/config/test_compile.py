@@ -128,20 +128,20 @@ def test_recovery_through_another_connection_needs_one_of_the_same_market(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("name", "exchange", "market", "title", "code"),
+    ("name", "exchange", "title", "code"),
     [
-        ("mexc-spot-main", "mexc", "spot", "KuCoin Spot Main", "BF304"),
-        ("mexc-spot-main", "mexc", "spot", "MEXC Futures Main", "BF304"),
-        ("kucoin-spot-main", "mexc", "spot", "Main account for coins", "BF304"),
-        ("mexc-spot-main", "mexc", "spot", "MEXC after KuCoin, spot", None),
-        ("gate-main-coins", "gate", "spot", "Gate.io Spot Main", None),
-        ("api1", "mexc", "spot", "MEXC Spot Main", "BF305"),
-        ("new-key", "mexc", "spot", "MEXC Spot Main", "BF305"),
-        ("mexc-spot-main", "mexc", "spot", "test", "BF305"),
+        ("mexc-spot-main", "mexc", "KuCoin Spot Main", "BF304"),
+        ("mexc-spot-main", "mexc", "MEXC Futures Main", "BF304"),
+        ("kucoin-spot-main", "mexc", "Main account for coins", "BF304"),
+        ("mexc-spot-main", "mexc", "MEXC after KuCoin, spot", None),
+        ("gate-main-coins", "gate", "Gate.io Spot Main", None),
+        ("api1", "mexc", "MEXC Spot Main", "BF305"),
+        ("new-key", "mexc", "MEXC Spot Main", "BF305"),
+        ("mexc-spot-main", "mexc", "test", "BF305"),
     ],
 )
-def test_names_say_what_they_mean(tmp_path, name, exchange, market, title, code):
-    text = connection(name, exchange=exchange, market=market)
+def test_names_say_what_they_mean(tmp_path, name, exchange, title, code):
+    text = connection(name, exchange=exchange)
     text = text.replace(f"name: {name}", f"name: {name}, title: '{title}'")
     result = loaded(tmp_path, c=text, s=strategy(on=name))
     assert codes(result) == ([code] if code else [])
