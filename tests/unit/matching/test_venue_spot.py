@@ -139,6 +139,24 @@ def test_a_market_sell_by_cost_raises_at_most_its_cost():
     assert made.balances("a", Wallet.SPOT)["BTC"].held == 0
 
 
+def test_a_market_order_whose_money_runs_out_while_it_waits_for_depth_is_canceled():
+    made = venue(spot={"fill_max_base": D("0.5")}, money="101")
+    order = place(made, market(BUY, "1"))
+    made.set_price(SPOT, D(200), 2)
+    after = made.order("a", order.serial)
+    assert (after.filled_base, after.close_reason) == (D("0.5"), CloseReason.FUNDS)
+    assert made.balances("a", Wallet.SPOT)["USDT"].held == 0
+
+
+def test_a_waiting_market_order_never_holds_more_than_there_is():
+    made = venue(spot={"fill_max_base": D("0.5")}, money="101")
+    made.deposit("a", Wallet.SPOT, "BTC", D(1), 0)
+    place(made, OrderRequest(SPOT, SELL, MARKET, cost_quote=D(90)))
+    made.set_price(SPOT, D(50), 2)
+    balance = made.balances("a", Wallet.SPOT)["BTC"]
+    assert (balance.total, balance.available) == (D(0), D(0))
+
+
 def test_an_ioc_order_cancels_what_it_cannot_take():
     made = venue(spot={"fill_max_base": D("0.4")})
     order = place(made, limit(BUY, "1", "101", time_in_force=TimeInForce.IOC))
