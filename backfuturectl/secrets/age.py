@@ -5,7 +5,6 @@ Needs pyrage, from the extra ``sops``; nothing else in the program does.
 
 from __future__ import annotations
 
-import importlib
 import os
 from pathlib import Path
 from types import ModuleType
@@ -70,10 +69,12 @@ def recipients_of(path: Path) -> tuple[str, ...]:
 
 def _pyrage() -> ModuleType:
     try:
-        return importlib.import_module("pyrage")
+        import pyrage  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra; few commands need it
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             "the Python package pyrage is needed to handle age keys",
             remedy="install `backfuturectl[sops]`, or make a key with `age-keygen` and name it "
             "with --age-key-file",
         ) from error
+    assert isinstance(pyrage, ModuleType)
+    return pyrage

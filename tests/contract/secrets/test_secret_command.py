@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,3 +140,32 @@ def test_the_example_repository_decrypts_with_its_published_key(invoke: Invoke) 
     result = invoke(secret, "check", configs, "--key-file", here.with_name("example-age.key"))
     assert result.exit_code == 0, result.output
     assert result.output.count(" ok ") == len(list((configs / "connections").iterdir()))
+
+
+def test_at_a_terminal_the_values_are_asked_for_without_an_echo(
+    root: Path, key: tuple[Path, str]
+) -> None:
+    """A pseudo-terminal of its own; an answer is typed once its question is there."""
+    spawn = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
+    command = [sys.executable, "-m", "backfuturectl", "secret", "set", "mexc-spot-main"]
+    shown = b""
+    with subprocess.Popen(
+        [sys.executable, "-c", spawn, *command, "--root", str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "SOPS_AGE_KEY_FILE": str(key[0])},
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        for question, answer in ((b"API key: ", CANARY_KEY), (b"API secret: ", CANARY_SECRET)):
+            while not shown.endswith(question):
+                byte = process.stdout.read(1)
+                assert byte, shown
+                shown += byte
+            process.stdin.write(f"{answer}\n".encode())
+            process.stdin.flush()
+        shown += process.stdout.read()
+    assert process.returncode == 0, shown
+    assert CANARY_KEY.encode() not in shown
+    assert CANARY_SECRET.encode() not in shown
+    assert "mx0v…7391".encode() in shown

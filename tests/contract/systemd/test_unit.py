@@ -105,6 +105,21 @@ def test_an_example_loosens_nothing_but_what_it_is_about(path: Path) -> None:
     assert not changed & {*YES, *(EXACT.keys() - {"Type", "IPAddressDeny"})}
 
 
+def test_users_and_groups_that_are_named_are_also_made() -> None:
+    lines = [
+        line.split()
+        for name in ("sysusers", "tmpfiles")
+        for line in (SYSTEMD / f"backfuturectl.{name}.conf").read_text().splitlines()
+        if not line.startswith("#")
+    ]
+    made = {line[1] for line in lines if line[0] in {"u", "g"}}
+    service = directives(UNIT)["Service"]
+    named = {*service["User"], *service["SupplementaryGroups"]}
+    folders = {line[1]: line for line in lines if line[0] == "d"}
+    assert {*named, *(line[4] for line in folders.values())} - {"root"} == made
+    assert folders["/etc/backfuturectl"][2:4] == ["0700", "root"]
+
+
 def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     assert ANALYZE
     return subprocess.run([ANALYZE, *arguments], capture_output=True, text=True, check=False)
