@@ -162,7 +162,8 @@ def ladder(
     click.echo(f"assumed: {rules.describe()}", err=True)
     for found in (*unsupported(strategy.spec), *prove(terms, rules, start=price)):
         _complain(found)
-    if not worst.fits:
+    is_whole = len(rungs) == terms.shape.max_orders + 1
+    if not (worst.fits and is_whole):
         sys.exit(EXIT_FINDINGS)
 
 

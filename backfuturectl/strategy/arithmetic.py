@@ -17,6 +17,7 @@ from decimal import (
     ROUND_HALF_EVEN,
     Context,
     Decimal,
+    getcontext,
     localcontext,
 )
 from typing import Final, ParamSpec, TypeVar
@@ -34,10 +35,12 @@ SHOWN: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
 
 
 def precisely(function: Callable[P, R]) -> Callable[P, R]:
-    """Run *function* in the `PRECISE` context."""
+    """Run *function* in the `PRECISE` context, entered once however deep the calls go."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if getcontext().prec == PRECISE.prec:
+            return function(*args, **kwargs)
         with localcontext(PRECISE):
             return function(*args, **kwargs)
 

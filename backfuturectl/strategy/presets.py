@@ -41,14 +41,13 @@ class Preset:
     max_active_deals: int
     margin_limit_pct: Decimal
     recovery_drawdown_pct: Decimal
-    recovery_margin_used_pct: Decimal
-    recovery_averaging_used_pct: Decimal
     recovery_take_profit_pct: Decimal
     recovery_escalate_pct: Decimal
 
 
-# Trailing deviations of the presets are not here: a file without `trailing` means a resting limit
-# order, and one with it names its deviation.
+# Of the specification's table, trailing deviations are not here: a file without `trailing` means a
+# resting limit order, and one with it names its deviation. Nor are the recovery triggers by margin
+# and rungs used, which no proof compares.
 PRESETS: Final[dict[Risk, Preset]] = {
     Risk.CONSERVATIVE: Preset(
         leverage=2,
@@ -63,8 +62,6 @@ PRESETS: Final[dict[Risk, Preset]] = {
         max_active_deals=2,
         margin_limit_pct=Decimal(20),
         recovery_drawdown_pct=Decimal(6),
-        recovery_margin_used_pct=Decimal(60),
-        recovery_averaging_used_pct=Decimal(60),
         recovery_take_profit_pct=Decimal("0.6"),
         recovery_escalate_pct=Decimal(15),
     ),
@@ -81,8 +78,6 @@ PRESETS: Final[dict[Risk, Preset]] = {
         max_active_deals=3,
         margin_limit_pct=Decimal(35),
         recovery_drawdown_pct=Decimal(8),
-        recovery_margin_used_pct=Decimal(75),
-        recovery_averaging_used_pct=Decimal(80),
         recovery_take_profit_pct=Decimal("0.4"),
         recovery_escalate_pct=Decimal(12),
     ),
@@ -99,8 +94,6 @@ PRESETS: Final[dict[Risk, Preset]] = {
         max_active_deals=5,
         margin_limit_pct=Decimal(50),
         recovery_drawdown_pct=Decimal(6),
-        recovery_margin_used_pct=Decimal(65),
-        recovery_averaging_used_pct=Decimal(80),
         recovery_take_profit_pct=Decimal("0.3"),
         recovery_escalate_pct=Decimal("7.5"),
     ),

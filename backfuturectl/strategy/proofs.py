@@ -9,7 +9,7 @@ steps and minimum amounts waits for a price then.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Final
@@ -20,14 +20,13 @@ from backfuturectl.strategy.arithmetic import (
     Grid,
     MarginRates,
     Rung,
-    deviations_pct,
     gap_pct,
     improvement_pct,
     ladder,
     largest_base,
     loss_at,
-    notional_multiple,
     precisely,
+    prices,
     sizes_quote,
     stop_price,
 )
@@ -101,12 +100,15 @@ def ladder_of(
 @precisely
 def worst_case(terms: Terms, rules: MarketRules) -> WorstCase:
     """Return what *terms* can cost at most; exact, so never less than any rounded ladder."""
-    deals = terms.max_active_deals
-    total = base_quote_of(terms, rules) * notional_multiple(terms.shape)
-    rungs = ladder_of(terms, rules, start=RELATIVE_START, is_rounded=False)
-    average = rungs[-1].average
+    return _worst(terms, rules, ladder_of(terms, rules, start=RELATIVE_START, is_rounded=False))
+
+
+def _worst(terms: Terms, rules: MarketRules, exact: tuple[Rung, ...]) -> WorstCase:
+    deals, average = terms.max_active_deals, exact[-1].average
+    # Of the sizes, not of the rungs: those end where prices do.
+    total = sum(sizes_quote(terms.shape, base_quote_of(terms, rules)), ZERO)
     loss = loss_at(
-        _stop_at(terms, average=average),
+        _stop_at(terms, average=average, start=exact[0].price),
         terms.sign,
         total_quote=total,
         average=average,
@@ -124,16 +126,28 @@ def prove(
     terms: Terms, rules: MarketRules, *, start: Decimal | None = None
 ) -> tuple[Violation, ...]:
     """Return every rule that *terms* break; *start* is the price a deal would open at, if known."""
-    if any(price <= 0 for price in _relative_prices(terms)):
-        return tuple(_range(terms, rules, start))  # nothing below has a meaning without prices
+    last = prices(terms.shape, RELATIVE_START)[-1]
+    if last <= 0:  # nothing else has a meaning without prices
+        reach = figure(HUNDRED - last)
+        return (
+            Violation(
+                "V-RANGE",
+                ("spec", "averaging", "stepScale"),
+                f"rung {terms.shape.max_orders} would lie {reach}% below the base order, where no "
+                "price is",
+                "lower firstDeviationPct, stepScale or maxOrders",
+            ),
+        )
+    terms = replace(terms, base_quote=base_quote_of(terms, rules))
     exact = ladder_of(terms, rules, start=start or RELATIVE_START, is_rounded=False)
     rounded = ladder_of(terms, rules, start=start, is_rounded=True) if start is not None else exact
+    worst = _worst(terms, rules, exact)
     return (
-        *_margin(terms, rules),
+        *_margin(terms, rules, worst),
         *_minimum(terms, rules, rounded, is_priced=start is not None),
-        *_range(terms, rules, start),
+        *_range(terms, rules, rounded, is_priced=start is not None),
         *_liquidation(terms, rounded),
-        *_stop(terms, rules, rounded),
+        *_stop(terms, rounded, worst),
         *_take_profit(terms, rules),
         *_improvement(terms, rounded),
         *_recovery(terms, exact),
@@ -248,11 +262,7 @@ def _unsupported(spec: StrategySpec) -> Iterator[Violation]:
         )
 
 
-def _relative_prices(terms: Terms) -> tuple[Decimal, ...]:
-    return tuple(HUNDRED - terms.sign * pct for pct in deviations_pct(terms.shape))
-
-
-def _stop_at(terms: Terms, *, average: Decimal, start: Decimal = RELATIVE_START) -> Decimal:
+def _stop_at(terms: Terms, *, average: Decimal, start: Decimal) -> Decimal:
     return stop_price(
         terms.sign,
         stop_pct=terms.stop_pct,
@@ -262,8 +272,7 @@ def _stop_at(terms: Terms, *, average: Decimal, start: Decimal = RELATIVE_START)
     )
 
 
-def _margin(terms: Terms, rules: MarketRules) -> Iterator[Violation]:
-    worst = worst_case(terms, rules)
+def _margin(terms: Terms, rules: MarketRules, worst: WorstCase) -> Iterator[Violation]:
     if not worst.fits:
         largest = largest_base(
             terms.shape,
@@ -314,21 +323,12 @@ def _minimum(
             return  # the smallest one says enough
 
 
-def _range(terms: Terms, rules: MarketRules, start: Decimal | None) -> Iterator[Violation]:
+def _range(
+    terms: Terms, rules: MarketRules, rungs: tuple[Rung, ...], *, is_priced: bool
+) -> Iterator[Violation]:
+    if not is_priced or rules.price_tick is None:
+        return
     path = ("spec", "averaging", "stepScale")
-    prices = _relative_prices(terms)
-    if prices[-1] <= 0:
-        yield Violation(
-            "V-RANGE",
-            path,
-            f"rung {terms.shape.max_orders} would lie {figure(HUNDRED - prices[-1])}% below the "
-            "base order, where no price is",
-            "lower firstDeviationPct, stepScale or maxOrders",
-        )
-        return
-    if start is None or rules.price_tick is None:
-        return
-    rungs = ladder_of(terms, rules, start=start, is_rounded=True)
     for one, two in pairwise(rungs):
         if terms.sign * (one.price - two.price) <= 0 or two.price <= 0:
             yield Violation(
@@ -372,7 +372,7 @@ def _liquidation(terms: Terms, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
             return
 
 
-def _stop(terms: Terms, rules: MarketRules, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
+def _stop(terms: Terms, rungs: tuple[Rung, ...], worst: WorstCase) -> Iterator[Violation]:
     for rung, following in pairwise((*rungs, rungs[-1])):
         stop = _stop_at(terms, average=rung.average, start=rungs[0].price)
         if stop <= 0 or terms.sign * (following.price - stop) <= 0:
@@ -386,7 +386,7 @@ def _stop(terms: Terms, rules: MarketRules, rungs: tuple[Rung, ...]) -> Iterator
             break
     if terms.max_daily_loss_pct is None or terms.capital is None:
         return
-    worst, allowed = worst_case(terms, rules), terms.capital * terms.max_daily_loss_pct / HUNDRED
+    allowed = terms.capital * terms.max_daily_loss_pct / HUNDRED
     if worst.loss_at_stop > allowed:
         yield Violation(
             "V-STOP",
