@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -71,16 +72,21 @@ def open_engines(url: str, seed: bytes, *, in_memory: bool) -> Engines:
         _create_file(Path(path))
     writer = _engine(address, begin="BEGIN IMMEDIATE", pool=None if path else StaticPool)
     reader = _engine(address, begin="BEGIN", pool=None) if path else writer
-    try:
-        _check(writer)
-        migrate(writer)
-        return Engines(writer, reader, _installation(writer, seed))
-    except DBAPIError as error:
-        raise ConfigurationError(
-            f"cannot use the state database {path or url}: {describe(error)}",
-            remedy="see that disk and directory are writable; if the file is damaged, restore it "
-            "from a backup, and never delete it while deals are open",
-        ) from error
+    with ExitStack() as on_failure:
+        on_failure.callback(writer.dispose)
+        on_failure.callback(reader.dispose)
+        try:
+            _check(writer)
+            migrate(writer)
+            installation = _installation(writer, seed)
+        except DBAPIError as error:
+            raise ConfigurationError(
+                f"cannot use the state database {path or url}: {describe(error)}",
+                remedy="see that disk and directory are writable; if the file is damaged, restore "
+                "it from a backup, and never delete it while deals are open",
+            ) from error
+        on_failure.pop_all()
+    return Engines(writer, reader, installation)
 
 
 def _parse(url: str) -> URL:
@@ -117,20 +123,20 @@ def _create_file(path: Path) -> None:
 
 
 class _DriverConnection(Protocol):
-    isolation_level: str | None
-
     def execute(self, statement: str) -> object: ...
 
 
 def _engine(address: URL, *, begin: str, pool: type[Pool] | None) -> Engine:
+    # Without an isolation level the driver begins no transactions by itself, which it would do
+    # late; `start` begins them instead.
     engine = create_engine(
-        address, poolclass=pool, connect_args={"timeout": 5.0, "check_same_thread": False}
+        address,
+        poolclass=pool,
+        connect_args={"timeout": 5.0, "check_same_thread": False, "isolation_level": None},
     )
 
     @event.listens_for(engine, "connect")
     def prepare(driver: _DriverConnection, _: object) -> None:
-        # The driver would begin transactions by itself, and late; `start` begins them instead.
-        driver.isolation_level = None
         if begin == "BEGIN IMMEDIATE":
             driver.execute("PRAGMA journal_mode=WAL")
             driver.execute("PRAGMA synchronous=FULL")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import MetaData, create_engine
+from sqlalchemy.exc import OperationalError
 
 from backfuturectl.model.errors import ConfigurationError
 from backfuturectl.store import engines
@@ -168,3 +169,18 @@ async def test_only_the_owner_may_read_the_database(tmp_path: Path) -> None:
         found = modes(tmp_path)
     assert found == {"state.db": 0o600, "state.db-wal": 0o600, "state.db-shm": 0o600}
     assert modes(tmp_path) == {"state.db": 0o600}
+
+
+async def test_a_commit_is_synced_to_disk_and_readers_cannot_write(tmp_path: Path) -> None:
+    async with Store.open(url(tmp_path), seed=SEED) as store:
+        with store._engines.writer.connect() as connection:
+            found = [
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+                for name in ("journal_mode", "synchronous")
+            ]
+        assert found == ["wal", 2]
+        with (
+            store._engines.reader.connect() as connection,
+            pytest.raises(OperationalError, match="readonly"),
+        ):
+            connection.exec_driver_sql("DELETE FROM orders")
