@@ -242,9 +242,8 @@ async def _send(request: web.Request, visit: _Visit, reply: Reply) -> web.Stream
             headers=reply.headers,
             content_type=reply.content_type,
         )
-    response = web.StreamResponse(status=reply.status, headers=reply.headers)
-    response.content_type = reply.content_type
-    response.content_length = len(body)
+    announced = {"Content-Type": reply.content_type, "Content-Length": str(len(body))}
+    response = web.StreamResponse(status=reply.status, headers={**reply.headers, **announced})
     await response.prepare(request)
     await response.write(body[: len(body) // 2])
     if request.transport is not None:

@@ -76,12 +76,11 @@ def random_walk(
 def walk_candles(candles: Sequence[Candle], walk: Walk) -> Iterator[Decimal]:
     """Yield four prices a candle."""
     for candle in candles:
-        yield candle.open
-        if walk is Walk.LOW_FIRST:
-            yield from (candle.low, candle.high)
-        else:
-            yield from (candle.high, candle.low)
-        yield candle.close
+        match walk:
+            case Walk.LOW_FIRST:
+                yield from (candle.open, candle.low, candle.high, candle.close)
+            case Walk.HIGH_FIRST:
+                yield from (candle.open, candle.high, candle.low, candle.close)
 
 
 def read_candles(path: Path) -> tuple[Candle, ...]:

@@ -138,20 +138,25 @@ def _fee(
     rate: Decimal,
 ) -> Fee:
     market = listing.market
-    if listing.is_futures or listing.fee_mode is FeeMode.QUOTE:
-        return Fee(market.quote, fee_of(cost, rate))
-    if listing.fee_mode is FeeMode.COIN and listing.fee_coin is not None:
-        fee = _coin_fee(floor, listing.fee_coin, market.quote, fee_of(cost, rate))
-        if fee is not None and fee.amount <= floor.available(owner, Wallet.SPOT, fee.currency):
-            return fee
-    if side is Side.BUY:
-        return Fee(market.base, fee_of(amount, rate))
-    return Fee(market.quote, fee_of(cost, rate))
+    in_quote = Fee(market.quote, fee_of(cost, rate))
+    received = Fee(market.base, fee_of(amount, rate)) if side is Side.BUY else in_quote
+    match FeeMode.QUOTE if listing.is_futures else listing.fee_mode:
+        case FeeMode.QUOTE:
+            return in_quote
+        case FeeMode.RECEIVED:
+            return received
+        case FeeMode.COIN:
+            return _coin_fee(floor, owner, listing, in_quote) or received
 
 
-def _coin_fee(floor: Floor, coin: str, quote: str, fee_quote: Decimal) -> Fee | None:
-    price = floor.marks.get(f"{coin}/{quote}")
-    return None if price is None else Fee(coin, fee_of(fee_quote, ONE / price))
+def _coin_fee(floor: Floor, owner: Account, listing: Listing, in_quote: Fee) -> Fee | None:
+    """Return the fee in the third coin; None without a price for it or enough of it."""
+    coin = listing.fee_coin
+    price = floor.marks.get(f"{coin}/{listing.market.quote}")
+    if coin is None or price is None:
+        return None
+    fee = Fee(coin, fee_of(in_quote.amount, ONE / price))
+    return fee if fee.amount <= floor.available(owner, Wallet.SPOT, coin) else None
 
 
 def _is_covered(

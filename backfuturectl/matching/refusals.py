@@ -30,7 +30,6 @@ class Refusal(enum.StrEnum):
     POSITION_MODE_DIFFERS = "position_mode_differs"
     POSITION_OPEN = "position_open"
     ACCOUNT_UNKNOWN = "account_unknown"
-    KEY_UNKNOWN = "key_unknown"
     PARAMETER = "parameter"
 
 
