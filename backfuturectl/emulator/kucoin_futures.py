@@ -129,9 +129,7 @@ def _test(call: Call, key: ApiKey) -> dict[str, Any]:
 
 def _create_many(call: Call, key: ApiKey) -> list[dict[str, Any]]:
     wanted = call.json()
-    if not isinstance(wanted, list) or not 1 <= len(wanted) <= _BATCH_MAX:
-        raise failed(call, _ILLEGAL, "request parameter illegal")
-    if not all(isinstance(body, dict) for body in wanted):
+    if not _is_list_of(wanted, dict) or not 1 <= len(wanted) <= _BATCH_MAX:
         raise failed(call, _ILLEGAL, "request parameter illegal")
     answers = []
     for body in wanted:
@@ -195,7 +193,7 @@ def _request(call: Call, key: ApiKey, body: dict[str, Any]) -> OrderRequest:
         is_reduce_only=is_reducing,
         leverage=_leverage(call, body, mode, is_reducing=is_reducing),
         margin_mode=mode,
-        is_hedge=body.get("positionSide") in {"LONG", "SHORT"},
+        is_hedge=str(body.get("positionSide")) in {"LONG", "SHORT"},
     )
 
 
@@ -210,9 +208,10 @@ def _side_and_amount(
             raise failed(call, *_REFUSALS[Refusal.REDUCE_ONLY_REJECTED])
         is_long = position.amount_base > 0
         return (Side.SELL if is_long else Side.BUY), abs(position.amount_base)
-    if body.get("side") not in {"buy", "sell"}:
+    side_name = str(body.get("side"))
+    if side_name not in {"buy", "sell"}:
         raise failed(call, _ILLEGAL, "request parameter illegal")
-    side = Side(body["side"])
+    side = Side(side_name)
     size, qty, value = (decimal_of(call, body, name) for name in ("size", "qty", "valueQty"))
     if size is not None:
         if size % 1:
@@ -283,15 +282,22 @@ def _cancel_all(call: Call, key: ApiKey) -> dict[str, list[str]]:
 
 def _cancel_many(call: Call, key: ApiKey) -> list[dict[str, Any]]:
     body = body_of(call)
+    order_ids, client_ids = body.get("orderIdsList") or [], body.get("clientOidsList") or []
+    if not _is_list_of(order_ids, str) or not _is_list_of(client_ids, dict):
+        raise failed(call, _ILLEGAL, "request parameter illegal")
     answers = []
-    for name in body.get("orderIdsList") or ():
-        order = find_by_id(call, key, str(name))
+    for name in order_ids:
+        order = find_by_id(call, key, name)
         answers.append({"orderId": name, "clientOid": None} | _try_cancel(call, key, order))
-    for named in body.get("clientOidsList") or ():
+    for named in client_ids:
         client_id = str(named.get("clientOid"))
         order = find_by_client_id(call, key, client_id, str(named.get("symbol")))
         answers.append({"orderId": None, "clientOid": client_id} | _try_cancel(call, key, order))
     return answers
+
+
+def _is_list_of(value: object, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(item, kind) for item in value)
 
 
 def _try_cancel(call: Call, key: ApiKey, order: VenueOrder | None) -> dict[str, str]:

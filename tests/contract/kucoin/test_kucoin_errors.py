@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from backfuturectl.emulator.faults import Fault, FaultKind
 from backfuturectl.emulator.kucoin_auth import sign
@@ -364,6 +366,24 @@ async def test_a_price_outside_the_band_is_refused_with_the_limit() -> None:
             "code": "300012",
             "msg": "Order price cannot be lower than 61200",
         }
+
+
+oddities = st.sampled_from(
+    [None, "", 0, -1, True, "abc", "1e400", "1e-400", "NaN", "-5", [], {}, [{}], 2**70, "x" * 50]
+)
+bodies = st.dictionaries(st.sampled_from([*ORDER, *FUTURES_ORDER, "funds", "qty"]), oddities)
+
+
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+@given(st.lists(bodies, min_size=30, max_size=30))
+async def test_no_body_makes_the_exchange_itself_fail(changes: list[dict[str, Any]]) -> None:
+    async with kucoin() as stand:
+        for change in changes:
+            for answer in (await _spot(stand, **change), await _futures(stand, **change)):
+                assert answer.status < 500
+                assert answer.code == "200000" or answer.body["msg"]
 
 
 async def test_a_body_that_is_no_json_is_refused() -> None:
