@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from backfuturectl.emulator.dialect import Call, Handler, Reply, Route
 from backfuturectl.emulator.mexc_auth import authorise_futures, futures_error
 from backfuturectl.emulator.mexc_values import (
+    DAY_MS,
     Symbols,
     futures_id,
     parse_futures_id,
@@ -557,7 +558,8 @@ def _shown(keyed: KeyedCall, order: VenueOrder) -> VenueOrder:
 
 
 def _window(keyed: KeyedCall) -> tuple[int, int]:
-    return keyed.whole("start_time", 0), keyed.whole("end_time", keyed.call.at_ms)
+    # Without an end nothing is cut off, so that a clock set back hides nothing.
+    return keyed.whole("start_time", 0), keyed.whole("end_time", keyed.call.at_ms + DAY_MS)
 
 
 def _page(keyed: KeyedCall, items: list[Any]) -> list[Any]:

@@ -602,8 +602,9 @@ def _new_client_id(parameters: Mapping[str, str]) -> str | None:
 def _window(signed: SignedCall, *, default_days: int, days_max: int) -> tuple[int, int]:
     """Return start and end; what is older than *days_max* days is not to be had any more."""
     now_ms = signed.call.at_ms
-    end_ms = signed.whole("endTime", now_ms)
-    start_ms = signed.whole("startTime", end_ms - default_days * DAY_MS)
+    # Without an end nothing is cut off, so that a clock set back hides nothing.
+    end_ms = signed.whole("endTime", now_ms + DAY_MS)
+    start_ms = signed.whole("startTime", min(end_ms, now_ms) - default_days * DAY_MS)
     return max(start_ms, now_ms - days_max * DAY_MS), end_ms
 
 
