@@ -38,6 +38,10 @@ LIMITS: Final[dict[str, Limit]] = {
 # asynchronously and a look-up right after a create may still answer "does not exist".
 HORIZON_MS: Final = 8_000
 
+_WINDOW_MS: Final = 7 * 86_400_000
+_WINDOWS_MAX: Final = 26
+_CLOCK_SLACK_MS: Final = 60_000
+
 _R: Final = Reason
 
 _CODES: Final[dict[str, Reason]] = {
@@ -151,6 +155,7 @@ FUTURES_ERRORS: Final = ErrorTable(
 )
 
 _SUCCESS: Final = "200000"
+_TOO_MANY: Final = 429
 
 
 def interpret(status: int, body: Any) -> Any:
@@ -164,10 +169,13 @@ def interpret(status: int, body: Any) -> Any:
     return row.get("data")
 
 
-def retry_after_s(_status: int, headers: Mapping[str, str]) -> float | None:
-    """Return the wait until the pool refills (header in milliseconds), or ``Retry-After``."""
+def retry_after_s(status: int, headers: Mapping[str, str]) -> float | None:
+    """Return the wait until the pool refills (header in milliseconds), or ``Retry-After``.
+
+    The pool's header is on every answer; it is a wish only on a refusal by the rate limit.
+    """
     reset_ms = headers.get("gw-ratelimit-reset", "")
-    if reset_ms.isascii() and reset_ms.isdigit():
+    if status == _TOO_MANY and reset_ms.isascii() and reset_ms.isdigit():
         return int(reset_ms) / 1000
     wait_s = headers.get("retry-after", "")
     return float(wait_s) if wait_s.isascii() and wait_s.isdigit() else None
@@ -257,6 +265,21 @@ def key_rights(value: Any) -> KeyRights:
 def server_time_ms(value: Any) -> int:
     """Return the time that ``GET /api/v1/timestamp`` tells."""
     return integer({"data": value}, "data")
+
+
+def windows(since_ms: int, now_ms: int) -> list[tuple[int, int]]:
+    """Return the spans, first and last millisecond, in which to ask for fills since *since_ms*.
+
+    The exchange answers for at most one week at a time; half a year of weeks is asked for, so that
+    a caller who wants everything cannot spend the account's rate budget on 1970.
+    """
+    first_ms = max(since_ms, now_ms - _WINDOWS_MAX * _WINDOW_MS)
+    # The exchange's clock may be ahead of ours.
+    last_ms = now_ms + _CLOCK_SLACK_MS
+    return [
+        (start_ms, min(start_ms + _WINDOW_MS - 1, last_ms))
+        for start_ms in range(first_ms, last_ms + 1, _WINDOW_MS)
+    ]
 
 
 def _is_unified(value: Any) -> bool:

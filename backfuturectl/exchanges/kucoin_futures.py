@@ -23,7 +23,7 @@ from backfuturectl.exchanges.ccxt_adapter import (
     listing,
     pick,
 )
-from backfuturectl.exchanges.kucoin import HORIZON_MS, read_rights, server_time_ms
+from backfuturectl.exchanges.kucoin import HORIZON_MS, read_rights, server_time_ms, windows
 from backfuturectl.exchanges.kucoin_spot import order_status
 from backfuturectl.exchanges.payload import (
     PayloadError,
@@ -58,8 +58,6 @@ _SETTLE: Final = "USDT"
 _OPEN_ORDERS_MAX: Final = 100
 _PAGE: Final = 100
 _PAGES_MAX: Final = 50
-# The exchange answers for at most one week at a time.
-_WINDOW_MS: Final = 7 * 86_400_000
 _ONE_WAY: Final = 0
 
 _PUBLIC: Final = ("futuresPublic",)
@@ -213,13 +211,10 @@ class KucoinFuturesAccount:
         return tuple(seen.values())
 
     async def fills(self, pair: str, since_ms: int) -> tuple[Fill, ...]:
-        """Return executions since then, oldest first."""
+        """Return executions since then, at most half a year back, oldest first."""
         listed = await self._listed.get()
         seen: dict[str, Fill] = {}
-        now_ms = self._now_ms()
-        for start_ms in range(since_ms, now_ms + 1, _WINDOW_MS):
-            # The exchange's clock may be ahead of ours.
-            end_ms = min(start_ms + _WINDOW_MS - 1, now_ms + 60_000)
+        for start_ms, end_ms in windows(since_ms, self._now_ms()):
             params = {"symbol": listed.symbol(pair), "startAt": start_ms, "endAt": end_ms}
             seen |= await self._fills_between(params, listed)
         return tuple(sorted(seen.values(), key=lambda fill: (fill.at_ms, fill.fill_id)))

@@ -194,5 +194,7 @@ def test_the_wait_after_a_rate_limit_is_the_servers():
     assert kucoin.retry_after_s(429, {"gw-ratelimit-reset": "2500"}) == 2.5
     assert kucoin.retry_after_s(429, {"retry-after": "7"}) == 7
     assert kucoin.retry_after_s(429, {}) is None
+    # The header is on every answer, and no wish on any other.
+    assert kucoin.retry_after_s(503, {"gw-ratelimit-reset": "25000"}) is None
     assert kucoin.remaining({"gw-ratelimit-remaining": "12"}) == 12
     assert kucoin.remaining({}) is None

@@ -1,0 +1,112 @@
+"""What only futures have: positions, leverage, margin and position mode."""
+
+from decimal import Decimal
+
+import pytest
+
+from backfuturectl.emulator.faults import FaultKind
+from backfuturectl.matching.values import MarginMode, PositionMode
+from backfuturectl.model.errors import PermanentError, TransientError
+from backfuturectl.model.orders import OrderStatus, OrderType, Side
+
+from .conftest import NAME, PAIR, Stand
+
+
+def market_order(stand: Stand, name: str, side: Side, **changes: object):
+    return stand.order(
+        name, side=side, type=OrderType.MARKET, price=Decimal(68_000), leverage=3, **changes
+    )
+
+
+@pytest.mark.parametrize(("side", "sign"), [(Side.BUY, 1), (Side.SELL, -1)])
+async def test_a_position_is_signed_and_in_base_units(futures: Stand, side: Side, sign: int):
+    await futures.account.place(market_order(futures, "bf1", side))
+
+    position = await futures.account.position(PAIR)
+
+    assert position is not None
+    assert position.amount_base == sign * Decimal("0.01")
+    (fill,) = await futures.account.fills(PAIR, 0)
+    assert position.entry_price == fill.price
+    assert position.leverage == 3
+    assert position.margin_mode == "isolated"
+    assert position.liquidation_price is not None
+
+
+async def test_a_reduce_only_order_closes_and_never_turns_a_position(futures: Stand):
+    await futures.account.place(market_order(futures, "bf1", Side.BUY))
+    await futures.account.place(
+        market_order(futures, "bf2", Side.SELL, is_reduce_only=True, amount_base=Decimal("0.03"))
+    )
+
+    assert await futures.account.position(PAIR) is None
+    seen = await futures.account.order(PAIR, "bf2")
+    assert seen is not None
+    assert seen.is_reduce_only
+    assert seen.filled_base == Decimal("0.01")
+    assert seen.status in {OrderStatus.FILLED, OrderStatus.CANCELED}
+
+
+@pytest.mark.parametrize("margin_mode", ["isolated", "cross"])
+async def test_preparing_sets_modes_and_leverage_and_the_next_order_uses_them(
+    futures: Stand, margin_mode: str
+):
+    futures.venue.set_position_mode(NAME, PositionMode.HEDGE)
+
+    await futures.account.prepare(PAIR, leverage=5, margin_mode=margin_mode)
+    await futures.account.place(
+        futures.order(
+            type=OrderType.MARKET, price=Decimal(68_000), leverage=5, margin_mode=margin_mode
+        )
+    )
+
+    assert futures.venue.position_mode(NAME) is PositionMode.ONE_WAY
+    setting = futures.venue.setting(NAME, futures.symbol())
+    assert setting.margin_mode is MarginMode(margin_mode)
+    position = await futures.account.position(PAIR)
+    assert position is not None
+    assert position.margin_mode == margin_mode
+    assert position.leverage == 5
+
+
+async def test_preparing_what_is_set_already_only_reads(futures: Stand):
+    await futures.account.prepare(PAIR, leverage=5, margin_mode="cross")
+    before = len(futures.routes())
+
+    await futures.account.prepare(PAIR, leverage=5, margin_mode="cross")
+
+    assert {route.split()[0] for route in futures.routes()[before:]} == {"GET"}
+
+
+async def test_preparing_more_leverage_than_there_is_is_refused_before_anything_is_sent(
+    futures: Stand,
+):
+    with pytest.raises(PermanentError):
+        await futures.account.prepare(PAIR, leverage=101, margin_mode="cross")
+
+    assert not any("POST" in route for route in futures.routes())
+
+
+async def test_preparing_that_the_exchange_acknowledges_but_does_not_do_is_an_error(
+    futures: Stand,
+):
+    await futures.account.prepare(PAIR, leverage=3, margin_mode="cross")
+    symbol = futures.symbol()
+    real = futures.venue.set_leverage
+    futures.venue.set_leverage = lambda *_: None
+    try:
+        with pytest.raises(PermanentError) as caught:
+            await futures.account.prepare(PAIR, leverage=7, margin_mode="cross")
+    finally:
+        futures.venue.set_leverage = real
+
+    assert "shows 3 after setting 7" in str(caught.value)
+    assert futures.venue.setting(NAME, symbol).leverage == 3
+
+
+async def test_preparing_may_be_repeated_after_a_lost_answer(futures: Stand):
+    futures.fault(FaultKind.DROP_AFTER, "POST", count=1)
+
+    with pytest.raises(TransientError):
+        await futures.account.prepare(PAIR, leverage=4, margin_mode="cross")
+    await futures.account.prepare(PAIR, leverage=4, margin_mode="cross")
