@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import yaml
@@ -52,15 +52,15 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A single YAML document.
+    """A single YAML document; its text and nodes do not print, since they can be clear text.
 
     Attributes:
         leaves: In the order of the file, the `sops` block left out.
         sops_leaves: Those of the `sops` block; empty when the file is not encrypted.
     """
 
-    text: str
-    root: yaml.MappingNode
+    text: str = field(repr=False)
+    root: yaml.MappingNode = field(repr=False)
     leaves: tuple[Leaf, ...]
     sops_leaves: tuple[Leaf, ...]
 

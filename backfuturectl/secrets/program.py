@@ -24,6 +24,7 @@ from backfuturectl.secrets.failures import SopsFailure, failed
 VERSION_MIN: Final = (3, 10, 0)  # reads standard input, obeys SOPS_DISABLE_VERSION_CHECK
 INPUT_MAX_BYTES: Final = 1024 * 1024
 _OUTPUT_MAX_BYTES: Final = 4 * INPUT_MAX_BYTES
+_END_S: Final = 5.0
 _VERSION: Final = re.compile(rb"sops (\d+)\.(\d+)\.(\d+)")
 _INSTALL: Final = "install the extra `backfuturectl[sops]`, or sops 3.10 or later on the PATH"
 
@@ -161,21 +162,24 @@ async def _collect(
 
 async def _end(child: asyncio.subprocess.Process) -> None:
     """Leave no process and no open pipe behind."""
-    if child.returncode is not None:
-        return
-    _kill(child)
     assert child.stdout is not None
     assert child.stderr is not None
-    for stream in (child.stdout, child.stderr):
-        while await stream.read(65_536):
-            pass
-    await child.wait()
+    if child.returncode is not None and child.stdout.at_eof() and child.stderr.at_eof():
+        return
+    _kill(child)
+    # Bounded, since a process that hangs in the kernel does not even die of SIGKILL.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_END_S):
+            for stream in (child.stdout, child.stderr):
+                while await stream.read(65_536):
+                    pass
+            await child.wait()
 
 
 def _kill(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+    """Kill the whole group; a plug-in of age can outlive the program that started it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def _is_script(program: Path) -> bool:

@@ -139,6 +139,16 @@ async def test_a_stuck_sops_is_killed_with_its_children(
     assert not [pid for pid in pids if is_running(pid)]
 
 
+async def test_a_child_that_outlives_sops_is_killed_too(
+    tmp_path: Path, key: tuple[Path, str]
+) -> None:
+    program = fake(tmp_path, f"sleep 600 & echo $! >{tmp_path}/pid; cat >/dev/null")
+    with pytest.raises(TransientError) as caught:
+        await Sops(program, key_file=key[0], timeout_s=1).decrypt(FAKE_FILE % 0)
+    assert caught.value.raw_code == "TimedOut"
+    assert not is_running(int((tmp_path / "pid").read_text()))
+
+
 async def test_a_cancelled_decryption_leaves_no_process(
     tmp_path: Path, key: tuple[Path, str]
 ) -> None:

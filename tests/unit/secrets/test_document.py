@@ -107,3 +107,9 @@ def test_a_syntax_error_does_not_quote_the_file() -> None:
 def test_no_text_whatever_causes_another_error(text: str) -> None:
     with contextlib.suppress(PermanentError):
         read_document(text.encode())
+
+
+def test_a_document_in_clear_text_does_not_print() -> None:
+    document = read_document(b"spec: {credentials: {apiKey: canary}}\n")
+    assert "apiKey" in repr(document)
+    assert "canary" not in repr(document)
