@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "approve": ("approve", "Let a protected mass deletion through."),
     "ladder": ("ladder", "Print a strategy's rungs and its worst case."),
     "secret": ("secret", "Enter and check encrypted credentials."),
+    "guide": ("guide", "How to make an API key that this program takes."),
     "explain": ("explain", "Explain a rule code or a field."),
     "schema": ("schema", "Print or write the JSON Schemas."),
     "doctor": ("doctor", "Check this machine: sops, keys, directories, limits."),
