@@ -228,9 +228,13 @@ class Dialect(Protocol):
 
 def encode_json(value: Any) -> bytes:
     """Return *value* as compact JSON, Decimal as a number without loss."""
-    parts: list[str] = []
-    _write(value, parts.append)
-    return "".join(parts).encode()
+    try:
+        # Most answers hold text and whole numbers only, which the C encoder writes far faster.
+        return json.dumps(value, separators=(",", ":")).encode()
+    except TypeError:
+        parts: list[str] = []
+        _write(value, parts.append)
+        return "".join(parts).encode()
 
 
 def _write(value: Any, put: Callable[[str], object]) -> None:
