@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Final
 
 from backfuturectl.config.parsing import Document, ParsedFile, Parser
 from backfuturectl.config.policing import check_policy
@@ -19,6 +21,8 @@ from backfuturectl.model.findings import Finding, Key, Severity
 from backfuturectl.model.resources import Connection, Policy, Strategy
 from backfuturectl.model.rules import RULES
 
+_POLICY: Final = re.compile(rb"""^["']?kind["']?:\s*["']?Policy\b""", re.MULTILINE)
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -30,6 +34,7 @@ class Loaded:
         unknown: Paths that are present but could not be understood.
         policy: The Policy that was enforced; None when there is none.
         assumed: What was assumed of exchanges, one sentence each.
+        by_key: The findings by each document they concern.
     """
 
     tree: Tree
@@ -38,6 +43,7 @@ class Loaded:
     unknown: tuple[str, ...]
     policy: Policy | None
     assumed: tuple[str, ...]
+    by_key: Mapping[Key, tuple[Finding, ...]]
 
     @property
     def is_complete(self) -> bool:
@@ -46,16 +52,16 @@ class Loaded:
 
     def usable(self) -> Mapping[Key, Document]:
         """Return the documents with a resource and without an error finding."""
-        refused = {key for finding in self.findings if finding.is_error for key in finding.subjects}
         return {
             key: document
             for key, document in self.documents.items()
-            if document.resource is not None and key not in refused
+            if document.resource is not None
+            and not any(finding.is_error for finding in self.findings_of(key))
         }
 
     def findings_of(self, key: Key) -> tuple[Finding, ...]:
         """Return the findings that concern one document."""
-        return tuple(finding for finding in self.findings if key in finding.subjects)
+        return self.by_key.get(key, ())
 
 
 def load(root: str | os.PathLike[str], parser: Parser, last_policy: Policy | None = None) -> Loaded:
@@ -97,17 +103,23 @@ def compile_tree(
         if remark.code != "BF611" or (document.key, remark.path) not in told
     )
     located += check_policy(repository, proofs)
-    findings = [*chain.from_iterable(file.findings for file in files), *_findings(located)]
+    findings = [
+        *chain.from_iterable(file.findings for file in files),
+        *_findings(located),
+        *_hidden_policy(tree, unknown, repository),
+    ]
     policy = None if repository.policy is None else repository.policy[1]
     if policy is not None:
         findings = [*_adjusted(findings, policy)]
+    kept = _silenced(findings, tree, is_whole=repository.is_whole)
     return Loaded(
         tree=tree,
         documents=repository.documents,
-        findings=_silenced(findings, tree, is_whole=repository.is_whole),
+        findings=kept,
         unknown=unknown,
         policy=policy,
         assumed=assumptions(repository, proofs),
+        by_key=_by_key(kept),
     )
 
 
@@ -175,6 +187,31 @@ def _findings(located: list[Located]) -> Iterable[Finding]:
     for document, remark in sorted(located, key=lambda pair: (pair[0].path, pair[0].index)):
         positions = locator.positions(document.content, document.index)
         yield locate(remark, document.path, positions, subject=document.key)
+
+
+def _hidden_policy(
+    tree: Tree, unknown: tuple[str, ...], repository: Repository
+) -> Iterable[Finding]:
+    """Yield a refusal of everything when the only Policy seems to be in a broken file."""
+    if repository.policy is not None or any(kind == "Policy" for kind, _ in repository.documents):
+        return
+    for file in tree.files:
+        if file.path in unknown and file.content is not None and _POLICY.search(file.content):
+            yield Finding(
+                "BF509",
+                RULES["BF509"].severity,
+                "the file seems to hold the Policy, so nothing can be checked against it",
+                file.path,
+                subjects=tuple(repository.documents),
+            )
+
+
+def _by_key(findings: Iterable[Finding]) -> dict[Key, tuple[Finding, ...]]:
+    grouped: dict[Key, list[Finding]] = {}
+    for finding in findings:
+        for key in finding.subjects:
+            grouped.setdefault(key, []).append(finding)
+    return {key: tuple(members) for key, members in grouped.items()}
 
 
 def _adjusted(findings: Iterable[Finding], policy: Policy) -> Iterable[Finding]:

@@ -268,6 +268,12 @@ class TestPolicy:
         assert result.policy == last
         assert "BF503" in codes(result)
 
+    def test_a_policy_in_a_broken_file_lets_nothing_new_start(self, tmp_path):
+        text = policy("modes: [live]")[:-10] + "["
+        result = loaded(tmp_path, c=connection(), s=strategy(), p=text)
+        assert "BF509" in codes(result)
+        assert not result.usable()
+
     def test_a_policy_that_was_deleted_no_longer_holds(self, tmp_path):
         good = {"c": connection(), "s": strategy()}
         last = loaded(tmp_path, **good, p=policy("modes: [paper]")).policy
@@ -307,6 +313,19 @@ class TestSuppressions:
         text = connection(credentials="{apiKey: abcdefghij, secret: abcdefghij}")
         text = text.replace("}\n\nsops", "} # backfuturectl: ignore BF401 reason\n\nsops")
         assert codes(loaded(tmp_path, c=text)).count("BF401") == 2
+
+
+def test_findings_are_told_by_document(tmp_path):
+    result = loaded(tmp_path, c=connection(), s=strategy(spec="leverage: 3"))
+    (finding,) = result.findings_of(("Strategy", "coins-balanced"))
+    assert finding.code == "BF310"
+    assert result.findings_of(("Connection", "mexc-spot-main")) == ()
+
+
+def test_a_second_load_of_the_same_files_gives_the_same_result(tmp_path):
+    write(tmp_path, c=connection(), s=strategy(spec="leverage: 3"))
+    parser = Parser()
+    assert load(tmp_path, parser) == load(tmp_path, parser)
 
 
 def test_a_single_file_is_checked_without_what_it_refers_to(tmp_path):
