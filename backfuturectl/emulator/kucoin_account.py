@@ -37,22 +37,29 @@ _TRANSFER_WALLETS: Final = {
 _BASIC_FEE: Final = "0.001"
 
 
-def common_routes(*, pool: str) -> tuple[Route, ...]:
-    """Return what both hosts answer."""
+def common_routes(*, pool: str, timestamp_weight: int, status_weight: int) -> tuple[Route, ...]:
+    """Return what both hosts answer; *pool* pays for reading the key's rights."""
     general = Permission.GENERAL
+    unified = "/api/ua/{version:v[12]}"
     return (
-        public("GET", "/api/v1/timestamp", _timestamp, weight=3),
-        public("GET", "/api/v1/status", _status, weight=3),
-        public("GET", "/api/v1/my-ip", _my_ip, weight=0, pool=""),
-        public("GET", "/api/ua/v1/user/my-ip", _my_ip, weight=0, pool=""),
-        public("GET", "/api/ua/v1/server/status", _server_status, weight=3),
+        public("GET", "/api/v1/timestamp", _timestamp, weight=timestamp_weight),
+        public("GET", "/api/v1/status", _status, weight=status_weight),
+        public("GET", "/api/v1/my-ip", _my_ip, weight=0),
+        public("GET", f"{unified}/user/my-ip", _my_ip, weight=10),
+        public("GET", f"{unified}/server/status", _server_status, weight=3),
         private("GET", "/api/v1/user/api-key", general, _api_key, pool=pool, weight=20),
-        private("GET", "/api/ua/v1/user/api-key", general, _unified_api_key, pool="uta", weight=1),
-        private("GET", "/api/ua/v1/account/mode", general, _account_mode, pool="uta", weight=1),
+        private("GET", f"{unified}/user/api-key", general, _unified_key, pool="uta", weight=20),
+        private("GET", f"{unified}/account/mode", general, _account_mode, pool="uta", weight=30),
         *(
-            private(method, path, general, _unified_only, pool="uta", weight=1)
+            private(
+                method,
+                f"{unified}/unified/{{rest:.+}}",
+                general,
+                _unified_only,
+                pool="uta",
+                weight=4,
+            )
             for method in ("GET", "POST")
-            for path in ("/api/ua/v1/unified/{rest:.+}",)
         ),
     )
 
@@ -154,7 +161,7 @@ def _api_key(call: Call, key: ApiKey) -> dict[str, Any]:
     return shown | ({"subName": sub_name} if sub_name else {})
 
 
-def _unified_api_key(call: Call, key: ApiKey) -> dict[str, Any]:
+def _unified_key(call: Call, key: ApiKey) -> dict[str, Any]:
     shown = _api_key(call, key)
     shown.pop("ipWhitelist", None)
     return shown | {"region": "", "kycStatus": 1, "siteType": "global"}

@@ -84,7 +84,7 @@ _REFUSALS: Final = {
 def kucoin_futures(_exchange: Exchange) -> KucoinDialect:
     """Return the futures host."""
     routes = (
-        *common_routes(pool="futures"),
+        *common_routes(pool="futures", timestamp_weight=2, status_weight=4),
         *futures_market_routes(),
         *position_routes(),
         *_order_routes(),

@@ -62,7 +62,7 @@ def futures_market_routes() -> tuple[Route, ...]:
         public("GET", "/api/v1/kline/query", _candles, weight=3),
         public("GET", "/api/v1/mark-price/{symbol}/current", _mark_price, weight=3),
         public("GET", "/api/v1/funding-rate/{symbol}/current", _funding_rate, weight=2),
-        public("GET", "/api/v1/trade-statistics", _statistics, weight=3),
+        public("GET", "/api/v1/trade-statistics", _statistics, weight=3, pool="futures"),
     )
 
 

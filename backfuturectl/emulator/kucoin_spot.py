@@ -75,7 +75,7 @@ _REFUSALS: Final = {
 def kucoin_spot(_exchange: Exchange) -> KucoinDialect:
     """Return the spot host."""
     routes = (
-        *common_routes(pool="management"),
+        *common_routes(pool="management", timestamp_weight=3, status_weight=3),
         *spot_account_routes(),
         *spot_market_routes(),
         *_order_routes(),

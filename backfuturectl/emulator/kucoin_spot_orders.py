@@ -45,8 +45,8 @@ _RANGE_MAX_MS: Final = 7 * DAY_MS
 def spot_reading_routes() -> tuple[Route, ...]:
     """Return the endpoints that read orders and fills."""
 
-    def read(path: str, answer: Callable[[Call, ApiKey], Any]) -> Route:
-        return private("GET", path, Permission.GENERAL, answer, pool="spot", weight=2)
+    def read(path: str, answer: Callable[[Call, ApiKey], Any], weight: int = 2) -> Route:
+        return private("GET", path, Permission.GENERAL, answer, pool="spot", weight=weight)
 
     def trader_read(path: str, answer: Callable[[Call, ApiKey], Any]) -> Route:
         return private("GET", path, Permission.SPOT, answer, pool="spot", weight=2)
@@ -63,7 +63,7 @@ def spot_reading_routes() -> tuple[Route, ...]:
         read(f"{orders}/{{order_id}}", _by_id),
         read("/api/v1/hf/fills", _fills),
         # Conditional orders are not emulated; clients that look for theirs find none.
-        read("/api/v1/stop-order", _no_stop_orders),
+        read("/api/v1/stop-order", _no_stop_orders, 8),
     )
 
 

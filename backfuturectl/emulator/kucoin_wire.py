@@ -28,12 +28,13 @@ _NUMBER_PLACES: Final = Decimal("1e-10")
 _PAGE_MAX: Final = 1000
 _MAGNITUDE_MAX: Final = 15
 
-# VIP 0, weight per 30 s. Source: docs-new, "Rate limit"; the UTA pool is UNVERIFIED.
+# VIP 0, weight per 30 s. Source: docs-new, "Rate limit", and the official SDK for the weights; the
+# UTA pool and its weights are ccxt's and UNVERIFIED.
 POOLS: Final[Mapping[str, Pool]] = {
     "spot": Pool(limit=4000, window_s=_WINDOW_S),
     "futures": Pool(limit=2000, window_s=_WINDOW_S),
     "management": Pool(limit=2000, window_s=_WINDOW_S),
-    "uta": Pool(limit=200, window_s=_WINDOW_S),
+    "uta": Pool(limit=2000, window_s=_WINDOW_S),
     "public": Pool(limit=2000, window_s=_WINDOW_S, is_per_key=False),
 }
 
@@ -80,7 +81,7 @@ class KucoinDialect:
         """Return 503, except that the status endpoints still tell why."""
         if call.path == "/api/v1/status":
             return ok(call, {"status": "close", "msg": "system maintenance"})
-        if call.path == "/api/ua/v1/server/status":
+        if call.path.endswith("/server/status"):
             trade_type = call.query.get("tradeType", "SPOT")
             content = {"tradeType": trade_type, "serverStatus": "close", "msg": ""}
             return ok(call, content)

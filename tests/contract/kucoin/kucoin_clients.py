@@ -125,7 +125,7 @@ def signed_headers(
     at_ms: int | None = None,
     version: str = "3",
 ) -> dict[str, str]:
-    timestamp = str(int(time.time() * 1000) if at_ms is None else at_ms)  # noqa: TID251 - a client
+    timestamp = str(int(time.time() * 1000) if at_ms is None else at_ms)
     return {
         "KC-API-KEY": key,
         "KC-API-SIGN": signature(secret, f"{timestamp}{method}{target}{body}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from dataclasses import dataclass
 
@@ -24,11 +25,29 @@ with warnings.catch_warnings():
     from kucoin_universal_sdk.generate.spot import order as spot_models
     from kucoin_universal_sdk.model.client_option import ClientOptionBuilder
     from kucoin_universal_sdk.model.common import RestError
+
+    API_MODULES = [
+        importlib.import_module(f"kucoin_universal_sdk.generate.{name}")
+        for name in (
+            "account.account.api_account",
+            "account.fee.api_fee",
+            "account.transfer.api_transfer",
+            "account.withdrawal.api_withdrawal",
+            "futures.fundingfees.api_funding_fees",
+            "futures.market.api_market",
+            "futures.order.api_order",
+            "futures.positions.api_positions",
+            "margin.market.api_market",
+            "spot.market.api_market",
+            "spot.order.api_order",
+        )
+    ]
     from kucoin_universal_sdk.model.transport_option import TransportOptionBuilder
 
 from tests.contract.kucoin.kucoin_clients import PASSPHRASE, SECRET, TRADER, Stand
 
 __all__ = [
+    "API_MODULES",
     "RestError",
     "Sdk",
     "account_models",
