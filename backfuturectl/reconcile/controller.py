@@ -259,9 +259,10 @@ class Controller:
             grace_ms=self._prune_grace_ms,
         )
         present = {e.name for e in self.registry.of_kind("Strategy") if e.is_present}
-        self.strategies.leaving -= present
+        for name in present & self.strategies.leaving:
+            await self.strategies.keep(name)
         for name in self.prune.allowed:
-            self.strategies.leaving.add(name)
+            await self.strategies.let_go(name)
             self.queue.add(f"strategy/{name}")
         for name in self.prune.blocked:
             entry = self.registry.get("Strategy", name)

@@ -21,7 +21,7 @@ from backfuturectl.engine.room import DealRoom
 from backfuturectl.model.errors import OperationError, PermanentError, TransientError
 from backfuturectl.model.ids import bot_id
 from backfuturectl.model.market import Market
-from backfuturectl.model.records import BotRecord, ResourceRecord
+from backfuturectl.model.records import BotRecord, HoldRecord, ResourceRecord
 from backfuturectl.model.resources import Connection, ConnectionSpec, Strategy, StrategySpec
 from backfuturectl.model.status import Reason
 from backfuturectl.planning.conditions import Outcome
@@ -52,6 +52,7 @@ _LOG = logging.getLogger(__name__)
 WIND_DOWN_LOOK_S: Final = 2.0
 """How often a bot that was told to end is looked at."""
 
+_LEAVE: Final = "leave"
 _COMMANDS: Final = {Ending.CLOSE: Command.CLOSE, Ending.ABANDON: Command.ABANDON}
 
 
@@ -141,6 +142,24 @@ class Strategies:
     async def restore(self) -> None:
         """Read from the store which bots there were."""
         self._stored = {record.bot: record for record in await self._store.bots()}
+        self.leaving = {
+            hold.target.partition("/")[2]
+            for hold in await self._store.holds()
+            if hold.verb == _LEAVE
+        }
+
+    async def let_go(self, name: str) -> None:
+        """Let a strategy go; a restart remembers it."""
+        if name not in self.leaving:
+            self.leaving.add(name)
+            hold = HoldRecord(f"strategy/{name}", _LEAVE, self._clock.now_ms())
+            await self._store.commit([hold])
+
+    async def keep(self, name: str) -> None:
+        """Take back `let_go`: the files have the strategy again, or it is gone for good."""
+        if name in self.leaving:
+            self.leaving.discard(name)
+            await self._store.commit([Remove(HoldRecord, (f"strategy/{name}", _LEAVE))])
 
     def on_books(self) -> set[str]:
         """Return the strategies that have a bot, running or stored."""
@@ -191,7 +210,7 @@ class Strategies:
             document = entry.applied  # the deletion guard has not let it go
         desired = self._desired(entry, document) if document is not None else {}
         running = {name: seat.running() for name, seat in self.of(entry.name).items()}
-        actions = plan(desired, running)
+        actions = plan(desired, running, departing=self._departing(entry.name))
         # Everything new is built before anything old is touched.
         for wanted in _arrivals(actions):
             await self._build(wanted, left)
@@ -201,6 +220,19 @@ class Strategies:
             if document is not None and seat.refused_digest == document.digest:
                 left.refused = seat.refused_why
         return await self._conclude(entry, document, left)
+
+    def _departing(self, strategy: str) -> tuple[RunningBot, ...]:
+        """Return bots of other strategies that the files no longer name.
+
+        A strategy that was renamed looks like one that left and one that came: the newcomer must
+        wait until its predecessor is off the account and pair.
+        """
+        present = {e.name for e in self._registry.of_kind("Strategy") if e.is_present}
+        return tuple(
+            seat.running()
+            for seat in self.seats.values()
+            if seat.planned.strategy != strategy and seat.planned.strategy not in present
+        )
 
     async def _resume(self, entry: Entry, left: _Pass) -> None:
         """Seat the bots that the store remembers, with the generation they ran."""
@@ -440,7 +472,7 @@ class Strategies:
             return queue.Again(WIND_DOWN_LOOK_S) if left.is_winding else queue.Done()
         if document is None and not self.of(entry.name):
             await self._store.commit([Remove(ResourceRecord, ("Strategy", entry.name))])
-            self.leaving.discard(entry.name)
+            await self.keep(entry.name)
             self._rooms.pop(entry.name, None)
             if not entry.is_present:
                 self._registry.drop(entry.key)
