@@ -199,8 +199,11 @@ def arrange(draft: Draft) -> None:
 
 
 def is_left(draft: Draft) -> bool:
-    """Return whether what *draft*'s deal holds is too little for any exit."""
+    """Return whether what *draft*'s deal holds is too little for any exit and none rests."""
     deal, setup = draft.deal, draft.setup
+    is_leaving = any(not order.leg.kind.is_adding for order in deal.resting)
+    if is_leaving and deal.closing is None:
+        return False  # an order that is there may fill to its end, however little is left of it
     kept = books(deal, setup)
     if kept.average is None:
         return True

@@ -10,7 +10,7 @@ import pytest
 
 from backfuturectl.model.errors import PermanentError
 from backfuturectl.model.ids import parse_client_order_id
-from backfuturectl.model.market import MarketKind
+from backfuturectl.model.market import Market, MarketKind
 from backfuturectl.model.orders import Fee, LegKind, OrderStatus, OrderType, Side
 from backfuturectl.model.status import Reason
 from backfuturectl.model.units import Money
@@ -21,6 +21,7 @@ from backfuturectl.strategy.base import (
     Gate,
     OrderChanged,
     Place,
+    PriceSeen,
     SetupChanged,
 )
 from backfuturectl.strategy.registry import KINDS
@@ -105,12 +106,21 @@ def test_resume_lifts_pause_and_drain() -> None:
     assert places(venue.tick(100))
 
 
-def test_a_proof_that_fails_at_the_price_keeps_the_deal_from_beginning() -> None:
-    coarse = setup(rules=market(amount_step=D("0.9"), amount_min=D("0.9")))
-    venue = Venue.start(coarse)
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        (market(amount_step=D("0.9"), amount_min=D("0.9")), "V-MIN"),
+        (market(price_tick=D(7)), "V-RANGE"),
+    ],
+)
+def test_a_proof_that_fails_at_the_price_keeps_the_deal_from_beginning(
+    rules: Market, code: str
+) -> None:
+    venue = Venue.start(setup(rules=rules))
     for _ in range(20):
         assert not places(venue.tick(200))
     assert venue.notes() == ["EntryRefused"]
+    assert code in venue.message("EntryRefused")
 
 
 def test_a_base_order_that_nobody_fills_is_canceled_and_tried_again_later() -> None:
@@ -124,7 +134,9 @@ def test_a_base_order_that_nobody_fills_is_canceled_and_tried_again_later() -> N
     venue.report(base.order.client_order_id)
     assert venue.phase() == "FLAT"
     assert not places(venue.tick(101))
-    (again,) = places(venue.tick(101, after_ms=60_000))
+    venue.state = KIND.load(KIND.dump(venue.state), venue.state.setup)  # nor after a restart
+    assert not places(venue.tick(101, after_ms=58_000))
+    (again,) = places(venue.tick(101, after_ms=1_000))
     assert again.deal_number == 2
     assert not venue.opened()
 
@@ -344,6 +356,37 @@ def test_a_take_profit_filled_in_part_keeps_resting_for_the_rest() -> None:
     assert not venue.report(target.order.client_order_id)
 
 
+def test_a_small_rest_of_a_take_profit_is_left_to_fill() -> None:
+    venue = opened()
+    (target,) = venue.live(LegKind.TAKE_PROFIT)
+    venue.fill(target.order.client_order_id, target.left - D("0.0010"))  # 10 cents of 1 dollar
+    assert not venue.report(target.order.client_order_id)
+    venue.cancel(target.order.client_order_id)  # only when the exchange ends it, it is dust
+    venue.report(target.order.client_order_id)
+    venue.settle()
+    assert venue.closed()[0].result_quote == venue.cash()
+    assert venue.held() == D("0.0010")
+
+
+def test_a_take_profit_is_replaced_for_its_amount_alone() -> None:
+    coarse = setup(
+        rules=market(price_tick=D(5)),
+        averaging={
+            "firstDeviationPct": D(5),
+            "firstSizeRatio": D("0.1"),
+            "minAverageImprovementPct": D("0.1"),
+        },
+        stopLoss={"percent": D(25)},
+    )
+    venue = Venue.start(coarse)
+    venue.run(100)
+    before = venue.last(LegKind.TAKE_PROFIT).order
+    venue.run(95)
+    (target,) = venue.live(LegKind.TAKE_PROFIT)
+    assert target.order.price == before.price == 105
+    assert target.order.amount_base == venue.held() > before.amount_base
+
+
 def test_a_filled_take_profit_closes_the_deal_once_nothing_rests() -> None:
     venue = opened()
     (target,) = venue.live(LegKind.TAKE_PROFIT)
@@ -368,8 +411,10 @@ def test_a_rung_that_fills_while_the_deal_winds_down_leaves_at_its_own_profit() 
     venue.report(rung.client_order_id)
     last = venue.last(LegKind.TAKE_PROFIT).order
     assert (last.amount_base, last.price) == (rung.amount_base, D("99.28"))
+    other = venue.live(LegKind.RUNG)[0].order.client_order_id
+    assert cancels(venue.tick(99, after_ms=10_000)) == [other]  # nothing adds any more
     venue.settle()
-    assert not venue.live(LegKind.RUNG)  # nothing adds any more
+    assert not venue.live(LegKind.RUNG)
     venue.run("99.28")
     assert venue.closed()[0].result_quote == venue.cash()
 
@@ -560,6 +605,32 @@ def test_on_change_close_ends_the_deal_and_goes_on_with_the_new_ladder() -> None
     assert venue.closed()
     venue.run(100, after_ms=60_000)
     assert [rung.order.price for rung in venue.live(LegKind.RUNG)] == [D("97.29"), D("94.28")]
+
+
+def test_rungs_placed_together_share_what_the_margin_limit_leaves() -> None:
+    venue = Venue.start(setup())
+    venue.tick(100)
+    venue.tell(SetupChanged(setup(marginLimit="250 USDT", baseOrder="50 USDT"), venue.now_ms))
+    venue.settle()
+    venue.fill(venue.sent[0].order.client_order_id)
+    venue.settle()
+    first, second = (rung.order for rung in venue.live(LegKind.RUNG))
+    assert first.amount_base == D("1.0173")
+    assert D("0.4") < second.amount_base < D("0.6")
+    assert KIND.view(venue.state).margin_quote * D("1.002") <= 250
+
+
+def test_a_short_rung_below_the_price_is_sized_for_the_price() -> None:
+    venue = Venue.start(setup(FUTURES, direction="short", averaging={"maxPlaced": 1}))
+    venue.run(100)
+    first = venue.live(LegKind.RUNG)[0].order.client_order_id
+    venue.fill(first)
+    venue.price = D(108)  # it ran through; what is placed now sells at what is bid
+    venue.tell(PriceSeen(D(108), venue.now_ms))
+    venue.report(first)
+    second = venue.last(LegKind.RUNG).order
+    assert second.price < 108
+    assert D("99.9") < second.amount_base * 108 <= 100
 
 
 def test_a_lower_margin_limit_takes_back_rungs_that_no_longer_fit() -> None:
