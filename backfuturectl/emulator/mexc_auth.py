@@ -10,12 +10,14 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_plus
 
-from backfuturectl.emulator.dialect import Call, Reply, ReplyError
+from backfuturectl.emulator.dialect import Call, Handler, Reply
 from backfuturectl.emulator.mexc_values import DAY_MS
+from backfuturectl.emulator.mexc_wire import futures_error, missing_parameter, spot_error
 from backfuturectl.matching.values import ApiKey
 
 RECV_WINDOW_MS: Final = 5000
@@ -37,22 +39,84 @@ _FUTURES_RIGHTS: Final = {
 }
 
 
-def spot_error(code: int, message: str, status: int = 400) -> ReplyError:
-    """Return a spot refusal, ready to be raised."""
-    return ReplyError(Reply({"code": code, "msg": message}, status))
+@dataclass(frozen=True, slots=True)
+class SignedCall:
+    """A call whose key was accepted.
+
+    Attributes:
+        parameters: Of query and body together.
+    """
+
+    call: Call
+    key: ApiKey
+    parameters: Mapping[str, str]
+
+    @property
+    def account(self) -> str:
+        """The account the key belongs to."""
+        return self.key.account
+
+    def required(self, name: str) -> str:
+        """Return a parameter that must be there."""
+        text = self.parameters.get(name, "")
+        if not text:
+            raise missing_parameter(name)
+        return text
+
+    def whole(self, name: str, default: int) -> int:
+        """Return a parameter that is a whole number."""
+        text = self.parameters.get(name, str(default))
+        if not text.isdecimal():
+            raise missing_parameter(name)
+        return int(text)
 
 
-def futures_error(code: int, message: str, status: int = 200) -> ReplyError:
-    """Return a futures refusal, ready to be raised; most arrive with HTTP 200."""
-    return ReplyError(Reply({"success": False, "code": code, "message": message}, status))
+@dataclass(frozen=True, slots=True)
+class KeyedCall:
+    """A call whose key was accepted.
+
+    Attributes:
+        parameters: The query of a GET, the JSON body of a POST: an object or a list.
+    """
+
+    call: Call
+    key: ApiKey
+    parameters: Any
+
+    @property
+    def account(self) -> str:
+        """The account the key belongs to."""
+        return self.key.account
+
+    def whole(self, name: str, default: int) -> int:
+        """Return a parameter that is a whole number."""
+        return int(self.parameters.get(name, default))
 
 
-def missing_parameter(name: str) -> ReplyError:
-    """Return the spot refusal of a request without *name*, or with nonsense in its place."""
-    return spot_error(
-        700004,
-        f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.",
-    )
+def signed(handler: Callable[[SignedCall], Reply], token: str | None) -> Handler:
+    """Return *handler* behind the check of the key and of the right it needs."""
+
+    def guarded(call: Call) -> Reply:
+        parameters = spot_parameters(call)
+        key = authorise_spot(call, parameters, token)
+        return handler(SignedCall(call, key, parameters))
+
+    return guarded
+
+
+def keyed(handler: Callable[[KeyedCall], Reply], token: str) -> Handler:
+    """Return *handler* behind the check of the key and of the right it needs."""
+
+    def guarded(call: Call) -> Reply:
+        key = authorise_futures(call, token)
+        parameters = call.json() if call.method == "POST" else call.query
+        try:
+            return handler(KeyedCall(call, key, parameters))
+        except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
+            # The body has another shape or lacks a field.
+            raise ValueError(str(error)) from error
+
+    return guarded
 
 
 def spot_signature(secret: str, signed_text: str) -> str:

@@ -1,4 +1,4 @@
-"""MEXC USDT-margined futures over HTTP: contracts and prices; accounts are `mexc_contract_account`.
+"""MEXC USDT-margined futures over HTTP: contracts and prices.
 
 Answers are ``{"success": ..., "code": ..., "data": ...}`` with HTTP 200, errors too; numbers are
 JSON numbers and amounts count contracts.
@@ -13,11 +13,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from backfuturectl.emulator.dialect import Call, Exchange, Pool, Reply, Route
-from backfuturectl.emulator.mexc_auth import futures_error
-from backfuturectl.emulator.mexc_contract_account import MexcContractAccount, succeeded
+from backfuturectl.emulator.mexc_contract_account import MexcContractAccount
+from backfuturectl.emulator.mexc_contract_orders import MexcContractOrders
+from backfuturectl.emulator.mexc_contract_terms import OTHER_REFUSAL, REFUSALS, known_listing
 from backfuturectl.emulator.mexc_gateway import Offenders, gateway_reply, maintenance_reply
 from backfuturectl.emulator.mexc_market import DayViews, candles, sorted_fills
 from backfuturectl.emulator.mexc_values import DAY_MS, Symbols, decimals_of, symbol_id_of
+from backfuturectl.emulator.mexc_wire import futures_error, succeeded
 from backfuturectl.matching.refusals import VenueError
 from backfuturectl.matching.values import Listing, Quote
 from backfuturectl.model.market import ONE, ZERO, MarketKind, step_down
@@ -55,7 +57,6 @@ class MexcContract:
 
     def __init__(self, exchange: Exchange) -> None:
         self._symbols = Symbols(exchange.venue, MarketKind.FUTURES)
-        self._account = MexcContractAccount(self._symbols)
         self._offenders = Offenders()
         self._days = DayViews()
         self.pools = {
@@ -65,7 +66,11 @@ class MexcContract:
             "create": Pool(limit=4, window_s=2),
             "cancel": Pool(limit=20, window_s=2),
         }
-        routes = (*self._public_routes(), *self._account.routes)
+        routes = (
+            *self._public_routes(),
+            *MexcContractAccount(self._symbols).routes,
+            *MexcContractOrders(self._symbols).routes,
+        )
         self.routes = tuple(self._offenders.keep_out(route) for route in routes)
 
     def _public_routes(self) -> tuple[Route, ...]:
@@ -88,11 +93,11 @@ class MexcContract:
 
     def refused(self, call: Call, error: VenueError) -> Reply:  # noqa: ARG002 - the protocol's
         """Return the exchange's answer to what the venue refused."""
-        return self._account.refused(error)
+        return futures_error(*REFUSALS.get(error.kind, OTHER_REFUSAL)).reply
 
     def malformed(self, call: Call, error: ValueError) -> Reply:  # noqa: ARG002 - the protocol's
         """Return the answer to a request that cannot be parsed."""
-        return futures_error(600, "Parameter error").reply
+        return futures_error(*OTHER_REFUSAL).reply
 
     def not_found(self, call: Call) -> Reply:
         """Return the answer to a path or method that does not exist. UNVERIFIED."""
@@ -119,7 +124,7 @@ class MexcContract:
 
         def answer(call: Call) -> Reply:
             if "symbol" in call.query:
-                return succeeded(row(call, self._known(call.query["symbol"])))
+                return succeeded(row(call, known_listing(self._symbols, call.query["symbol"])))
             rows = (row(call, listing) for listing in self._symbols.all())
             return succeeded([one for one in rows if one is not None])
 
@@ -183,7 +188,7 @@ class MexcContract:
         listing = self._named(call)
         step_ms = _INTERVALS_MS.get(call.query.get("interval", "Min1"))
         if step_ms is None:
-            raise futures_error(600, "Parameter error")
+            raise futures_error(*OTHER_REFUSAL)
         end_ms = min(int(call.query.get("end", call.at_ms // 1000)) * 1000, call.at_ms)
         last_ms = end_ms - end_ms % step_ms
         start_ms = int(call.query.get("start", 0)) * 1000
@@ -225,7 +230,7 @@ class MexcContract:
         )
 
     def _named(self, call: Call) -> Listing:
-        return self._known(call.path_params["symbol"])
+        return known_listing(self._symbols, call.path_params["symbol"])
 
     def _priced(self, call: Call) -> tuple[Listing, Quote]:
         listing = self._named(call)
@@ -233,12 +238,6 @@ class MexcContract:
         if quote is None:
             raise futures_error(1002, "Contract not activated")
         return listing, quote
-
-    def _known(self, symbol_id: str) -> Listing:
-        listing = self._symbols.find(symbol_id)
-        if listing is None:
-            raise futures_error(1001, "Contract does not exist")
-        return listing
 
 
 def _ping(call: Call) -> Reply:

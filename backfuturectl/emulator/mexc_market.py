@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any, Final
 
 from backfuturectl.emulator.dialect import Call, Reply, Route
-from backfuturectl.emulator.mexc_auth import missing_parameter, spot_error
 from backfuturectl.emulator.mexc_values import (
     DAY_MS,
     Symbols,
@@ -19,6 +18,7 @@ from backfuturectl.emulator.mexc_values import (
     number_text,
     symbol_id_of,
 )
+from backfuturectl.emulator.mexc_wire import missing_parameter, spot_error
 from backfuturectl.matching.values import Listing, Quote, VenueFill
 from backfuturectl.model.market import ZERO
 from backfuturectl.model.orders import Side
