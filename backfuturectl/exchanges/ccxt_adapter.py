@@ -18,7 +18,7 @@ from backfuturectl.exchanges.budget import Budget, Limit, Priority
 from backfuturectl.exchanges.payload import PayloadError, decode
 from backfuturectl.exchanges.retry import Retry
 from backfuturectl.exchanges.translation import ErrorTable, Failure, Operation, translate
-from backfuturectl.exchanges.transport import Answer, Call, Gateway, LostAnswerError
+from backfuturectl.exchanges.transport import Answer, Call, Gateway, LostAnswerError, Request
 from backfuturectl.model.errors import OperationError, PermanentError
 from backfuturectl.model.market import Market
 from backfuturectl.model.orders import NewOrder, Order, OrderStatus, OrderType
@@ -183,7 +183,11 @@ class Client:
     async def _call_once(
         self, route: Route, parse: Callable[[Any], T], params: Mapping[str, Any]
     ) -> T:
-        call = self._signed(route, params)
+        call = Call(
+            sign=lambda: self._signed(route, params),
+            draws=self._gateway.budget.draws(route.weights, self._owner),
+            priority=route.priority,
+        )
         try:
             answer = await self._gateway.send(call)
         except LostAnswerError as error:
@@ -209,15 +213,13 @@ class Client:
         )
         raise self._judged(refused, route, call)
 
-    def _signed(self, route: Route, params: Mapping[str, Any]) -> Call:
+    def _signed(self, route: Route, params: Mapping[str, Any]) -> Request:
         signed = self._signer.sign(route.path, list(route.api), route.method, dict(params))
-        return Call(
+        return Request(
             method=signed["method"],
             url=signed["url"],
             headers=signed["headers"] or {},
             body=signed["body"],
-            draws=self._gateway.budget.draws(route.weights, self._owner),
-            priority=route.priority,
         )
 
     def _judged(self, failure: Failure, route: Route, call: Call) -> OperationError:

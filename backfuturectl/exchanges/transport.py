@@ -7,7 +7,7 @@ wrong. Redirects are not followed, since they would carry a key to another host.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,13 +22,24 @@ _WAIT_MAX_S: Final = {Priority.ORDER: 5.0, Priority.READ: 30.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Request:
     """One request, signed and ready."""
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to be made.
+
+    Attributes:
+        sign: Makes the request when its turn has come: a signature is good for seconds only.
+    """
+
+    sign: Callable[[], Request]
     draws: tuple[Draw, ...]
     priority: Priority
 
@@ -76,7 +87,7 @@ class Gateway:
         """
         await self.budget.acquire(call.draws, call.priority, wait_max_s=_WAIT_MAX_S[call.priority])
         try:
-            return await self._exchange(call)
+            return await self._exchange(call.sign())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise LostAnswerError("no connection", was_sent=False) from error
         except TimeoutError as error:
@@ -98,13 +109,13 @@ class Gateway:
             await self._session.close()
             self._session = None
 
-    async def _exchange(self, call: Call) -> Answer:
+    async def _exchange(self, request: Request) -> Answer:
         async with self._open().request(
-            call.method,
+            request.method,
             # The signature is over these very characters.
-            yarl.URL(call.url, encoded=True),
-            headers=dict(call.headers),
-            data=None if call.body is None else call.body.encode(),
+            yarl.URL(request.url, encoded=True),
+            headers=dict(request.headers),
+            data=None if request.body is None else request.body.encode(),
             allow_redirects=False,
         ) as response:
             body = bytearray()

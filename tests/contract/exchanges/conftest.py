@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from backfuturectl.engine.clock import WallClock
 from backfuturectl.exchanges.ccxt_adapter import Endpoint, KeyMaterial
 from backfuturectl.exchanges.factory import RealPublic, open_account, open_public
 from backfuturectl.exchanges.port import AccountPort
+from backfuturectl.exchanges.simulated import SimulatedAccount, SimulatedPublic
 from backfuturectl.matching.values import PositionMode, symbol_of
 from backfuturectl.matching.venue import Venue
 from backfuturectl.model.market import Market, MarketKind
@@ -41,6 +43,7 @@ RIGHTS = {
     "mexc": ("SPOT_ACCOUNT_READ", "SPOT_DEAL_READ", "SPOT_DEAL_WRITE"),
     "kucoin": ("General", "Spot", "Futures"),
 }
+SIMULATED = {"simulated-spot": MarketKind.SPOT, "simulated-futures": MarketKind.FUTURES}
 KINDS = {
     "mexc-spot": ("mexc", MarketKind.SPOT, "mexc"),
     "kucoin-spot": ("kucoin", MarketKind.SPOT, "kucoin-spot"),
@@ -92,9 +95,14 @@ def scenario() -> Scenario:
 
 @dataclass(frozen=True)
 class Stand:
-    """One account on one exchange, and the hand behind the curtain."""
+    """One account on one exchange, and the hand behind the curtain.
 
-    public: RealPublic
+    Attributes:
+        public: `RealPublic`, or the simulated one.
+        url: Where the exchange listens; empty for the simulated one.
+    """
+
+    public: Any
     account: AccountPort
     emulator: Emulator
     brand: str
@@ -154,10 +162,28 @@ async def standing(name: str) -> AsyncIterator[Stand]:
     async with AsyncExitStack() as stack:
         endpoints = await stack.enter_async_context(serve(emulator, ports={}))
         url = endpoints.hosts[host]
-        public = open_public(brand, kind, rng=Random(1), endpoint=Endpoint(url))
+        public: RealPublic = open_public(brand, kind, rng=Random(1), endpoint=Endpoint(url))
         stack.push_async_callback(public.close)
         account = open_account(public, material(), now_ms=now_ms)
         yield Stand(public, account, emulator, brand, kind, url)
+
+
+def simulated(kind: MarketKind) -> Stand:
+    emulator = build(scenario(), clock=WallClock())
+    exchange = emulator.exchanges["kucoin"]
+    public = SimulatedPublic(exchange.venue, kind, now_ms=exchange.now_ms)
+    account = SimulatedAccount(exchange.venue, NAME, kind, now_ms=exchange.now_ms)
+    return Stand(public, account, emulator, "kucoin", kind, url="")
+
+
+@pytest.fixture(params=[*KINDS, *SIMULATED])
+async def any_stand(request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
+    """A stand of every kind there is, the simulated ones included."""
+    if request.param in SIMULATED:
+        yield simulated(SIMULATED[request.param])
+        return
+    async with standing(request.param) as opened:
+        yield opened
 
 
 @pytest.fixture(params=list(KINDS))

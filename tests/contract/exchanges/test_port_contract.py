@@ -13,12 +13,12 @@ from backfuturectl.model.status import Reason
 from .conftest import NAME, PAIR, THIN_PAIR, Stand, now_ms
 
 
-async def test_markets_carry_the_exchanges_own_rules(stand: Stand):
-    market = await stand.market()
-    rules = stand.venue.listing(stand.symbol()).market
+async def test_markets_carry_the_exchanges_own_rules(any_stand: Stand):
+    market = await any_stand.market()
+    rules = any_stand.venue.listing(any_stand.symbol()).market
 
     assert market.pair == PAIR
-    assert (market.base, market.quote, market.kind) == ("BTC", "USDT", stand.kind)
+    assert (market.base, market.quote, market.kind) == ("BTC", "USDT", any_stand.kind)
     assert market.price_tick == rules.price_tick
     assert market.amount_step == rules.amount_step
     assert market.contract_size == rules.contract_size
@@ -29,48 +29,47 @@ async def test_markets_carry_the_exchanges_own_rules(stand: Stand):
     assert market.is_active
 
 
-async def test_the_clock_is_the_exchanges(stand: Stand):
-    stand.emulator.exchanges[stand.brand].clock_skew_ms = 5_000
+async def test_the_clock_is_the_exchanges(any_stand: Stand):
+    any_stand.emulator.exchanges[any_stand.brand].clock_skew_ms = 5_000
 
-    assert await stand.public.server_time_ms() - now_ms() == pytest.approx(5_000, abs=1_000)
-
-
-async def test_prices_are_exact_and_only_those_asked_for(stand: Stand):
-    stand.set_price("68123.40")
-
-    assert await stand.public.prices([PAIR]) == {PAIR: Decimal("68123.4")}
-    assert set(await stand.public.prices([PAIR, THIN_PAIR])) == {PAIR, THIN_PAIR}
+    assert await any_stand.public.server_time_ms() - now_ms() == pytest.approx(5_000, abs=1_000)
 
 
-async def test_a_pair_that_is_not_listed_takes_no_other_price_away(stand: Stand):
-    assert set(await stand.public.prices([PAIR, "NOPE/USDT"])) == {PAIR}
+async def test_prices_are_exact_and_only_those_asked_for(any_stand: Stand):
+    any_stand.set_price("68123.40")
+
+    assert await any_stand.public.prices([PAIR]) == {PAIR: Decimal("68123.4")}
+    assert set(await any_stand.public.prices([PAIR, THIN_PAIR])) == {PAIR, THIN_PAIR}
 
 
-async def test_the_rights_of_a_trading_key(stand: Stand):
-    rights = await stand.account.rights()
+async def test_a_pair_that_is_not_listed_takes_no_other_price_away(any_stand: Stand):
+    assert set(await any_stand.public.prices([PAIR, "NOPE/USDT"])) == {PAIR}
+
+
+async def test_the_rights_of_a_trading_key(any_stand: Stand):
+    rights = await any_stand.account.rights()
 
     assert rights.can_read
     assert rights.can_withdraw is False
     assert rights.unknown == ()
-    assert rights.account_id
-    is_spot = stand.kind is MarketKind.SPOT
+    is_spot = any_stand.kind is MarketKind.SPOT
     assert (rights.can_trade_spot if is_spot else rights.can_trade_futures) is True
 
 
-async def test_balances_are_exact_and_tell_free_from_total(stand: Stand):
-    await stand.account.place(stand.order())
+async def test_balances_are_exact_and_tell_free_from_total(any_stand: Stand):
+    await any_stand.account.place(any_stand.order())
 
-    balances = await stand.account.balances()
+    balances = await any_stand.account.balances()
 
     assert balances.total["USDT"] == 100_000
     assert balances.free["USDT"] < 100_000
 
 
-async def test_a_resting_order_is_open_under_both_its_ids(stand: Stand):
-    placed = await stand.account.place(stand.order())
+async def test_a_resting_order_is_open_under_both_its_ids(any_stand: Stand):
+    placed = await any_stand.account.place(any_stand.order())
 
-    by_client_id = await stand.account.order(PAIR, "bf1")
-    by_both = await stand.account.order(PAIR, "bf1", placed.order_id)
+    by_client_id = await any_stand.account.order(PAIR, "bf1")
+    by_both = await any_stand.account.order(PAIR, "bf1", placed.order_id)
     assert by_client_id == by_both
     assert by_client_id is not None
     assert by_client_id.order_id == placed.order_id
@@ -80,58 +79,58 @@ async def test_a_resting_order_is_open_under_both_its_ids(stand: Stand):
     assert by_client_id.price == 60_000
     assert by_client_id.filled_base == 0
     assert (by_client_id.side, by_client_id.type) == (Side.BUY, OrderType.LIMIT)
-    assert await stand.account.open_orders(PAIR) == (by_client_id,)
+    assert await any_stand.account.open_orders(PAIR) == (by_client_id,)
 
 
 @pytest.mark.parametrize("with_order_id", [True, False])
 async def test_a_canceled_order_is_canceled_and_canceling_it_again_is_no_error(
-    stand: Stand, with_order_id: bool
+    any_stand: Stand, with_order_id: bool
 ):
-    placed = await stand.account.place(stand.order())
+    placed = await any_stand.account.place(any_stand.order())
     order_id = placed.order_id if with_order_id else None
 
-    await stand.account.cancel(PAIR, "bf1", order_id)
-    await stand.account.cancel(PAIR, "bf1", order_id)
+    await any_stand.account.cancel(PAIR, "bf1", order_id)
+    await any_stand.account.cancel(PAIR, "bf1", order_id)
 
-    seen = await stand.account.order(PAIR, "bf1", order_id)
+    seen = await any_stand.account.order(PAIR, "bf1", order_id)
     assert seen is not None
     assert seen.status is OrderStatus.CANCELED
-    assert await stand.account.open_orders(PAIR) == ()
+    assert await any_stand.account.open_orders(PAIR) == ()
 
 
-async def test_a_cancel_that_loses_the_race_is_a_fill(stand: Stand):
-    placed = await stand.account.place(stand.order())
-    stand.set_price("59000")
+async def test_a_cancel_that_loses_the_race_is_a_fill(any_stand: Stand):
+    placed = await any_stand.account.place(any_stand.order())
+    any_stand.set_price("59000")
 
-    await stand.account.cancel(PAIR, "bf1", placed.order_id)
+    await any_stand.account.cancel(PAIR, "bf1", placed.order_id)
 
-    seen = await stand.account.order(PAIR, "bf1")
+    seen = await any_stand.account.order(PAIR, "bf1")
     assert seen is not None
     assert seen.status is OrderStatus.FILLED
 
 
-async def test_canceling_what_never_was_is_no_error(stand: Stand):
-    await stand.account.cancel(PAIR, "bfnone", None)
+async def test_canceling_what_never_was_is_no_error(any_stand: Stand):
+    await any_stand.account.cancel(PAIR, "bfnone", None)
 
 
-async def test_an_order_that_never_was_is_none(stand: Stand):
-    assert await stand.account.order(PAIR, "bfnone") is None
+async def test_an_order_that_never_was_is_none(any_stand: Stand):
+    assert await any_stand.account.order(PAIR, "bfnone") is None
 
 
 @pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
 @pytest.mark.parametrize("type_", [OrderType.LIMIT, OrderType.MARKET])
 async def test_an_order_that_takes_is_filled_to_the_last_digit(
-    stand: Stand, side: Side, type_: OrderType
+    any_stand: Stand, side: Side, type_: OrderType
 ):
     price = Decimal(70_000) if side is Side.BUY else Decimal(66_000)
-    await stand.account.place(stand.order(side=side, type=type_, price=price))
+    await any_stand.account.place(any_stand.order(side=side, type=type_, price=price))
 
-    seen = await stand.account.order(PAIR, "bf1")
+    seen = await any_stand.account.order(PAIR, "bf1")
 
     assert seen is not None
     assert (seen.side, seen.type, seen.status) == (side, type_, OrderStatus.FILLED)
     assert seen.filled_base == seen.amount_base == Decimal("0.01")
-    (fill,) = await stand.account.fills(PAIR, now_ms() - 60_000)
+    (fill,) = await any_stand.account.fills(PAIR, now_ms() - 60_000)
     assert fill.side is side
     assert fill.order_id == seen.order_id
     assert fill.amount_base == Decimal("0.01")
@@ -141,13 +140,13 @@ async def test_an_order_that_takes_is_filled_to_the_last_digit(
     assert not fill.is_maker
 
 
-async def test_an_order_filled_in_part_and_canceled_keeps_what_it_got(stand: Stand):
+async def test_an_order_filled_in_part_and_canceled_keeps_what_it_got(any_stand: Stand):
     amount, price = Decimal(3), Decimal(170)
-    await stand.account.place(stand.order(pair=THIN_PAIR, amount_base=amount, price=price))
+    await any_stand.account.place(any_stand.order(pair=THIN_PAIR, amount_base=amount, price=price))
 
-    part = await stand.account.order(THIN_PAIR, "bf1")
-    await stand.account.cancel(THIN_PAIR, "bf1", None)
-    rest = await stand.account.order(THIN_PAIR, "bf1")
+    part = await any_stand.account.order(THIN_PAIR, "bf1")
+    await any_stand.account.cancel(THIN_PAIR, "bf1", None)
+    rest = await any_stand.account.order(THIN_PAIR, "bf1")
 
     assert part is not None
     assert rest is not None
@@ -156,54 +155,54 @@ async def test_an_order_filled_in_part_and_canceled_keeps_what_it_got(stand: Sta
     assert part.cost_quote == rest.cost_quote > 0
 
 
-async def test_foreign_orders_are_shown_among_the_open_ones(stand: Stand):
-    await stand.account.place(stand.order())
+async def test_foreign_orders_are_shown_among_the_open_ones(any_stand: Stand):
+    await any_stand.account.place(any_stand.order())
     foreign = OrderRequest(
-        symbol=stand.symbol(),
+        symbol=any_stand.symbol(),
         side=Side.BUY,
         type=OrderType.LIMIT,
         amount_base=Decimal("0.02"),
         price=Decimal(50_000),
     )
-    stand.venue.place(NAME, foreign, now_ms())
+    any_stand.venue.place(NAME, foreign, now_ms())
 
-    orders = await stand.account.open_orders(PAIR)
+    orders = await any_stand.account.open_orders(PAIR)
 
     assert {order.amount_base for order in orders} == {Decimal("0.01"), Decimal("0.02")}
     assert {order.client_order_id == "bf1" for order in orders} == {True, False}
 
 
-async def test_fills_come_oldest_first_and_all_of_them(stand: Stand):
-    stand.venue.deposit(NAME, _wallet(stand), "USDT", Decimal(1_000_000), now_ms())
+async def test_fills_come_oldest_first_and_all_of_them(any_stand: Stand):
+    any_stand.venue.deposit(NAME, _wallet(any_stand), "USDT", Decimal(1_000_000), now_ms())
     for number in range(230):
         taking = OrderRequest(
-            symbol=stand.symbol(),
+            symbol=any_stand.symbol(),
             side=Side.BUY,
             type=OrderType.MARKET,
             amount_base=Decimal("0.001"),
         )
         # Several share a millisecond, as they do on a busy day.
-        stand.venue.place(NAME, taking, now_ms() - 10_000 + number // 7)
+        any_stand.venue.place(NAME, taking, now_ms() - 10_000 + number // 7)
 
-    fills = await stand.account.fills(PAIR, now_ms() - 60_000)
+    fills = await any_stand.account.fills(PAIR, now_ms() - 60_000)
 
     assert len({fill.fill_id for fill in fills}) == len(fills) == 230
     assert [fill.at_ms for fill in fills] == sorted(fill.at_ms for fill in fills)
 
 
-async def test_fills_before_the_time_asked_for_are_left_out(stand: Stand):
-    await stand.account.place(stand.order(type=OrderType.MARKET, price=Decimal(68_000)))
+async def test_fills_before_the_time_asked_for_are_left_out(any_stand: Stand):
+    await any_stand.account.place(any_stand.order(type=OrderType.MARKET, price=Decimal(68_000)))
 
-    assert await stand.account.fills(PAIR, now_ms() + 5_000) == ()
+    assert await any_stand.account.fills(PAIR, now_ms() + 5_000) == ()
 
 
-async def test_an_order_without_the_money_is_refused_and_does_not_exist(stand: Stand):
+async def test_an_order_without_the_money_is_refused_and_does_not_exist(any_stand: Stand):
     with pytest.raises(PermanentError) as caught:
-        await stand.account.place(stand.order(amount_base=Decimal(1_000)))
+        await any_stand.account.place(any_stand.order(amount_base=Decimal(1_000)))
 
     assert caught.value.reason is Reason.INSUFFICIENT_FUNDS
     assert caught.value.raw_code
-    assert await stand.account.order(PAIR, "bf1") is None
+    assert await any_stand.account.order(PAIR, "bf1") is None
 
 
 @pytest.mark.parametrize(
@@ -216,38 +215,32 @@ async def test_an_order_without_the_money_is_refused_and_does_not_exist(stand: S
         {"price": Decimal(0)},
     ],
 )
-async def test_an_order_off_the_steps_is_refused_and_never_cut(stand: Stand, changes):
+async def test_an_order_off_the_steps_is_refused_and_never_cut(any_stand: Stand, changes):
     with pytest.raises(PermanentError) as caught:
-        await stand.account.place(stand.order(**changes))
+        await any_stand.account.place(any_stand.order(**changes))
 
     assert caught.value.reason is Reason.ORDER_REJECTED
-    assert stand.venue.orders(NAME) == ()
+    assert any_stand.venue.orders(NAME) == ()
 
 
-async def test_a_market_that_is_not_listed_is_unavailable(stand: Stand):
+async def test_a_market_that_is_not_listed_is_unavailable(any_stand: Stand):
     with pytest.raises(PermanentError) as caught:
-        await stand.account.place(stand.order(pair="NOPE/USDT"))
+        await any_stand.account.place(any_stand.order(pair="NOPE/USDT"))
 
     assert caught.value.reason is Reason.MARKET_UNAVAILABLE
 
 
-async def test_a_trial_order_is_judged_and_never_placed(stand: Stand):
-    await stand.account.try_order(stand.order())
+async def test_a_post_only_order_rests(any_stand: Stand):
+    await any_stand.account.place(any_stand.order(is_post_only=True))
 
-    assert stand.venue.orders(NAME) == ()
-
-
-async def test_a_post_only_order_rests(stand: Stand):
-    await stand.account.place(stand.order(is_post_only=True))
-
-    seen = await stand.account.order(PAIR, "bf1")
+    seen = await any_stand.account.order(PAIR, "bf1")
     assert seen is not None
     assert seen.status is OrderStatus.OPEN
 
 
-async def test_there_is_no_position_when_flat(stand: Stand):
-    assert await stand.account.position(PAIR) is None
+async def test_there_is_no_position_when_flat(any_stand: Stand):
+    assert await any_stand.account.position(PAIR) is None
 
 
-def _wallet(stand: Stand) -> Wallet:
-    return Wallet.SPOT if stand.kind is MarketKind.SPOT else Wallet.FUTURES
+def _wallet(any_stand: Stand) -> Wallet:
+    return Wallet.SPOT if any_stand.kind is MarketKind.SPOT else Wallet.FUTURES

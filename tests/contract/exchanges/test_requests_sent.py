@@ -11,12 +11,12 @@ import pytest
 from aiohttp import web
 
 from backfuturectl.exchanges.ccxt_adapter import Endpoint
-from backfuturectl.exchanges.factory import open_public
-from backfuturectl.model.errors import OperationError, TransientError
+from backfuturectl.exchanges.factory import open_account, open_public
+from backfuturectl.model.errors import OperationError, PermanentError, TransientError
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import OrderType
 
-from .conftest import PAIR, Stand, now_ms
+from .conftest import PAIR, Stand, material, now_ms
 
 LISTING = {
     "mexc-spot": ["GET /api/v3/exchangeInfo"],
@@ -98,6 +98,14 @@ async def test_no_request_changes_anything_but_orders(stand: Stand):
     assert effects == []
 
 
+async def test_a_trial_order_is_judged_and_never_placed(stand: Stand):
+    await stand.account.try_order(stand.order())
+    with pytest.raises(PermanentError):
+        await stand.account.try_order(stand.order(pair="NOPE/USDT"))
+
+    assert stand.venue.orders("main") == ()
+
+
 async def test_all_accounts_share_one_session_and_close_cleanly(stand: Stand):
     other = stand.connect()
     await stand.account.balances()
@@ -112,7 +120,7 @@ async def test_all_accounts_share_one_session_and_close_cleanly(stand: Stand):
 
 
 async def test_spot_and_futures_of_one_exchange_can_share_session_and_budget(futures: Stand):
-    endpoint = Endpoint(futures.emulator and futures.url)
+    endpoint = Endpoint(futures.url)
     first = open_public("kucoin", MarketKind.FUTURES, rng=Random(1), endpoint=endpoint)
     second = open_public("kucoin", MarketKind.SPOT, rng=Random(1), beside=first)
 
@@ -168,3 +176,23 @@ async def test_orders_are_written_exactly(stand: Stand):
 
     (order,) = stand.venue.orders("main")
     assert (order.amount_base, order.price) == (Decimal("0.1"), Decimal(60_000))
+
+
+async def test_a_request_is_signed_only_when_its_turn_has_come(stand: Stand):
+    await stand.market()
+    budget = stand.public.client._gateway.budget
+    stamps: list[int] = []
+
+    def stamp() -> int:
+        stamps.append(now_ms())
+        return stamps[-1]
+
+    account = open_account(stand.public, material(), now_ms=stamp)
+    limits = budget._limits
+    owner = account._client._owner
+    budget.pause(budget.draws(dict.fromkeys(limits, 1), owner), 0.5)
+    asked_at = now_ms()
+
+    await account.balances()
+
+    assert min(stamps) - asked_at >= 500
