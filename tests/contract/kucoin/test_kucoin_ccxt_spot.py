@@ -119,6 +119,35 @@ async def test_a_partly_filled_order_shows_both_parts() -> None:
         assert order["info"]["remainSize"] == "0"
 
 
+async def test_a_post_only_order_that_would_take_is_canceled_at_once() -> None:
+    async with kucoin() as stand, ccxt_client(stand) as client:
+        created = await client.create_order(PAIR, "limit", "buy", 0.01, 69_000, {"postOnly": True})
+        order = await client.fetch_order(created["id"], PAIR)
+        assert (order["status"], order["filled"]) == ("canceled", 0.0)
+
+
+async def test_an_immediate_order_keeps_what_filled_and_cancels_the_rest() -> None:
+    async with kucoin() as stand, ccxt_client(stand) as client:
+        venue, listing = stand.venue, stand.venue.listing(PAIR)
+        venue.add_listing(type(listing)(listing.market, fill_max_base=Decimal("0.004")))
+        now_ms = stand.running.emulator.exchanges["kucoin"].now_ms()
+        venue.set_price(PAIR, Decimal(68_000), now_ms)
+        immediate = await client.create_order(
+            PAIR, "limit", "buy", 0.01, 69_000, {"timeInForce": "IOC"}
+        )
+        order = await client.fetch_order(immediate["id"], PAIR)
+        assert (order["status"], order["filled"], order["timeInForce"]) == (
+            "canceled",
+            0.004,
+            "IOC",
+        )
+        whole = await client.create_order(
+            PAIR, "limit", "buy", 0.01, 69_000, {"timeInForce": "FOK"}
+        )
+        order = await client.fetch_order(whole["id"], PAIR)
+        assert (order["status"], order["filled"]) == ("canceled", 0.0)
+
+
 async def test_my_trades_carry_fee_role_and_order() -> None:
     async with kucoin() as stand, ccxt_client(stand) as client:
         taker = await client.create_order(PAIR, "market", "buy", 0.001)

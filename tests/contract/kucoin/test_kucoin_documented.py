@@ -103,10 +103,9 @@ async def test_permissions_are_the_documented_ones(host: str) -> None:
         for route, row in _compared(host):
             path = _plain(route.path).replace("{}", "BTC-USDT" if host == "spot" else "XBTUSDTM")
             payload = {} if route.method == "POST" else None
-            if row.channel == "PUBLIC":
+            if row.channel == "PUBLIC" or row.permission is None:
                 assert (await send(url, route.method, path)).status == 200, path
                 continue
-            assert row.permission is not None
             lacking = await signed(url, route.method, path, payload, key=f"no-{row.permission}")
             assert lacking.code == "400007", path
             other = next(token for token in TOKENS.values() if token != row.permission)
