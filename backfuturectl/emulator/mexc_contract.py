@@ -104,7 +104,7 @@ class MexcContract:
         return futures_error(404, f"Not Found {call.path}", 404).reply
 
     def rate_limited(self, call: Call, retry_after_s: float) -> Reply:
-        """Return code 510, or HTTP 418 to a caller that goes on in spite of it."""
+        """Return code 510, or a ban to a caller that goes on; the HTTP status is UNVERIFIED."""
         refusal = self._offenders.refuse(call, retry_after_s)
         if refusal.content_type != "application/json":
             return refusal

@@ -23,11 +23,8 @@ def key_info(signed: SignedCall) -> Reply:
 def change_key(signed: SignedCall) -> Reply:
     """Change the key's addresses and note; the parameters' names are UNVERIFIED."""
     key = _asked_key(signed)
-    ips = tuple(
-        ip
-        for ip in (part.strip() for part in signed.parameters.get("ipWhiteList", "").split(","))
-        if ip
-    )
+    listed = signed.parameters.get("ipWhiteList", ",".join(key.ips))
+    ips = tuple(ip for ip in (part.strip() for part in listed.split(",")) if ip)
     if len(ips) > _KEY_IPS_MAX:
         raise spot_error(730703, "The IP information is incorrect")
     changed = dataclasses.replace(key, ips=ips, note=signed.parameters.get("note", key.note))

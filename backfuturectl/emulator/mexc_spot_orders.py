@@ -93,7 +93,7 @@ class MexcSpotOrders:
 
     def batch(self, signed: SignedCall) -> Reply:
         """Answer ``POST batchOrders``."""
-        orders = json.loads(signed.required("batchOrders"))
+        orders = json.loads(signed.required("batchOrders"), parse_float=Decimal)
         if not isinstance(orders, list) or not 1 <= len(orders) <= _BATCH_MAX:
             raise spot_error(*_OTHER_REFUSAL)
         if not all(isinstance(order, dict) for order in orders):

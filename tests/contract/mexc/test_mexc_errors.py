@@ -314,6 +314,8 @@ async def test_only_keys_of_ones_own_account_are_told(
 
 
 async def test_posting_key_info_changes_the_addresses(exchange: Mexc) -> None:
+    await exchange.spot("POST", "apiKeyInfo", f"accessKey={KEY}&note=renamed")
+    assert (await exchange.spot("GET", "account")).status == 200
     await exchange.spot("POST", "apiKeyInfo", f"accessKey={KEY}&ipWhiteList=198.51.100.1")
     answer = await exchange.spot("GET", "account")
     assert answer.refusal == (400, 700006, "IP [127.0.0.1] not in the ip white list")
