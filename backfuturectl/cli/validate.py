@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Final
@@ -64,6 +65,8 @@ def validate(
     loaded = _load(paths or (_CONVENTION if os.path.isdir(_CONVENTION) else ".",))
     for index, name in enumerate(chosen):
         if index < on_screen:
+            if isinstance(sys.stdout, io.TextIOWrapper):  # an old terminal must not end the run
+                sys.stdout.reconfigure(errors="backslashreplace")
             is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
             sys.stdout.write(_report(name, loaded, is_coloured=is_coloured))
             sys.stdout.flush()

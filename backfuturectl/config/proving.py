@@ -101,6 +101,11 @@ def _proved(terms: Terms, rules: MarketRules) -> tuple[Violation, ...]:
     return prove(terms, rules)
 
 
+@lru_cache(maxsize=16_384)
+def _worst_margin(terms: Terms, rules: MarketRules) -> Decimal:
+    return worst_case(terms, rules).margin
+
+
 def _account(
     document: Document,
     connection: Connection,
@@ -119,7 +124,7 @@ def _account(
     ):
         return
     shares = {
-        name: worst_case(proof.terms, proof.rules).margin
+        name: _worst_margin(proof.terms, proof.rules)
         for name, proof in known.items()
         if proof.terms is not None and proof.rules is not None
     }

@@ -126,3 +126,15 @@ def test_colour_only_on_a_terminal():
 def test_the_command_has_help_with_examples():
     assert isinstance(validate, click.Command)
     assert "Examples:" in CliRunner().invoke(validate, ["--help"]).output
+
+
+def test_the_example_repository_that_sops_itself_encrypted_is_clean():
+    code, text = run(str(REPOSITORY.parents[3] / "configs"), "--strict")
+    assert code == 0, text
+
+
+def test_a_single_file_needs_nothing_around_it():
+    path = REPOSITORY.parents[3] / "configs" / "strategies" / "btc-eth-balanced.yaml"
+    code, text = run(str(path), "--strict")
+    assert code == 0, text
+    assert "1 document in 1 file" in text
