@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from backfuturectl.emulator.dialect import Call, Exchange, ReplyError, Route
 from backfuturectl.emulator.kucoin_account import common_routes
@@ -45,6 +45,8 @@ from backfuturectl.matching.values import (
     VenueOrder,
 )
 from backfuturectl.model.orders import OrderType, Side
+
+_Result = TypeVar("_Result")
 
 _BATCH_MAX: Final = 20
 
@@ -122,7 +124,7 @@ def _create(call: Call, key: ApiKey) -> dict[str, Any]:
 
 def _test(call: Call, key: ApiKey) -> dict[str, Any]:
     request = _request(call, key, body_of(call))
-    call.venue.check(key.account, request)
+    _with_figures(call, request, lambda: call.venue.check(key.account, request))
     # The exchange makes an id up, too; no order has it.
     return {"orderId": str(ID_BASE - call.at_ms), "clientOid": request.client_id}
 
@@ -154,12 +156,7 @@ def _place(call: Call, key: ApiKey, body: dict[str, Any]) -> VenueOrder:
     request = _request(call, key, body)
     if call.exchange.is_cancel_only:
         raise failed(call, *_REFUSALS[Refusal.SYMBOL_CLOSED])
-    try:
-        return call.venue.place(key.account, request, call.at_ms)
-    except VenueError as error:
-        if error.kind is Refusal.PRICE_BAND:
-            raise _outside_band(call, request) from error
-        raise
+    return _with_figures(call, request, lambda: call.venue.place(key.account, request, call.at_ms))
 
 
 def _request(call: Call, key: ApiKey, body: dict[str, Any]) -> OrderRequest:
@@ -177,6 +174,8 @@ def _request(call: Call, key: ApiKey, body: dict[str, Any]) -> OrderRequest:
         # A conditional order placed as a plain one would trade at once.
         raise failed(call, _ILLEGAL, "stop orders are not supported here")
     price = decimal_of(call, body, "price") if kind == "limit" else None
+    if kind == "limit" and price is None:
+        raise failed(call, *_REFUSALS[Refusal.PRICE_MISSING])
     side, amount = _side_and_amount(call, key, body, listing, price)
     # The spec's default; an account that chose cross must say so in every order.
     mode = venue_margin_mode(call, str(body.get("marginMode") or "ISOLATED"))
@@ -241,8 +240,22 @@ def _leverage(
     return int(leverage)
 
 
-def _outside_band(call: Call, request: OrderRequest) -> ReplyError:
-    listing = call.venue.listing(request.symbol)
+def _with_figures(call: Call, request: OrderRequest, act: Callable[[], _Result]) -> _Result:
+    """Return what *act* returns; refusals whose text names a figure get it here."""
+    try:
+        return act()
+    except VenueError as error:
+        listing = call.venue.listing(request.symbol)
+        if error.kind is Refusal.LEVERAGE:
+            most = listing.market.leverage_max
+            message = f"The leverage cannot be greater than {most}."
+            raise failed(call, _REFUSALS[Refusal.LEVERAGE][0], message) from error
+        if error.kind is Refusal.PRICE_BAND:
+            raise _outside_band(call, listing, request) from error
+        raise
+
+
+def _outside_band(call: Call, listing: Listing, request: OrderRequest) -> ReplyError:
     quote, band = call.venue.quote(request.symbol), listing.price_band
     if quote is None or band is None or request.price is None:
         return failed(call, _ILLEGAL, "request parameter illegal")

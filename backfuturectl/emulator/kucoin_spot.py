@@ -51,7 +51,6 @@ _Result = TypeVar("_Result")
 CLIENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 _BATCH_MAX: Final = 20
-
 _NOT_CANCELABLE: Final = ("400100", "order_not_exist_or_not_allow_to_cancel")
 # Source: the official spot error table; texts of 1024xx and of a price off its step are UNVERIFIED.
 _REFUSALS: Final = {
@@ -120,7 +119,7 @@ def _create_sync(call: Call, key: ApiKey) -> dict[str, Any]:
 def _test(call: Call, key: ApiKey) -> dict[str, Any]:
     body = body_of(call)
     request = _request(call, body)
-    _raising(call, request, lambda: call.venue.check(key.account, request))
+    _with_figures(call, request, lambda: call.venue.check(key.account, request))
     # The exchange makes an id up, too; no order has it.
     return {"orderId": f"670fd33b{call.at_ms % 16**8:08x}07ab3945", "clientOid": request.client_id}
 
@@ -159,7 +158,7 @@ def _place(call: Call, key: ApiKey, body: dict[str, Any]) -> VenueOrder:
     request = _request(call, body)
     if call.exchange.is_cancel_only:
         raise failed(call, "200001", "order creation for this pair suspended")
-    return _raising(call, request, lambda: call.venue.place(key.account, request, call.at_ms))
+    return _with_figures(call, request, lambda: call.venue.place(key.account, request, call.at_ms))
 
 
 def _request(call: Call, body: dict[str, Any]) -> OrderRequest:
@@ -169,7 +168,7 @@ def _request(call: Call, body: dict[str, Any]) -> OrderRequest:
     side = required(call, body, "side")
     time_in_force = str(body.get("timeInForce") or "GTC").upper()
     client_id = body.get("clientOid")
-    amount, funds = decimal_of(call, body, "size"), decimal_of(call, body, "funds")
+    amount, funds, price = (decimal_of(call, body, name) for name in ("size", "funds", "price"))
     if side not in {"buy", "sell"} or kind not in {"limit", "market"}:
         raise bad_parameter(call, "validation.createOrder.parameterIsInvalid")
     if time_in_force not in {"GTC", "IOC", "FOK"}:
@@ -179,6 +178,8 @@ def _request(call: Call, body: dict[str, Any]) -> OrderRequest:
         raise bad_parameter(call, _REFUSALS[Refusal.CLIENT_ID_INVALID][1])
     if kind == "limit" and amount is None:
         raise bad_parameter(call, "validation.createOrder.sizeIsRequired")
+    if kind == "limit" and price is None:
+        raise bad_parameter(call, _REFUSALS[Refusal.PRICE_MISSING][1])
     if kind == "market" and (amount is None) is (funds is None):
         raise bad_parameter(call, "validation.createOrder.sizeOrFundsIsRequired")
     return OrderRequest(
@@ -187,14 +188,14 @@ def _request(call: Call, body: dict[str, Any]) -> OrderRequest:
         type=OrderType(kind),
         amount_base=amount,
         cost_quote=funds if kind == "market" else None,
-        price=decimal_of(call, body, "price") if kind == "limit" else None,
+        price=price if kind == "limit" else None,
         client_id=None if client_id is None else str(client_id),
         time_in_force=TimeInForce(time_in_force.lower()),
         is_post_only=body.get("postOnly") is True,
     )
 
 
-def _raising(call: Call, request: OrderRequest, act: Callable[[], _Result]) -> _Result:
+def _with_figures(call: Call, request: OrderRequest, act: Callable[[], _Result]) -> _Result:
     """Return what *act* returns; refusals whose text names a figure get it here."""
     try:
         return act()
