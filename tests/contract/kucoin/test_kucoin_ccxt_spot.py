@@ -7,6 +7,7 @@ from decimal import Decimal
 import ccxt
 import pytest
 
+from backfuturectl.emulator.faults import Fault, FaultKind
 from backfuturectl.matching.values import Wallet
 from tests.contract.kucoin.kucoin_clients import ACCOUNT, ccxt_client, kucoin
 
@@ -276,3 +277,34 @@ async def test_a_client_id_may_not_be_used_twice_while_its_order_is_open() -> No
         await client.cancel_order(created["id"], PAIR)
         await client.create_order(*arguments)
         assert len(stand.venue.orders(ACCOUNT)) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected", "effects"),
+    [
+        pytest.param({"kind": FaultKind.RATE_LIMIT}, ccxt.RateLimitExceeded, 0, id="too often"),
+        pytest.param(
+            {"kind": FaultKind.MAINTENANCE}, ccxt.ExchangeNotAvailable, 0, id="maintenance"
+        ),
+        *(
+            pytest.param(
+                {"kind": kind, "status": status},
+                ccxt.ExchangeNotAvailable,
+                effects,
+                id=f"{status} {'after' if effects else 'before'} the effect",
+            )
+            for status in (500, 502, 503)
+            for kind, effects in ((FaultKind.ERROR_BEFORE, 0), (FaultKind.ERROR_AFTER, 1))
+        ),
+    ],
+)
+async def test_failures_of_the_gateway_look_like_the_exchanges(
+    fault: dict[str, object], expected: type[Exception], effects: int
+) -> None:
+    async with kucoin() as stand, ccxt_client(stand) as client:
+        await client.load_markets()
+        stand.running.emulator.faults.add(Fault.model_validate({"count": 1, **fault}))
+        with pytest.raises(expected):
+            await client.create_order(PAIR, "limit", "buy", 0.01, 60_000)
+        assert len(stand.venue.orders(ACCOUNT)) == effects
+        await client.create_order(PAIR, "limit", "buy", 0.01, 60_000)
