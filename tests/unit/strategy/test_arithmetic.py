@@ -29,6 +29,7 @@ from backfuturectl.strategy.arithmetic import (
     shown,
     sizes_quote,
     stop_price,
+    take_profit_price,
 )
 from backfuturectl.strategy.presets import PRESETS, resolve
 
@@ -259,6 +260,8 @@ def test_rounding_is_the_traders_and_never_costs_more() -> None:
             assert rough.amount_base % D("0.001") == 0
             assert sign * (fine.price - rough.price) >= 0
             assert rough.size_quote <= fine.size_quote
+            target = take_profit_price(rough.average, sign, D(1))
+            assert 0 <= sign * (rough.take_profit - target) < D("0.05")
 
 
 def test_the_callers_context_decides_nothing() -> None:

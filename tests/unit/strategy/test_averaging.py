@@ -614,7 +614,7 @@ def test_rungs_placed_together_share_what_the_margin_limit_leaves() -> None:
     venue.settle()
     venue.fill(venue.sent[0].order.client_order_id)
     venue.settle()
-    first, second = (rung.order for rung in venue.live(LegKind.RUNG))
+    first, second = (place.order for place in venue.sent if place.leg.kind is LegKind.RUNG)
     assert first.amount_base == D("1.0173")
     assert D("0.4") < second.amount_base < D("0.6")
     assert KIND.view(venue.state).margin_quote * D("1.002") <= 250

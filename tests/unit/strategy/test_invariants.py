@@ -10,15 +10,56 @@ from hypothesis import strategies as st
 
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import LegKind, OrderStatus
-from backfuturectl.strategy.base import Command, DealClosed, Gate, Place
+from backfuturectl.strategy.averaging.state import Setup
+from backfuturectl.strategy.base import Command, DealClosed, Gate, Place, SetupChanged
 from tests.unit.strategy.venue import KIND, Venue, setup
 
 D = Decimal
 
+SPOT, FUTURES = MarketKind.SPOT, MarketKind.FUTURES
+DOCUMENTS: dict[str, tuple[MarketKind, dict[str, object]]] = {
+    "spot long": (SPOT, {}),
+    "spot long, auto": (SPOT, {"baseOrder": "auto"}),
+    "spot long, lastFill": (SPOT, {"averaging": {"reference": "lastFill"}}),
+    "spot long at market": (
+        SPOT,
+        {"entry": {"orderType": "market"}, "stopLoss": {"confirmFor": "30s"}},
+    ),
+    "futures long": (FUTURES, {"baseOrder": "auto"}),
+    "futures short": (FUTURES, {"baseOrder": "auto", "direction": "short"}),
+}
+EDITS: tuple[dict[str, object], ...] = (
+    {},
+    {"takeProfit": {"percent": D(2)}, "stopLoss": {"percent": D(12)}},
+    {"averaging": {"maxPlaced": 1}},
+    {"averaging": {"firstDeviationPct": D("2.5")}, "onChange": "adopt"},
+    {"baseOrder": "60 USDT", "onChange": "adopt"},
+    {"averaging": {"maxOrders": 2}, "onChange": "close"},
+    {"averaging": {"maxOrders": 2}, "onChange": "keep"},
+    {"state": "paused"},
+)
+
+
+def generation(name: str, number: int) -> Setup:
+    """One of the generations that the document *name* goes through."""
+    kind, document = DOCUMENTS[name]
+    changes = dict(document)
+    for key, value in EDITS[number % len(EDITS)].items():
+        old = changes.get(key)
+        changes[key] = {**old, **value} if isinstance(old, dict) else value
+    return setup(kind, **changes)
+
+
+SETUPS = {
+    name: tuple(generation(name, number) for number in range(len(EDITS))) for name in DOCUMENTS
+}
+
+
 # One step of a random history: what happens, and two numbers that say to what and how much.
 _KINDS = (
     "tick", "tick", "tick", "accept", "accept", "fill", "fill", "part", "cancel", "cancel",
-    "report", "report", "stale", "reject", "unknown", "absent", "refuse", "late", "gate", "command",
+    "report", "report", "stale", "reject", "unknown", "absent", "refuse", "late", "gate",
+    "command", "edit",
 )  # fmt: skip
 HISTORIES = st.lists(
     st.tuples(st.sampled_from(_KINDS), st.integers(0, 1_000), st.integers(1, 99)), max_size=70
@@ -96,7 +137,7 @@ def result_is_cash(venue: Venue) -> None:
         assert result == cash
 
 
-def play(venue: Venue, history: list[tuple[str, int, int]]) -> None:
+def play(venue: Venue, name: str, history: list[tuple[str, int, int]]) -> None:
     for what, pick, size in history:
         ids = list(venue.orders)
         chosen = ids[pick % len(ids)] if ids else None
@@ -111,6 +152,9 @@ def play(venue: Venue, history: list[tuple[str, int, int]]) -> None:
                 venue.gate((Gate.OPEN, Gate.OPEN, Gate.EXITS_ONLY, Gate.SHUT)[pick % 4])
             case "command":
                 venue.command(tuple(Command)[pick % 4])  # abandoning is tested by itself
+            case "edit":
+                generations = SETUPS[name]
+                venue.tell(SetupChanged(generations[pick % len(generations)], venue.now_ms))
             case _ if order is None or chosen is None:
                 pass
             case "accept":
@@ -148,9 +192,10 @@ def play(venue: Venue, history: list[tuple[str, int, int]]) -> None:
                 venue.report(chosen)
 
 
-def converge(venue: Venue) -> None:
-    """Faults off: an honest exchange, an open gate, and a price that comes home."""
+def converge(venue: Venue, name: str) -> None:
+    """Faults off: an honest exchange, an open gate, the first document, time for every back-off."""
     venue.gate(Gate.OPEN)
+    venue.tell(SetupChanged(SETUPS[name][0], venue.now_ms))
     venue.command(Command.RESUME)
     for client_order_id in list(venue.orders):
         venue.accept(client_order_id)
@@ -162,16 +207,6 @@ def converge(venue: Venue) -> None:
         venue.run(venue.price, after_ms=400_000)
 
 
-SETUPS = {
-    "spot long": setup(),
-    "spot long, auto": setup(baseOrder="auto"),
-    "spot long, lastFill": setup(averaging={"reference": "lastFill"}),
-    "spot long at market": setup(entry={"orderType": "market"}, stopLoss={"confirmFor": "30s"}),
-    "futures long": setup(MarketKind.FUTURES, baseOrder="auto"),
-    "futures short": setup(MarketKind.FUTURES, baseOrder="auto", direction="short"),
-}
-
-
 @pytest.mark.parametrize("name", SETUPS)
 @pytest.mark.parametrize("fee_in", ["USDT", "BTC", "KCS"])
 @given(history=HISTORIES)
@@ -181,10 +216,10 @@ SETUPS = {
 def test_no_history_breaks_an_invariant_and_every_history_ends_flat(
     name: str, fee_in: str, history: list[tuple[str, int, int]]
 ) -> None:
-    venue = Venue.start(SETUPS[name], fee_in=fee_in if "spot" in name else "USDT")
+    venue = Venue.start(SETUPS[name][0], fee_in=fee_in if "spot" in name else "USDT")
     venue.checks = [restart, margin_holds, one_take_profit, exits_fit, result_is_cash]
-    play(venue, history)
-    converge(venue)
+    play(venue, name, history)
+    converge(venue, name)
     assert not any(order.status.may_rest for order in venue.orders.values())
     assert KIND.view(venue.state).position_base == 0
     assert abs(venue.held()) * venue.price < venue.state.setup.market.cost_min * max(
@@ -219,8 +254,8 @@ def test_only_a_price_beyond_the_stop_all_through_confirm_for_stops_a_deal(
 def test_replaying_every_order_report_changes_nothing(
     history: list[tuple[str, int, int]],
 ) -> None:
-    venue = Venue.start(SETUPS["spot long"])
-    play(venue, history)
+    venue = Venue.start(SETUPS["spot long"][0])
+    play(venue, "spot long", history)
     before = venue.state
     for event in [event for event in venue.events if hasattr(event, "client_order_id")]:
         step = KIND.step(before, event)
