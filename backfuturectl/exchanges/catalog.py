@@ -22,7 +22,6 @@ class CatalogEntry:
         title: As the exchange writes itself.
         markets: Market kinds this program trades there.
         needs_passphrase: Whether a key has a third part, `credentials.password`.
-        has_sandbox: Whether the exchange offers a test world of its own.
         keys_url: Where a user creates API keys.
         docs_url: The exchange's API documentation.
         rights_needed: Boxes to tick when creating the key, per market kind.
@@ -33,7 +32,6 @@ class CatalogEntry:
     title: str
     markets: tuple[MarketKind, ...]
     needs_passphrase: bool
-    has_sandbox: bool
     keys_url: str
     docs_url: str
     rights_needed: dict[MarketKind, tuple[str, ...]]
@@ -46,7 +44,6 @@ CATALOG: Final[dict[str, CatalogEntry]] = {
         title="MEXC",
         markets=(MarketKind.SPOT,),
         needs_passphrase=False,
-        has_sandbox=False,
         keys_url="https://www.mexc.com/user/openapi",
         docs_url="https://www.mexc.com/api-docs/spot-v3/introduction",
         rights_needed={
@@ -66,7 +63,6 @@ CATALOG: Final[dict[str, CatalogEntry]] = {
         title="KuCoin",
         markets=(MarketKind.SPOT, MarketKind.FUTURES),
         needs_passphrase=True,
-        has_sandbox=False,
         keys_url="https://www.kucoin.com/account/api",
         docs_url="https://www.kucoin.com/docs-new/introduction",
         rights_needed={

@@ -380,11 +380,12 @@ def _signer(
         settings |= {"apiKey": key.api_key.reveal(), "secret": key.secret.reveal()}
         if key.password is not None:
             settings["password"] = key.password.reveal()
+    if now_ms is not None:
+        # ccxt's own name of the clock that requests are stamped with.
+        settings["milliseconds"] = now_ms
     exchange = dialect.signer(settings)
     if endpoint is not None:
         exchange.urls["api"] = _moved(exchange.urls["api"], endpoint.url.rstrip("/"))
-    if now_ms is not None:
-        exchange.milliseconds = now_ms
     signer: Signer = exchange
     return signer
 

@@ -32,6 +32,7 @@ LIMITS: Final[dict[str, Limit]] = {
     "spot": Limit(4000, 30.0, is_per_account=True),
     "futures": Limit(2000, 30.0, is_per_account=True),
     "management": Limit(2000, 30.0, is_per_account=True),
+    "unified": Limit(200, 30.0, is_per_account=True),
 }
 
 # A signed request is void once its timestamp is 5 s old; 3 s more, since orders are taken
@@ -207,7 +208,8 @@ SPOT_DIALECT: Final = Dialect(
 FUTURES_DIALECT: Final = dataclasses.replace(SPOT_DIALECT, errors=FUTURES_ERRORS)
 
 _RIGHTS: Final = Route(("private",), "GET", "user/api-key", {"management": 20})
-_ACCOUNT_MODE: Final = Route(("utaPrivate",), "GET", "account/mode", {"management": 20})
+_ACCOUNT_MODE: Final = Route(("utaPrivate",), "GET", "account/mode", {"unified": 30})
+_MY_IP: Final = Route(("public",), "GET", "my-ip", {"public": 10})
 
 _READ: Final = frozenset({"GENERAL"})
 _SPOT: Final = frozenset({"SPOT", "TRADE"})
@@ -260,6 +262,11 @@ def key_rights(value: Any) -> KeyRights:
         created_at_ms=None if created is None else int(created),
         account_id=optional_text(row, "uid"),
     )
+
+
+async def read_egress_ip(client: Client) -> str:
+    """Return this machine's address as KuCoin sees it."""
+    return await client.call(_MY_IP, lambda value: text({"data": value}, "data"))
 
 
 def server_time_ms(value: Any) -> int:

@@ -23,7 +23,13 @@ from backfuturectl.exchanges.ccxt_adapter import (
     listing,
     pick,
 )
-from backfuturectl.exchanges.kucoin import HORIZON_MS, read_rights, server_time_ms, windows
+from backfuturectl.exchanges.kucoin import (
+    HORIZON_MS,
+    read_egress_ip,
+    read_rights,
+    server_time_ms,
+    windows,
+)
 from backfuturectl.exchanges.kucoin_spot import order_status
 from backfuturectl.exchanges.payload import (
     PayloadError,
@@ -111,6 +117,10 @@ class KucoinFuturesPublic:
     async def server_time_ms(self) -> int:
         """Return the exchange's clock."""
         return await self.client.call(_TIME, server_time_ms)
+
+    async def egress_ip(self) -> str:
+        """Return this machine's public address as the exchange sees it."""
+        return await read_egress_ip(self.client)
 
     async def prices(self, pairs: Collection[str]) -> Mapping[str, Decimal]:
         """Return the last price per pair; one request whatever their number."""

@@ -19,7 +19,13 @@ from backfuturectl.exchanges.ccxt_adapter import (
     listing,
     pick,
 )
-from backfuturectl.exchanges.kucoin import HORIZON_MS, read_rights, server_time_ms, windows
+from backfuturectl.exchanges.kucoin import (
+    HORIZON_MS,
+    read_egress_ip,
+    read_rights,
+    server_time_ms,
+    windows,
+)
 from backfuturectl.exchanges.payload import (
     PayloadError,
     flag,
@@ -98,6 +104,10 @@ class KucoinSpotPublic:
     async def server_time_ms(self) -> int:
         """Return the exchange's clock."""
         return await self.client.call(_TIME, server_time_ms)
+
+    async def egress_ip(self) -> str:
+        """Return this machine's public address as the exchange sees it."""
+        return await read_egress_ip(self.client)
 
     async def prices(self, pairs: Collection[str]) -> Mapping[str, Decimal]:
         """Return the last price per pair; one request whatever their number."""

@@ -137,3 +137,11 @@ class TrialPort(Protocol):
         Raises:
             PermanentError: As `AccountPort.place` would.
         """
+
+
+@runtime_checkable
+class AddressPort(Protocol):
+    """An exchange that tells callers their own address; not all do."""
+
+    async def egress_ip(self) -> str:
+        """Return this machine's public address as the exchange sees it."""

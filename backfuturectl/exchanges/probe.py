@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from backfuturectl.exchanges.port import AccountPort, KeyRights, PublicPort, TrialPort
+from backfuturectl.exchanges.port import (
+    AccountPort,
+    AddressPort,
+    KeyRights,
+    PublicPort,
+    TrialPort,
+)
 from backfuturectl.model.errors import OperationError, PermanentError
 from backfuturectl.model.market import Market, MarketKind, round_price, step_up
 from backfuturectl.model.orders import NewOrder, OrderType, Side
@@ -157,7 +163,7 @@ async def probe(
         rights=run.rights,
         key_fingerprint=api_key.fingerprint(),
         account_id=None if run.rights is None else run.rights.account_id,
-        egress_ip=_egress_ip(failure),
+        egress_ip=await _egress_ip(failure, public),
         warnings=tuple(run.warnings),
         retry_after_s=None if failure is None else failure.retry_after_s,
     )
@@ -415,11 +421,20 @@ def _condition_status(check: Check) -> bool | None:
     return None if is_passing and check.name != "endpoint" else check.ok
 
 
-def _egress_ip(failure: OperationError | None) -> str | None:
+async def _egress_ip(failure: OperationError | None, public: PublicPort) -> str | None:
+    """Return the address to put on the key's list, when that list is what failed."""
     if failure is None or failure.reason is not Reason.IP_NOT_ALLOWED:
         return None
     match = _ADDRESS.search(str(failure))
-    return None if match is None else match[0]
+    if match is not None:
+        return match[0]
+    if not isinstance(public, AddressPort):
+        return None
+    try:
+        return await public.egress_ip()
+    except OperationError:
+        # A courtesy to the reader of the report; the failure itself is known.
+        return None
 
 
 def _list(words: tuple[str, ...] | list[str]) -> str:

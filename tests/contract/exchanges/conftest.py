@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,9 +25,11 @@ from backfuturectl.emulator.scenario import (
 )
 from backfuturectl.emulator.server import serve
 from backfuturectl.engine.clock import WallClock
+from backfuturectl.exchanges import ccxt_adapter
 from backfuturectl.exchanges.ccxt_adapter import Endpoint, KeyMaterial
 from backfuturectl.exchanges.factory import RealPublic, open_account, open_public
 from backfuturectl.exchanges.port import AccountPort
+from backfuturectl.exchanges.retry import Retry
 from backfuturectl.exchanges.simulated import SimulatedAccount, SimulatedPublic
 from backfuturectl.matching.values import PositionMode, symbol_of
 from backfuturectl.matching.venue import Venue
@@ -174,6 +177,12 @@ def simulated(kind: MarketKind) -> Stand:
     public = SimulatedPublic(exchange.venue, kind, now_ms=exchange.now_ms)
     account = SimulatedAccount(exchange.venue, NAME, kind, now_ms=exchange.now_ms)
     return Stand(public, account, emulator, "kucoin", kind, url="")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeat reads as often as ever, but without the waits in between."""
+    monkeypatch.setattr(ccxt_adapter, "Retry", functools.partial(Retry, wait_first_s=0.001))
 
 
 @pytest.fixture(params=[*KINDS, *SIMULATED])

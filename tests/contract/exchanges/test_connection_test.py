@@ -138,8 +138,7 @@ async def test_a_key_bound_to_another_address_is_told_and_where_we_come_from(sta
     report = await report_on(stand, "bound-key-0000001")
 
     assert report.outcome is Reason.IP_NOT_ALLOWED
-    if stand.brand == "mexc":
-        assert report.egress_ip == "127.0.0.1"
+    assert report.egress_ip == "127.0.0.1"
 
 
 async def test_a_key_without_addresses_is_refused_where_the_file_demands_them(stand: Stand):
