@@ -10,7 +10,7 @@ import enum
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -417,7 +417,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except VenueError as error:
         status = 404 if error.kind in _NOT_FOUND else 400
         return _json({"error": str(error), "kind": error.kind.value}, status=status)
-    except (ValidationError, ConfigurationError, ValueError) as error:
+    except (ValidationError, ConfigurationError, ValueError, DecimalException) as error:
         return _json({"error": _explain(error)}, status=400)
     except web.HTTPException as error:
         return _json({"error": error.reason}, status=error.status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from decimal import InvalidOperation
+from decimal import DecimalException
 from typing import Final
 
 from aiohttp import web
@@ -46,6 +46,7 @@ class _Visit:
     Attributes:
         status: As sent; 0 until then.
         effects: What the handler changed in the venue.
+        is_late: Carried out, and recorded, after its connection has ended.
     """
 
     dialect: Dialect
@@ -55,6 +56,7 @@ class _Visit:
     faults: dict[FaultKind, Fault]
     status: int = 0
     effects: list[Change] = field(default_factory=list)
+    is_late: bool = False
 
 
 class Desk:
@@ -82,7 +84,8 @@ class Desk:
                 return web.Response()
             finally:
                 # Also when the client hung up during a held time-out, which cancels this task.
-                self._record(visit)
+                if not visit.is_late:
+                    self._record(visit)
 
         return handle
 
@@ -135,6 +138,11 @@ class Desk:
             visit.call.at_ms = self._exchange.now_ms()
         await _hold_or_drop(faults, FaultKind.TIMEOUT_BEFORE, FaultKind.DROP_BEFORE)
         self._bend(visit)
+        if FaultKind.LATE in faults:
+            visit.is_late = True
+            loop = asyncio.get_running_loop()
+            loop.call_later(faults[FaultKind.LATE].delay_s, self._run_late, visit)
+            raise _DroppedError
         reply = self._early_reply(visit)
         if reply is None:
             reply = self._run(visit)
@@ -183,6 +191,11 @@ class Desk:
             reply = self._perhaps_stale(visit, reply)
         return reply
 
+    def _run_late(self, visit: _Visit) -> None:
+        """Carry out a request that nobody waits for; its signature is as old as its arrival."""
+        self._run(visit)
+        self._record(visit)
+
     def _perhaps_stale(self, visit: _Visit, reply: Reply) -> Reply:
         """Keep *reply* for later, and return the one before it if the fault says so."""
         call = visit.call
@@ -216,7 +229,7 @@ def _handled(visit: _Visit) -> Reply:
         return error.reply
     except VenueError as error:
         return visit.dialect.refused(visit.call, error)
-    except InvalidOperation:
+    except DecimalException:
         return visit.dialect.malformed(visit.call, ValueError("not a decimal number"))
     except ValueError as error:
         return visit.dialect.malformed(visit.call, error)

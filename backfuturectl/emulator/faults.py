@@ -24,7 +24,8 @@ class FaultKind(enum.StrEnum):
     """What a fault does to a request.
 
     *_BEFORE means that the exchange never saw the request, *_AFTER that it carried it out and the
-    answer was lost.
+    answer was lost. LATE drops the connection and carries the request out after that: an order
+    that appears when its sender has given it up.
     """
 
     DELAY = "delay"
@@ -41,6 +42,7 @@ class FaultKind(enum.StrEnum):
     WRONG_CLOCK = "wrong_clock"
     HIDE_FILLS = "hide_fills"
     HIDE_ORDERS = "hide_orders"
+    LATE = "late"
     REPEAT = "repeat"
     STALE = "stale"
     REVOKE_KEY = "revoke_key"
@@ -57,7 +59,8 @@ class Fault(BaseModel):
         probability: Of hitting a request that matches.
         skip: Matching requests let through first.
         count: Hits after which the fault is over; None for no end.
-        delay_s: Of DELAY; of TIMEOUT_* how long the connection is held before it is dropped.
+        delay_s: Of DELAY and LATE; of TIMEOUT_* how long the connection is held before it is
+            dropped.
         status: Of ERROR_*.
         retry_after_s: Of RATE_LIMIT.
         shift_ms: Of WRONG_CLOCK, added to the exchange's time for this request.

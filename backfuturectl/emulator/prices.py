@@ -21,7 +21,7 @@ _COLUMNS: Final = ("time", "open", "high", "low", "close", "volume")
 _UNIFORMS: Final = 12  # their sum less six is close to a standard normal variate
 _UNIFORM_BYTES: Final = 2
 _UNIFORM_VALUES: Final = 256**_UNIFORM_BYTES
-_DIGITS: Final = Decimal("1e-18")
+_FACTOR_MIN: Final = Decimal("0.01")  # the wildest walk loses 99 % in a step, never everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ def random_walk(
     while True:
         yield price
         tick += 1
-        price = (price * (ONE + volatility * _normal(f"{seed}:{symbol}:{tick}"))).quantize(_DIGITS)
+        factor = ONE + volatility * _normal(f"{seed}:{symbol}:{tick}")
+        price *= max(factor, _FACTOR_MIN)
 
 
 def walk_candles(candles: Sequence[Candle], walk: Walk) -> Iterator[Decimal]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from backfuturectl.matching.values import Change
 
-KEPT: Final = 100_000
+KEPT: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)

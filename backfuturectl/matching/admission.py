@@ -12,7 +12,8 @@ from backfuturectl.model.market import ONE
 from backfuturectl.model.orders import OrderType
 
 _DIGITS_MAX: Final = 13
-"""Larger numbers times a price would leave the 28 digits in which decimals are exact."""
+_COST_MAX: Final = Decimal(10) ** 14
+"""Larger numbers, with twelve decimals, would leave the 28 digits in which decimals are exact."""
 
 
 def admit(request: OrderRequest, listing: Listing, quote: Quote | None) -> None:
@@ -101,8 +102,9 @@ def _check_cost(request: OrderRequest, listing: Listing, quote: Quote | None) ->
         raise VenueError(
             Refusal.COST_BELOW_MINIMUM, f"the least value is {market.cost_min:f}, not {cost:f}"
         )
-    if listing.cost_max is not None and cost > listing.cost_max:
-        raise VenueError(Refusal.AMOUNT_ABOVE_MAXIMUM, f"the highest value is {listing.cost_max:f}")
+    highest = _COST_MAX if listing.cost_max is None else min(listing.cost_max, _COST_MAX)
+    if cost > highest:
+        raise VenueError(Refusal.AMOUNT_ABOVE_MAXIMUM, f"the highest value is {highest:f}")
     if request.cost_quote is not None and quote is not None:
         price = taking_price(request.side, quote)
         if cost < price * max(market.amount_step, market.amount_min):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
@@ -127,6 +128,18 @@ async def test_hidden_orders_are_not_found(emulator: Outside):
     assert (status, answer["code"]) == (400, -2013)
     status, answer = await emulator.signed("GET", "/api/v3/order", query)
     assert (status, answer["clientOrderId"]) == (200, "one")
+
+
+async def test_a_late_order_appears_after_its_sender_has_lost_the_connection(emulator: Outside):
+    await emulator.fault("late", path="/api/v3/order", method="POST", delay_s=0.05)
+    with pytest.raises(NO_ANSWER):
+        await emulator.buy("one")
+    assert orders(emulator) == []
+    async with asyncio.timeout(10):
+        while not orders(emulator):  # noqa: ASYNC110 - nobody tells when it is carried out
+            await asyncio.sleep(0.005)
+    (record,) = (await emulator.control("GET", "/requests?limit=1"))["records"]
+    assert (record["status"], record["effects"][0]["client_id"]) == (0, "one")
 
 
 async def test_a_repeated_request_takes_effect_twice(emulator: Outside):

@@ -39,7 +39,7 @@ def test_a_walk_is_the_same_for_the_same_seed_and_symbol():
     assert walk() != walk(symbol="ETH/USDT")
 
 
-@given(st.integers(), st.sampled_from(["0", "0.001", "0.05", "0.15"]))
+@given(st.integers(), st.sampled_from(["0", "0.001", "0.05", "0.5"]))
 def test_a_walk_starts_where_it_should_and_stays_above_zero(seed: int, volatility: str):
     prices = walk(seed, volatility=volatility)
     assert prices[0] == D(100)

@@ -154,7 +154,7 @@ def test_the_command_serves_until_a_signal_and_removes_its_ready_file(
         try:
             deadline = time.monotonic() + 30
             while not ready.exists() and process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.02)  # noqa: TID251 - another process is waited for, no loop runs
+                time.sleep(0.02)
             content = json.loads(ready.read_text(encoding="utf-8"))
             assert set(content["hosts"]) == set(HOSTS)
             with urllib.request.urlopen(content["hosts"]["mexc"] + "/api/v3/ping") as answer:

@@ -271,6 +271,12 @@ def test_a_refused_order_changes_nothing(request_: OrderRequest, kind: Refusal):
     assert made.orders("a") == ()
 
 
+def test_an_order_whose_value_decimals_cannot_hold_exactly_is_refused():
+    with pytest.raises(VenueError) as caught:
+        place(venue(), limit(BUY, "1000000000000", "90000"))
+    assert caught.value.kind is Refusal.AMOUNT_ABOVE_MAXIMUM
+
+
 def test_an_order_beyond_the_balance_is_refused():
     made = venue(money="90")
     with pytest.raises(VenueError) as caught:
