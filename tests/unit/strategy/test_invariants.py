@@ -59,7 +59,7 @@ SETUPS = {
 _KINDS = (
     "tick", "tick", "tick", "accept", "accept", "fill", "fill", "part", "cancel", "cancel",
     "report", "report", "stale", "reject", "unknown", "absent", "refuse", "late", "gate",
-    "command", "edit",
+    "command", "edit", "plunge", "home", "home",
 )  # fmt: skip
 HISTORIES = st.lists(
     st.tuples(st.sampled_from(_KINDS), st.integers(0, 1_000), st.integers(1, 99)), max_size=70
@@ -148,6 +148,12 @@ def play(venue: Venue, name: str, history: list[tuple[str, int, int]]) -> None:
                     (venue.price * D(9_700 + pick % 601) / D(10_000)).quantize(D("0.01")),
                     after_ms=size * 1_000,
                 )
+            case "plunge" if venue.state.deal is not None:  # to the stop and beyond
+                start = venue.state.deal.base.price
+                fall = D(90 - size % 5) if venue.state.setup.terms.sign > 0 else D(112)
+                venue.tick((start * fall / 100).quantize(D("0.01")), after_ms=size * 1_000)
+            case "home" if venue.state.deal is not None:
+                venue.tick(venue.state.deal.base.price, after_ms=size * 1_000)
             case "gate":
                 venue.gate((Gate.OPEN, Gate.OPEN, Gate.EXITS_ONLY, Gate.SHUT)[pick % 4])
             case "command":

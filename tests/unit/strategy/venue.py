@@ -152,7 +152,9 @@ class Venue:
         return self.tell(PriceSeen(self.price, self.now_ms, may_open))
 
     def report(self, client_order_id: str) -> tuple[Action, ...]:
-        """Tell the bot how one order stands."""
+        """Tell the bot how one order stands; of one not yet sent, no exchange tells anything."""
+        if self.orders[client_order_id].status is OrderStatus.INTENDED:
+            return ()
         return self.tell(self.view(client_order_id))
 
     def view(self, client_order_id: str) -> OrderChanged:
