@@ -169,13 +169,6 @@ def ladder(
 
 
 @precisely
-def deviations_pct(shape: LadderShape) -> tuple[Decimal, ...]:
-    """Return D_0 to D_K, percent of the start price, all from the base order."""
-    start = HUNDRED
-    return tuple(shape.sign * (start - price) for price in prices(shape, start))
-
-
-@precisely
 def prices(shape: LadderShape, start: Decimal) -> tuple[Decimal, ...]:
     """Return P_0 to P_K, exact."""
     result = [start]

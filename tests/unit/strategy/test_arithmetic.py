@@ -16,7 +16,6 @@ from backfuturectl.strategy.arithmetic import (
     LadderShape,
     MarginRates,
     average_after,
-    deviations_pct,
     gap_pct,
     improvement_pct,
     ladder,
@@ -51,6 +50,10 @@ def preset_shape(risk: str, sign: int = 1) -> LadderShape:
         preset.volume_scale,
         preset.max_orders,
     )
+
+
+def deviations_pct(form: LadderShape) -> tuple[Decimal, ...]:
+    return tuple(form.sign * (100 - price) for price in prices(form, D(100)))
 
 
 def digits(value: Decimal, like: str) -> str:
