@@ -18,6 +18,8 @@ _MASK: Final = "****"
 _SECRET_WORD: Final = re.compile(
     r"credentials|api_?key|secret|password|passphrase|private_?key|token", re.IGNORECASE
 )
+_STRUCTURE: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "sops", "capital"})
+_AROUND_KEY: Final = " -{\"'"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _COLOURS: Final = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.NOTE: "36"}
 
@@ -92,10 +94,10 @@ def _excerpt(
     line, start = lines[span.line - 1], span.column - 1
     end = span.end_column - 1 if span.end_line == span.line else len(line)
     if _may_hold_secret(finding, line, lines):
-        key, colon, _ = line.partition(":")
-        if not colon or (_SECRET_WORD.search(finding.field) and start > len(key)):
-            start, end = len(key) - len(key.lstrip(" -{")), len(key)
-        line = f"{key}: {_MASK}" if colon else _MASK
+        key = _known_key(finding, line)
+        if start > len(key):
+            start, end = len(key) - len(key.lstrip(_AROUND_KEY)), len(key)
+        line = f"{key}: {_MASK}" if key else _MASK
         start, end = min(start, len(line)), min(end, len(line))
     first = max(0, start - _WIDTH_MAX // 2)
     shown = line[first : first + _WIDTH_MAX].replace("\t", " ")
@@ -104,6 +106,14 @@ def _excerpt(
     width = max(1, min(end, first + _WIDTH_MAX) - start)
     caret = _paint("^" * width, colour, is_coloured=is_coloured)
     yield f"  {' ' * len(number)} | {' ' * (start - first)}{caret}"
+
+
+def _known_key(finding: Finding, line: str) -> str:
+    """Return *line* up to its key, if that is a field's name and no part of a value."""
+    key, colon, _ = line.partition(":")
+    name = key.strip(_AROUND_KEY)
+    is_field = name in _STRUCTURE or name in finding.field.split(".")
+    return key if colon and (is_field or _SECRET_WORD.fullmatch(name)) else ""
 
 
 def _may_hold_secret(finding: Finding, line: str, lines: list[str]) -> bool:

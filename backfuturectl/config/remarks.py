@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from backfuturectl.config.yaml_source import FieldPath, Position, YamlDocument, read
 from backfuturectl.model.findings import Finding, Key, Severity, Span
 from backfuturectl.model.rules import RULES
+
+_CREDENTIALS: Final = frozenset({"apiKey", "secret", "password"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,14 @@ def locate(
 
 
 def dotted(path: FieldPath) -> str:
-    """Return *path* as people write it: ``spec.pairs[1]``."""
+    """Return *path* as people write it: ``spec.pairs[1]``.
+
+    What stands where a credential's name should be may be the credential itself, so it is left out.
+    """
     text = ""
-    for part in path:
+    for above, part in zip(("", *path), path, strict=False):
+        if above in _CREDENTIALS or (above == "credentials" and part not in _CREDENTIALS):
+            break
         if isinstance(part, int):
             text += f"[{part}]"
         else:

@@ -84,7 +84,7 @@ def _remark(detail: ErrorDetails, model: type[BaseModel]) -> Remark:
         return Remark(
             "BF204",
             path,
-            f"unknown field `{str(path[-1])[:60]}`{_within(path)}",
+            f"unknown field{_quoted_key(path)}{_within(path)}",
             _suggest_field(model, path),
             is_about_key=True,
         )
@@ -151,6 +151,10 @@ def _with_unit(wanted: str, value: Any) -> str:
     if "USDT" in wanted:
         return f"did you mean `{value} USDT`?"
     return f"did you mean `{value}s` or `{value}m`?" if "duration" in wanted else ""
+
+
+def _quoted_key(path: FieldPath) -> str:
+    return "" if is_secret_path(path[:-1]) else f" `{str(path[-1])[:60]}`"
 
 
 def _within(path: FieldPath) -> str:

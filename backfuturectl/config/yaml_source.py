@@ -196,12 +196,16 @@ class _Reader:
     def _value(self, event: Any, path: FieldPath, depth: int) -> Any:
         kind = type(event)
         if kind is AliasEvent:
-            self._report("BF109", event, path, f"alias `*{event.anchor}` is not allowed")
+            self._report(
+                "BF109", event, path, f"alias {_shown(f'*{event.anchor}', path)} is not allowed"
+            )
             return None
         if event.anchor is not None:
-            self._report("BF109", event, path, f"anchor `&{event.anchor}` is not allowed")
+            self._report(
+                "BF109", event, path, f"anchor {_shown(f'&{event.anchor}', path)} is not allowed"
+            )
         if event.tag is not None:
-            self._report("BF110", event, path, f"tag `{event.tag[:40]}` is not allowed")
+            self._report("BF110", event, path, f"tag {_shown(event.tag[:40], path)} is not allowed")
         if kind is ScalarEvent:
             return self._scalar(event, path) if event.implicit[0] else event.value
         if depth == DEPTH_MAX:
@@ -228,7 +232,7 @@ class _Reader:
             value = self._next()
             below = (*path, key)
             if key in fields:
-                self._report("BF108", event, below, f"key `{key[:60]}` is given twice")
+                self._report("BF108", event, below, f"key {_shown(key[:60], path)} is given twice")
                 self._value(value, below, depth + 1)
                 continue
             if self._has_positions:
@@ -242,7 +246,7 @@ class _Reader:
             if key == "<<" and event.implicit[0]:
                 self._report("BF109", event, path, "merge key `<<` is not allowed")
             return key
-        shown = f" `{event.value[:40]}`" if type(event) is ScalarEvent else ""
+        shown = f" {_shown(event.value[:40], path)}" if type(event) is ScalarEvent else ""
         self._report("BF114", event, path, f"key{shown} is not text")
         return str(event.value) if type(event) is ScalarEvent else ""
 
@@ -290,7 +294,7 @@ _HELP: Final = {
 
 def _shown(text: str, path: FieldPath) -> str:
     """Quote *text* unless it may be a secret."""
-    return "the value" if is_secret_path(path) else f"`{text}`"
+    return "(not shown)" if is_secret_path(path) else f"`{text}`"
 
 
 def is_secret_path(path: FieldPath) -> bool:

@@ -44,6 +44,33 @@ def test_no_report_shows_a_secret(name):
     assert "hunter2" not in run("--format", name)[1]
 
 
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        '{apiKey: "hunter2:hunter2", secret: hunter2}',
+        '\n    apiKey:\n      "hunter2:hunter2"\n    secret: hunter2',
+        "\n    apiKey: |\n      hunter2:\n      hunter2\n    secret: hunter2",
+        "\n    hunter2key: &hunter hunter2\n",
+        '\n    apiKey: "hunter2\n    hunter2: hunter2',
+        "\n    - hunter2\n    - hunter2",
+        "{apiKey:hunter2, secret:hunter2}",
+        "{hunter2: a, hunter2: b}",
+        "{apiKey: *hunter2, secret: &hunter2 a, password: !hunter2 a}",
+        "{apiKey: {hunter2: &hunter2 yes}, secret: [hunter2, !hunter2 ]}",
+        "hunter2:hunter2",
+        "hunter2: hunter2",
+    ],
+)
+def test_a_secret_is_not_shown_however_it_is_written(tmp_path, credentials):
+    text = "apiVersion: backfuture.ai/v1alpha1\nkind: Connection\nmetadata: {name: mexc-spot}\n"
+    text += f"spec:\n  exchange: mexc\n  market: spot\n  credentials: {credentials}\n"
+    (tmp_path / "a.yaml").write_text(text)
+    for name in EXTENSIONS:
+        code, report = run(str(tmp_path), "--format", name)
+        assert code == 1
+        assert "hunter2" not in report
+
+
 def test_every_machine_format_holds_every_finding():
     findings = json.loads(run("--format", "json")[1])["findings"]
     assert len(json.loads(run("--format", "gitlab")[1])) == len(findings)
