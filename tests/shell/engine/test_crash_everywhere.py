@@ -1,0 +1,254 @@
+"""A crash right before and right after every side effect ends where no crash would have ended.
+
+The side effects of a scenario are numbered in one undisturbed run: each commit to the store, each
+order placed, canceled or prepared. Then the scenario runs once per effect and side. There the bot
+stops dead: its task and memory are gone, the store is opened anew from its file, and a new bot
+goes on from what is written there and from what the exchange shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from backfuturectl.engine.room import DealRoom
+from backfuturectl.matching.values import wallet_of
+from backfuturectl.matching.venue import Venue
+from backfuturectl.model.market import ZERO, MarketKind
+from backfuturectl.model.orders import LegKind, NewOrder, Order, OrderStatus
+from backfuturectl.store.database import Store, Write
+from backfuturectl.strategy.averaging.state import Setup
+from backfuturectl.strategy.base import BotIdentity
+from tests.shell.world import ACCOUNT, NAME, PAIR, Account, Faults, LoopClock, World, new_venue
+from tests.unit.strategy.venue import setup
+
+pytestmark = pytest.mark.looptime
+
+D = Decimal
+PHASE_S = 100
+"""How long each price lasts: longer than any back-off that a crash may cause."""
+
+
+@dataclass
+class Points:
+    """Counts the moments right before and right after each side effect; stops the bot at one."""
+
+    crash_at: int | None = None
+    names: list[str] = field(default_factory=list)
+    is_dead: bool = False
+
+    async def reach(self, name: str) -> None:
+        """Count this moment; never return from the one to crash at, nor from any after it."""
+        if not self.is_dead:
+            self.names.append(name)
+            self.is_dead = len(self.names) - 1 == self.crash_at
+        if self.is_dead:
+            await asyncio.Event().wait()
+
+
+class CrashingStore(Store):
+    """A store whose commits are side effects to crash at."""
+
+    points: Points
+
+    async def commit(self, writes: Sequence[Write]) -> None:
+        await self.points.reach("before commit")
+        await super().commit(writes)
+        await self.points.reach("after commit")
+
+
+class CrashingAccount(Account):
+    """An account whose writes are side effects to crash at."""
+
+    points: Points
+
+    async def prepare(self, pair: str, *, leverage: int, margin_mode: str) -> None:
+        await self.points.reach("before prepare")
+        await super().prepare(pair, leverage=leverage, margin_mode=margin_mode)
+        await self.points.reach("after prepare")
+
+    async def place(self, order: NewOrder) -> Order:
+        await self.points.reach(f"before place {order.client_order_id}")
+        placed = await super().place(order)
+        await self.points.reach(f"after place {order.client_order_id}")
+        return placed
+
+    async def cancel(self, pair: str, client_order_id: str, order_id: str | None) -> None:
+        await self.points.reach(f"before cancel {client_order_id}")
+        await super().cancel(pair, client_order_id, order_id)
+        await self.points.reach(f"after cancel {client_order_id}")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A strategy and the prices that it meets, each for `PHASE_S`.
+
+    Attributes:
+        depth_base: What trades per second and side; None for endless.
+        ends_by: The leg that ends the deal in an undisturbed run.
+    """
+
+    kind: MarketKind
+    prices: tuple[str, ...]
+    ends_by: str
+    changes: dict[str, object] = field(default_factory=dict)
+    depth_base: Decimal | None = None
+
+
+_SPOT, _FUTURES = MarketKind.SPOT, MarketKind.FUTURES
+_SHORT = {"direction": "short"}
+SCENARIOS = {
+    "spot, two rungs, take profit": Scenario(
+        _SPOT, ("100", "97.9", "95.9", "103"), "takeProfit"
+    ),
+    "spot, one rung, stop": Scenario(_SPOT, ("100", "97.9", "88"), "stopLoss"),
+    "futures short, two rungs, take profit": Scenario(
+        _FUTURES, ("100", "102.1", "104.2", "94"), "takeProfit", _SHORT
+    ),
+    "futures long, one rung, stop": Scenario(_FUTURES, ("100", "97.9", "88"), "stopLoss"),
+    "spot in small pieces": Scenario(
+        _SPOT, ("100", "97.9", "103"), "takeProfit", depth_base=D("0.9")
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is left in the end, without times and ids: those may differ after a crash."""
+
+    balances: dict[str, Decimal]
+    position: Decimal
+    bought_and_sold: Counter[tuple[str, Decimal, bool]]
+    result: Decimal
+    exits: tuple[str | None, ...]
+    resting: int
+
+
+@dataclass
+class Life:
+    """One run of a scenario, from the first start to the end, over any number of lives."""
+
+    scenario: Scenario
+    path: Path
+    points: Points
+    venue: Venue
+    setup: Setup
+    down_s: int
+    starts: int = 0
+
+    async def play(self) -> Outcome:
+        """Run the scenario to its end."""
+        async with AsyncExitStack() as bot:
+            w = await self._start(bot)
+            for price in self.scenario.prices:
+                for _ in range(PHASE_S):
+                    await w.price(price, for_s=1)
+                    self._margin_holds()
+                    if self.points.is_dead:
+                        await bot.aclose()
+                        self.points.crash_at = None
+                        self.points.is_dead = False
+                        w.bot = None
+                        await w.price(price, for_s=self.down_s)
+                        w = await self._start(bot)
+            await w.stop()
+            return await self._outcome(w)
+
+    async def _start(self, stack: AsyncExitStack) -> World:
+        """Bring a bot to life with nothing but the store's file and the exchange."""
+        self.starts += 1
+        store = await stack.enter_async_context(
+            CrashingStore.open(f"sqlite:///{self.path}", seed=b"a seed of a test", inline=True)
+        )
+        store.points = self.points
+        clock = LoopClock()
+        account = CrashingAccount(self.venue, ACCOUNT, self.scenario.kind, now_ms=clock.now_ms)
+        account.points = self.points
+        identity = BotIdentity(store.installation, NAME.bot)
+        known = replace(self.setup, identity=identity)
+        w = World(self.venue, known, store, account, Faults(), DealRoom(1))
+        await w.start()
+        assert w.task is not None
+        stack.push_async_callback(_kill, w.task)
+        return w
+
+    def _margin_holds(self) -> None:
+        """What the deal entered with, and what may yet add to it, stay within the limit."""
+        adding = [o for o in self._orders() if o.client_id[17] in {LegKind.BASE, LegKind.RUNG}]
+        used = sum((o.filled_quote + o.remaining_base * o.price * o.is_open for o in adding), ZERO)
+        assert used <= self.setup.notional_max, f"{used} of {self.setup.notional_max}"
+
+    def _orders(self):
+        return self.venue.orders(ACCOUNT)
+
+    async def _outcome(self, w: World) -> Outcome:
+        ids = [order.client_id for order in self._orders()]
+        assert len(ids) == len(set(ids)), "an id was used twice"
+        rows = {row.client_order_id: row for row in await w.store.orders()}
+        for order in self._orders():
+            row = rows[order.client_id]
+            assert (row.status, row.filled_base) == (order.status, order.filled_base)
+            told = await w.store.fills(NAME.bot, client_order_ids=[order.client_id])
+            assert sum((fill.amount_base for fill in told), ZERO) == order.filled_base
+        sent = set(ids)
+        for name, row in rows.items():
+            assert name in sent or row.status is OrderStatus.ABSENT
+        deals = await w.store.deals()
+        traded: Counter[tuple[str, Decimal, bool]] = Counter()
+        for order in self._orders():
+            traded[order.side, order.price or ZERO, True] += order.filled_base
+        position = await w.account.position(PAIR)
+        balances = self.venue.balances(ACCOUNT, wallet_of(self.scenario.kind))
+        return Outcome(
+            balances={name: balance.total for name, balance in balances.items()},
+            position=position.amount_base if position is not None else ZERO,
+            bought_and_sold=+traded,
+            result=sum((deal.result_quote or ZERO for deal in deals), ZERO),
+            exits=tuple(deal.exit_leg for deal in deals),
+            resting=len(w.resting()),
+        )
+
+
+async def _kill(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def life(scenario: Scenario, path: Path, *, crash_at: int | None, down_s: int = 0) -> Life:
+    changes = {
+        "baseOrder": "auto",  # the largest that fits: one order too many breaks the margin limit
+        "cooldown": {"afterTakeProfit": "1d", "afterStopLoss": "1d"},
+        **scenario.changes,
+    }
+    known = setup(scenario.kind, **changes)
+    venue = new_venue(known.market, fill_max_base=scenario.depth_base)
+    return Life(scenario, path, Points(crash_at), venue, known, down_s)
+
+
+@pytest.mark.parametrize("down_s", [0, 20], ids=["back at once", "away for a while"])
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_crash_at_any_side_effect_ends_as_if_there_had_been_none(
+    name: str, down_s: int, tmp_path: Path
+) -> None:
+    scenario = SCENARIOS[name]
+    calm = life(scenario, tmp_path / "calm.db", crash_at=None)
+    expected = await calm.play()
+    assert expected.exits == (scenario.ends_by,)
+    assert (expected.position, expected.resting) == (ZERO, 0)
+
+    print(len(calm.points.names))
+    wrong = {}
+    for number, point in enumerate(calm.points.names):
+        crashed = life(scenario, tmp_path / f"{number}.db", crash_at=number, down_s=down_s)
+        outcome = await crashed.play()
+        assert crashed.starts == 2, "the run must have crashed there"
+        if outcome != expected:
+            wrong[f"{number}: {point}"] = outcome
+    assert not wrong, f"expected {expected}"
