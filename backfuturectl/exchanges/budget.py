@@ -8,8 +8,9 @@ was about, for everybody.
 from __future__ import annotations
 
 import asyncio
-import bisect
 import enum
+import heapq
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,12 +20,15 @@ from backfuturectl.model.status import Reason
 
 _WAITING_MAX: Final = 20_000
 
+_BucketName = tuple[str, str]
+
 
 class Priority(enum.IntEnum):
     """Who goes first when tokens are short."""
 
     ORDER = 0
-    READ = 1
+    PRICE = 1
+    READ = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,11 @@ class Draw:
     owner: str
     weight: int
 
+    @property
+    def bucket(self) -> _BucketName:
+        """Which bucket it takes from."""
+        return self.limit, self.owner
+
 
 @dataclass(slots=True)
 class _Bucket:
@@ -74,6 +83,10 @@ class _Bucket:
         missing = min(weight, self.limit.tokens) - self.tokens - 1e-9
         return max(self.paused_until, now + max(0.0, missing) / self.limit.per_s)
 
+    def spend(self, weight: int) -> None:
+        """Take *weight* tokens; a request heavier than the whole limit empties the bucket."""
+        self.tokens -= min(weight, self.limit.tokens)
+
 
 @dataclass(order=True, slots=True)
 class _Waiter:
@@ -89,7 +102,10 @@ class Budget:
     def __init__(self, limits: Mapping[str, Limit]) -> None:
         self._limits = dict(limits)
         self._buckets: dict[tuple[str, str], _Bucket] = {}
-        self._waiting: list[_Waiter] = []
+        # Requests that draw from the same buckets queue in one lane: only its head can be next,
+        # so that a thousand waiting reads cost no more than one.
+        self._lanes: dict[frozenset[_BucketName], list[_Waiter]] = {}
+        self._waiting = 0
         self._serial = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -112,20 +128,27 @@ class Budget:
         pause_s = max((self._bucket(draw).paused_until for draw in draws), default=0) - loop.time()
         if pause_s > wait_max_s:
             raise _too_long(pause_s)
-        if len(self._waiting) >= _WAITING_MAX:
+        if self._waiting >= _WAITING_MAX:
             raise _too_long(wait_max_s)
         self._serial += 1
         waiter = _Waiter(priority, self._serial, draws, loop.create_future())
-        bisect.insort(self._waiting, waiter)
-        self._grant()
+        name = frozenset(draw.bucket for draw in draws)
+        lane = self._lanes.setdefault(name, [])
+        heapq.heappush(lane, waiter)
+        if lane[0] is waiter:
+            self._grant()
+        self._waiting += 1
         try:
             async with asyncio.timeout(wait_max_s):
                 await waiter.granted
         except TimeoutError as error:
             raise _too_long(wait_max_s) from error
         finally:
-            if not waiter.granted.done() or waiter.granted.cancelled():
-                self._waiting = [other for other in self._waiting if other is not waiter]
+            self._waiting -= 1
+            if waiter.granted.cancelled() and lane and lane[0] is waiter:
+                # It gave up at the head of its lane: whoever is next may need less. Elsewhere in
+                # the lane it is passed over when its turn comes.
+                self._grant()
 
     def pause(self, draws: tuple[Draw, ...], seconds: float) -> None:
         """Let nothing out of the buckets of *draws* for *seconds*: the server asked for it."""
@@ -144,12 +167,11 @@ class Budget:
         bucket.tokens = min(bucket.tokens, remaining)
 
     def _bucket(self, draw: Draw) -> _Bucket:
-        key = (draw.limit, draw.owner)
-        if key not in self._buckets:
+        if draw.bucket not in self._buckets:
             limit = self._limits[draw.limit]
             now = asyncio.get_running_loop().time()
-            self._buckets[key] = _Bucket(limit, limit.tokens, now)
-        return self._buckets[key]
+            self._buckets[draw.bucket] = _Bucket(limit, limit.tokens, now)
+        return self._buckets[draw.bucket]
 
     def _grant(self) -> None:
         """Let out, in order, every waiter whose buckets have enough; sleep until the next may."""
@@ -157,32 +179,34 @@ class Budget:
         now = loop.time()
         # A bucket that is short for one waiter is closed to all behind it, or a stream of light
         # reads would keep a heavy order waiting for ever.
-        short: set[tuple[str, str]] = set()
-        left: list[_Waiter] = []
-        wake_at = float("inf")
-        for waiter in self._waiting:
-            if waiter.granted.done():
-                continue
-            lacking = {
-                (draw.limit, draw.owner): ready_at
-                for draw in waiter.draws
-                if (ready_at := self._bucket(draw).ready_at(draw.weight, now)) > now
-            }
-            is_blocked = any((draw.limit, draw.owner) in short for draw in waiter.draws)
-            if lacking or is_blocked:
-                short.update(lacking)
-                wake_at = min([wake_at, *lacking.values()])
-                left.append(waiter)
-                continue
-            for draw in waiter.draws:
-                self._bucket(draw).tokens -= min(draw.weight, self._limits[draw.limit].tokens)
-            waiter.granted.set_result(None)
-        self._waiting = left
+        short: set[_BucketName] = set()
+        wake_at = math.inf
+        heads = [(lane[0], name) for name, lane in self._lanes.items()]
+        heapq.heapify(heads)
+        while heads:
+            waiter, name = heapq.heappop(heads)
+            if not waiter.granted.done():
+                lacking = {
+                    draw.bucket: ready_at
+                    for draw in waiter.draws
+                    if (ready_at := self._bucket(draw).ready_at(draw.weight, now)) > now
+                }
+                if lacking or not short.isdisjoint(name):
+                    short.update(lacking)
+                    wake_at = min([wake_at, *lacking.values()])
+                    continue
+                for draw in waiter.draws:
+                    self._bucket(draw).spend(draw.weight)
+                waiter.granted.set_result(None)
+            lane = self._lanes[name]
+            heapq.heappop(lane)
+            if lane:
+                heapq.heappush(heads, (lane[0], name))
+            else:
+                del self._lanes[name]
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if left:
-            self._timer = loop.call_at(wake_at, self._grant)
+        self._timer = loop.call_at(wake_at, self._grant) if self._lanes else None
 
 
 def _too_long(wait_s: float) -> TransientError:

@@ -82,6 +82,7 @@ class Route:
         path: As ccxt spells it, with ``{placeholders}``.
         weights: What it costs, by limit of the dialect.
         operation: What a lost answer would mean.
+        is_price: Prices go before other reads, or bots would stand still while others recover.
     """
 
     api: tuple[str, ...]
@@ -89,12 +90,14 @@ class Route:
     path: str
     weights: Mapping[str, int]
     operation: Operation = Operation.READ
+    is_price: bool = False
 
     @property
     def priority(self) -> Priority:
-        """Orders and cancels go before reads."""
-        is_order = self.operation in {Operation.CREATE, Operation.CANCEL}
-        return Priority.ORDER if is_order else Priority.READ
+        """Orders and cancels go first, then prices, then everything else."""
+        if self.operation in {Operation.CREATE, Operation.CANCEL}:
+            return Priority.ORDER
+        return Priority.PRICE if self.is_price else Priority.READ
 
 
 @dataclass(frozen=True, slots=True)

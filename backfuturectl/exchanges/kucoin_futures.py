@@ -80,7 +80,7 @@ def _write(path: str, method: str, operation: Operation, weight: int = 2) -> Rou
 
 _TIME: Final = Route(_PUBLIC, "GET", "timestamp", {"public": 2})
 _MARKETS: Final = Route(_PUBLIC, "GET", "contracts/active", {"public": 3})
-_TICKERS: Final = Route(_PUBLIC, "GET", "allTickers", {"public": 5})
+_TICKERS: Final = Route(_PUBLIC, "GET", "allTickers", {"public": 5}, is_price=True)
 _ACCOUNT: Final = _read("account-overview", 5)
 _POSITIONS: Final = _read("positions", 2)
 _ORDER_BY_CLIENT_ID: Final = _read("orders/byClientOid", 5)

@@ -73,7 +73,7 @@ def _write(path: str, method: str, operation: Operation) -> Route:
 
 _TIME: Final = Route(_PUBLIC, "GET", "timestamp", {"public": 3})
 _MARKETS: Final = Route(_PUBLIC, "GET", "symbols", {"public": 4})
-_TICKERS: Final = Route(_PUBLIC, "GET", "market/allTickers", {"public": 15})
+_TICKERS: Final = Route(_PUBLIC, "GET", "market/allTickers", {"public": 15}, is_price=True)
 _ACCOUNTS: Final = Route(_PRIVATE, "GET", "accounts", {"management": 5})
 _ORDER_BY_CLIENT_ID: Final = _read("hf/orders/client-order/{clientOid}", 2)
 _ORDER_BY_ID: Final = _read("hf/orders/{orderId}", 2)

@@ -73,7 +73,7 @@ def _write(path: str, method: str, operation: Operation) -> Route:
 
 _TIME: Final = Route(_PUBLIC, "GET", "time", {"ip": 1})
 _MARKETS: Final = Route(_PUBLIC, "GET", "exchangeInfo", {"ip": 10})
-_PRICES: Final = Route(_PUBLIC, "GET", "ticker/price", {"ip": 2})
+_PRICES: Final = Route(_PUBLIC, "GET", "ticker/price", {"ip": 2}, is_price=True)
 _RIGHTS: Final = _read("apiKeyInfo", 1)
 _UID: Final = _read("uid", 1)
 _ACCOUNT: Final = _read("account", 10)

@@ -18,7 +18,7 @@ from backfuturectl.exchanges.budget import Budget, Draw, Priority
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=5, sock_connect=5, sock_read=10)
 _BODY_MAX_BYTES: Final = 64 * 1024 * 1024
-_WAIT_MAX_S: Final = {Priority.ORDER: 5.0, Priority.READ: 30.0}
+_WAIT_MAX_S: Final = {Priority.ORDER: 5.0, Priority.PRICE: 5.0, Priority.READ: 30.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,9 @@ class Gateway:
         try:
             return await self._exchange(call.sign())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise LostAnswerError("no connection", was_sent=False) from error
+            raise LostAnswerError(
+                f"no connection ({type(error).__name__})", was_sent=False
+            ) from error
         except TimeoutError as error:
             raise LostAnswerError("no answer in time", was_sent=True) from error
         except (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError) as error:
@@ -132,7 +134,7 @@ class Gateway:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=64,
+                    limit=256,
                     # Shorter than any exchange's own, so that a create seldom meets a
                     # connection that the other side has just closed.
                     keepalive_timeout=15,

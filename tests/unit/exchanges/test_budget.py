@@ -58,9 +58,10 @@ async def test_an_order_goes_before_reads_that_waited_longer():
         for name in ("read 1", "read 2"):
             tasks.create_task(send(name, Priority.READ))
         await asyncio.sleep(0.1)
+        tasks.create_task(send("price", Priority.PRICE))
         tasks.create_task(send("order", Priority.ORDER))
 
-    assert order == ["order", "read 1", "read 2"]
+    assert order == ["order", "price", "read 1", "read 2"]
 
 
 async def test_light_reads_cannot_starve_a_heavy_one():
@@ -159,3 +160,22 @@ async def test_a_canceled_waiter_leaves_its_place_to_the_next():
 
 async def test_a_request_heavier_than_the_limit_passes_with_a_full_bucket():
     assert await elapsed(budget(), {"ip": 50}) == 0.0
+
+
+async def test_ten_thousand_waiters_are_let_out_in_order_at_the_limits_pace():
+    shared = Budget({"ip": Limit(1_000, 1.0), "orders": Limit(1_000, 1.0, is_per_account=True)})
+    loop = asyncio.get_running_loop()
+    out: list[int] = []
+
+    async def read(number: int) -> None:
+        draws = shared.draws({"ip": 1, "orders": 1}, str(number % 5))
+        await shared.acquire(draws, Priority.READ, wait_max_s=100)
+        out.append(number)
+
+    started_at = loop.time()
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(10_000):
+            tasks.create_task(read(number))
+
+    assert out == list(range(10_000))
+    assert loop.time() - started_at == pytest.approx(9.0, abs=0.1)
