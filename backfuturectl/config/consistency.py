@@ -229,18 +229,24 @@ def _strategy(spec: StrategySpec) -> Iterator[Remark]:
     if spec.on_change == "adopt" and spec.state == "stopped":
         message = "a stopped strategy has no deal that could adopt a change"
         yield Remark("BF318", ("spec", "onChange"), message, severity=Severity.WARNING)
-    if spec.schedule.timezone != "UTC" and spec.schedule.timezone not in _timezones():
-        name = spec.schedule.timezone
+    name = spec.schedule.timezone
+    if not _is_timezone(name):
         yield Remark(
             "BF212",
             ("spec", "schedule", "timezone"),
             f"`{name[:60]}` is not a time zone",
-            did_you_mean(name, sorted(_timezones())),
+            did_you_mean(name, sorted(zoneinfo.available_timezones())),
         )
 
 
-def _timezones() -> set[str]:
-    return zoneinfo.available_timezones()
+def _is_timezone(name: str) -> bool:
+    if name == "UTC":
+        return True
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        return False
+    return True
 
 
 def _policy(spec: PolicySpec) -> Iterator[Remark]:

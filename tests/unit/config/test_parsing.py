@@ -41,6 +41,9 @@ def wrong(spec: str):
         ("stopLoss: {confirmFor: 60}", "BF208", "spec.stopLoss.confirmFor", "`60s` or `60m`"),
         ("stopLoss: []", "BF206", "spec.stopLoss", ""),
         ("schedule: {timezone: Europe/Berln}", "BF212", "spec.schedule.timezone", "Berlin"),
+        ("schedule: {timezone: ../../etc/passwd}", "BF212", "spec.schedule.timezone", ""),
+        ("schedule: {timezone: Europe}", "BF212", "spec.schedule.timezone", ""),
+        ('schedule: {timezone: ""}', "BF212", "spec.schedule.timezone", ""),
         ("entry: {trigger: priceBelow}", "BF318", "spec.entry.price", ""),
         (
             "takeProfit: {steps: [{sharePct: 50}]}",
@@ -56,6 +59,10 @@ def test_a_wrong_field_is_named_with_line_and_remedy(spec, code, field, hint):
     assert found[:2] == (code, field)
     assert found[2] == spec
     assert hint in found[3]
+
+
+def test_a_time_zone_that_exists_is_accepted():
+    assert wrong("schedule: {timezone: Europe/Berlin}") == []
 
 
 def test_all_problems_of_all_documents_come_in_one_run():
