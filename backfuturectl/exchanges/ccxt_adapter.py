@@ -18,7 +18,14 @@ from backfuturectl.exchanges.budget import Budget, Limit, Priority
 from backfuturectl.exchanges.payload import PayloadError, decode
 from backfuturectl.exchanges.retry import Retry
 from backfuturectl.exchanges.translation import ErrorTable, Failure, Operation, translate
-from backfuturectl.exchanges.transport import Answer, Call, Gateway, LostAnswerError, Request
+from backfuturectl.exchanges.transport import (
+    WAIT_MAX_S,
+    Answer,
+    Call,
+    Gateway,
+    LostAnswerError,
+    Request,
+)
 from backfuturectl.model.errors import OperationError, PermanentError
 from backfuturectl.model.market import Market
 from backfuturectl.model.orders import NewOrder, Order, OrderStatus, OrderType
@@ -26,6 +33,19 @@ from backfuturectl.model.secret import Secret
 from backfuturectl.model.status import Reason
 
 T = TypeVar("T")
+
+# A signed order request is void 5 s after its time stamp on both exchanges (MEXC's recvWindow,
+# KuCoin's fixed window); clocks may differ by 1 s, which the connection test enforces, and an
+# exchange that takes orders asynchronously may need a while to show one.
+_VALID_S: Final = 5
+_SKEW_S: Final = 1
+_SHOWN_S: Final = 4
+
+HORIZON_MS: Final = int((WAIT_MAX_S[Priority.ORDER] + _VALID_S + _SKEW_S + _SHOWN_S) * 1000)
+"""How long after it was decided an order may still appear.
+
+It may wait for the rate budget before it is signed, so the wait counts as well.
+"""
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 

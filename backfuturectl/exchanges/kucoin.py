@@ -35,10 +35,6 @@ LIMITS: Final[dict[str, Limit]] = {
     "unified": Limit(200, 30.0, is_per_account=True),
 }
 
-# A signed request is void once its timestamp is 5 s old; 3 s more, since orders are taken
-# asynchronously and a look-up right after a create may still answer "does not exist".
-HORIZON_MS: Final = 8_000
-
 _WINDOW_MS: Final = 7 * 86_400_000
 _WINDOWS_MAX: Final = 26
 _CLOCK_SLACK_MS: Final = 60_000

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from backfuturectl.exchanges.ccxt_adapter import (
+    HORIZON_MS,
     Client,
     KeyMaterial,
     Listed,
@@ -20,7 +21,6 @@ from backfuturectl.exchanges.ccxt_adapter import (
     pick,
 )
 from backfuturectl.exchanges.kucoin import (
-    HORIZON_MS,
     read_egress_ip,
     read_rights,
     server_time_ms,

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from backfuturectl.exchanges.ccxt_adapter import (
+    HORIZON_MS,
     Client,
     KeyMaterial,
     Listed,
@@ -52,9 +53,6 @@ from backfuturectl.model.orders import (
 )
 from backfuturectl.model.status import Reason
 
-# An order request is void once it is older than recvWindow (5 s); 3 s more for the exchange to
-# show what it took (a look-up right after a create may still answer "does not exist").
-HORIZON_MS: Final = 8_000
 _OPEN_ORDERS_MAX: Final = 500
 _FILLS_PAGE: Final = 100
 _FILLS_PAGES_MAX: Final = 50

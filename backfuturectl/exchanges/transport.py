@@ -18,7 +18,8 @@ from backfuturectl.exchanges.budget import Budget, Draw, Priority
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=5, sock_connect=5, sock_read=10)
 _BODY_MAX_BYTES: Final = 64 * 1024 * 1024
-_WAIT_MAX_S: Final = {Priority.ORDER: 5.0, Priority.PRICE: 5.0, Priority.READ: 30.0}
+WAIT_MAX_S: Final = {Priority.ORDER: 5.0, Priority.PRICE: 5.0, Priority.READ: 30.0}
+"""How long a request may wait for the rate budget; orders' horizons count on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Gateway:
             TransientError: RATE_LIMITED by the own budget; nothing was sent.
             LostAnswerError: No connection, a timeout, or a broken answer.
         """
-        await self.budget.acquire(call.draws, call.priority, wait_max_s=_WAIT_MAX_S[call.priority])
+        await self.budget.acquire(call.draws, call.priority, wait_max_s=WAIT_MAX_S[call.priority])
         try:
             return await self._exchange(call.sign())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

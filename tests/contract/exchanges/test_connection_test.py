@@ -246,3 +246,14 @@ async def test_the_report_shows_no_secret(stand: Stand):
     for report in (await report_on(stand), await report_on(stand, secret="wrong-secret-text")):
         for secret in (SECRET, PASSPHRASE, "wrong-secret-text", KEY):
             assert secret not in repr(report)
+
+
+async def test_a_key_limited_to_other_pairs_is_told(stand: Stand):
+    if stand.brand != "mexc":
+        return
+    stand.give_key("pairs-key-0000001", *least(stand), symbols=("SOL/USDT",))
+
+    report = await report_on(stand, "pairs-key-0000001", pair="BTC/USDT")
+
+    assert report.outcome is Reason.ONLINE
+    assert any("not proven" in warning for warning in report.warnings)

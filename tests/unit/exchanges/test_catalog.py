@@ -4,6 +4,8 @@ from random import Random
 
 import pytest
 
+from backfuturectl.exchanges import ccxt_adapter, transport
+from backfuturectl.exchanges.budget import Priority
 from backfuturectl.exchanges.catalog import CATALOG, catalog_entry
 from backfuturectl.exchanges.ccxt_adapter import Endpoint, KeyMaterial
 from backfuturectl.exchanges.factory import open_account, open_public
@@ -65,3 +67,9 @@ def test_the_catalog_needs_no_http_client():
     code = "import sys, backfuturectl.exchanges.catalog; sys.exit('aiohttp' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_order_may_wait_for_the_budget_and_still_be_valid_within_the_horizon():
+    wait_s = transport.WAIT_MAX_S[Priority.ORDER]
+
+    assert (wait_s + 5 + 1) * 1000 <= ccxt_adapter.HORIZON_MS
