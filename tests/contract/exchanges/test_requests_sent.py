@@ -196,3 +196,19 @@ async def test_a_request_is_signed_only_when_its_turn_has_come(stand: Stand):
     await account.balances()
 
     assert min(stamps) - asked_at >= 500
+
+
+async def test_a_burst_of_orders_and_reads_stays_within_the_exchanges_limits(stand: Stand):
+    stand.emulator.exchanges[stand.brand].enforces_limits = True
+    names = [f"bf{number}" for number in range(12)]
+
+    async with asyncio.TaskGroup() as tasks:
+        for name in names:
+            tasks.create_task(stand.account.place(stand.order(name)))
+        for _ in range(15):
+            tasks.create_task(stand.account.balances())
+    async with asyncio.TaskGroup() as tasks:
+        looked_up = [tasks.create_task(stand.account.order(PAIR, name)) for name in names]
+
+    assert all(task.result() is not None for task in looked_up)
+    assert 429 not in {record.status for record in stand.emulator.requests.newest(1_000)}
