@@ -70,8 +70,8 @@ class AccountPort(Protocol):
     """One account through one key.
 
     Attributes:
-        horizon_ms: How long after sending an order may still appear on the exchange. A look-up
-            that finds nothing proves absence only when the order is older than this.
+        horizon_ms: How long after `place` was called an order may still appear on the exchange. A
+            look-up that finds nothing proves absence only when the order is older than this.
     """
 
     exchange: str
