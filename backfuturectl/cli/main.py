@@ -18,7 +18,10 @@ from backfuturectl.model.errors import BackfutureError, ConfigurationError, Usag
 EXIT_FINDINGS: Final = 1
 EXIT_COULD_NOT_RUN: Final = 2
 EXIT_USAGE: Final = 64
+EXIT_DEFECT: Final = 70
 EXIT_CONFIGURATION: Final = 78
+
+_DEBUG: Final = "BACKFUTURECTL_DEBUG"
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     # name: (module below backfuturectl.cli with a click command of the same name, short help)
@@ -102,6 +105,14 @@ def main() -> None:
     except BackfutureError as error:
         _complain(str(error), str(getattr(error, "remedy", "")))
         sys.exit(EXIT_COULD_NOT_RUN)
+    except Exception as error:  # a user never sees a traceback
+        if os.environ.get(_DEBUG):
+            raise
+        _complain(
+            f"internal error: {type(error).__name__}",
+            f"this is a defect; run again with {_DEBUG}=1 and report what it prints",
+        )
+        sys.exit(EXIT_DEFECT)
 
 
 def _complain(message: str, remedy: str = "") -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.prices import STALE_AFTER_MS
 from backfuturectl.model.errors import ConfigurationError, OperationError, PermanentError
-from backfuturectl.model.findings import Finding, Key
+from backfuturectl.model.findings import Key
 from backfuturectl.model.records import EventRecord, ResourceRecord
 from backfuturectl.model.resources import Connection, Strategy
 from backfuturectl.model.status import Condition, ConditionType, Reason
@@ -25,7 +25,7 @@ from backfuturectl.planning.prune import PruneVerdict, TreeEvidence, guard_prune
 from backfuturectl.reconcile.connections import RETEST_NOW, Lines
 from backfuturectl.reconcile.hub import Hub
 from backfuturectl.reconcile.queue import Again, Done, Ending, Failed, WorkQueue
-from backfuturectl.reconcile.registry import Entry, Registry, settle
+from backfuturectl.reconcile.registry import Entry, Registry, complaint, settle
 from backfuturectl.reconcile.source import Generation, Source, stored_document
 from backfuturectl.reconcile.strategies import Strategies
 from backfuturectl.store.database import Remove, Store
@@ -36,16 +36,6 @@ FILES: Final = "files"
 PULSE_S: Final = 1.0
 RETEST_PAUSE_S: Final = 5.0
 """Least time between two tests of one connection that troubled bots ask for."""
-
-_REASON_OF_RULES: Final = {
-    "1": Reason.SOURCE_UNREADABLE,
-    "2": Reason.SCHEMA_INVALID,
-    "3": Reason.REFERENCE_NOT_FOUND,
-    "4": Reason.INTEGRITY_FAILED,
-    "5": Reason.POLICY_VIOLATED,
-    "6": Reason.PROOF_FAILED,
-}
-"""Reason by the hundred of a rule code: BF3xx are references."""
 
 
 class Controller:
@@ -164,7 +154,8 @@ class Controller:
                     return await self._files()
                 finally:
                     for waiter in waiters:
-                        waiter.set_result(None)
+                        if not waiter.done():  # who asked may have gone away meanwhile
+                            waiter.set_result(None)
 
     async def _files(self) -> Ending:
         try:
@@ -178,13 +169,15 @@ class Controller:
             return Failed()
         self.source_trouble = ""
         self.read_at_ms = self._clock.now_ms()
+        before = self.generation
         is_same = (
-            self.generation is not None
-            and self.generation.loaded.tree.digest == generation.loaded.tree.digest
+            before is not None
+            and before.loaded.tree.digest == generation.loaded.tree.digest
+            and before.undecrypted.keys() == generation.undecrypted.keys()
         )
         self.generation = generation
         self.strategies.commit = generation.commit
-        if not is_same or generation.undecrypted:
+        if not is_same:
             self._take(generation)
         await self._prune(generation)
         self._resume_stored()
@@ -211,7 +204,7 @@ class Controller:
             findings = tuple(f for f in loaded.findings_of(key) if f.is_error)
             if self.registry.refuse(key, document.path, findings):
                 self._turn(key)
-            self._settle(self.registry.entries[key], _reason_of(findings), _sentence(findings))
+            self._settle(self.registry.entries[key], *complaint(findings))
         if loaded.is_complete:
             for key in set(self.registry.entries) - set(loaded.documents):
                 self.registry.miss(key)
@@ -368,16 +361,3 @@ class Controller:
 
     def _event(self, about: str, kind: str, reason: str, message: str) -> None:
         self._store.post([EventRecord(self._clock.now_ms(), about, kind, reason, message)])
-
-
-def _reason_of(findings: tuple[Finding, ...]) -> Reason:
-    return _REASON_OF_RULES.get(findings[0].code[2:3], Reason.SCHEMA_INVALID)
-
-
-def _sentence(findings: tuple[Finding, ...]) -> str:
-    first = findings[0]
-    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    return (
-        f"{first.file}:{first.span.line}:{first.span.column}: {first.field or 'document'}: "
-        f"{first.message} [{first.code}]{more}"
-    )

@@ -124,8 +124,11 @@ class WorkQueue:
             pass
 
     async def _turn(self, key: str) -> None:
+        ending: Ending = Failed()
         try:
             ending = await self._work(key)
+        except Exception:  # noqa: BLE001 - a defect over one key is not the others' end
+            _LOG.exception("%s: defect", key)
         finally:
             self._running.discard(key)
             self._wake.set()

@@ -7,12 +7,14 @@ document changes only its own status.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from backfuturectl.config.parsing import Document
 from backfuturectl.model.findings import Finding, Key
 from backfuturectl.model.records import EventRecord, ResourceRecord
+from backfuturectl.model.status import Reason
 from backfuturectl.planning.conditions import Outcome, ResourceStatus, observe, transitions
 
 
@@ -145,3 +147,24 @@ def settle(entry: Entry, outcome: Outcome, now_ms: int) -> tuple[EventRecord, ..
     ):
         return ()  # the checks behind Ready tell people no more than Ready does
     return transitions(about, before, entry.status, now_ms)[:1]
+
+
+_REASON_OF_RULES: Final = {
+    "1": Reason.SOURCE_UNREADABLE,
+    "2": Reason.SCHEMA_INVALID,
+    "3": Reason.REFERENCE_NOT_FOUND,
+    "4": Reason.INTEGRITY_FAILED,
+    "5": Reason.POLICY_VIOLATED,
+    "6": Reason.PROOF_FAILED,
+}
+"""Reason by the hundred of a rule code: BF3xx are references."""
+
+
+def complaint(findings: Sequence[Finding]) -> tuple[Reason, str]:
+    """Return what keeps a document from being used, in one sentence with its place."""
+    first = findings[0]
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    return _REASON_OF_RULES.get(first.code[2:3], Reason.SCHEMA_INVALID), (
+        f"{first.file}:{first.span.line}:{first.span.column}: {first.field or 'document'}: "
+        f"{first.message} [{first.code}]{more}"
+    )

@@ -40,7 +40,7 @@ from backfuturectl.planning.plan import (
 )
 from backfuturectl.reconcile import queue
 from backfuturectl.reconcile.connections import Line, Lines
-from backfuturectl.reconcile.registry import Entry, Registry, settle
+from backfuturectl.reconcile.registry import Entry, Registry, complaint, settle
 from backfuturectl.reconcile.supervisor import Ended, Supervisor
 from backfuturectl.store.database import Remove, Store
 from backfuturectl.strategy.base import BotIdentity, Command, Gate
@@ -483,14 +483,14 @@ class Strategies:
         if document is not None and entry.desired is document and not entry.is_current:
             record = self._registry.applied(entry, document, now_ms)
             await self._store.commit([record])
-        if entry.findings:
-            return queue.Done()  # the files' document is not usable: that is what is shown
         await self._tell(entry, Reason.RECONCILE_SUCCEEDED, "")
         return queue.Done()
 
     async def _tell(
         self, entry: Entry, reason: Reason, message: str, raw_code: str | None = None
     ) -> None:
+        if entry.findings:  # the files' document is not usable: that is what is to be mended
+            reason, message = complaint(entry.findings)
         outcome = Outcome(entry.generation_wanted, reason, message, raw_code)
         self._store.post(settle(entry, outcome, self._clock.now_ms()))
 

@@ -78,7 +78,7 @@ def test_orders_filled_while_the_daemon_was_dead_are_found_and_the_deal_goes_on(
     world.start_daemon()
     world.wait(lambda: bot(world)["openOrders"] == 4, "the ladder rests")
     world.kill_daemon()
-    for price in ("66000", "65000"):  # two rungs of the conservative ladder
+    for price in ("66000", "64800"):  # two rungs of the conservative ladder
         world.set_price("mexc", "BTC/USDT", price)
     world.start_daemon()
     world.wait(lambda: filled_rungs(world) == 2, "both fills are booked")
