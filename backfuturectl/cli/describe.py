@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from backfuturectl.daemon.client import daemon
 from backfuturectl.cli.render import print_object
+from backfuturectl.daemon.client import daemon
 
 
 @click.command()

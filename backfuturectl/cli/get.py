@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import click
 
-from backfuturectl.daemon.client import daemon
 from backfuturectl.cli.render import Column, age, output_option, print_rows
+from backfuturectl.daemon.client import daemon
 
 LISTS: Final[dict[str, tuple[Column, ...]]] = {
     "connections": (

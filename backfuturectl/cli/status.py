@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from backfuturectl.daemon.client import daemon
 from backfuturectl.cli.render import age, output_option, print_object
+from backfuturectl.daemon.client import daemon
 
 
 @click.command()

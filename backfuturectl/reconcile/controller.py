@@ -195,7 +195,13 @@ class Controller:
             error = generation.undecrypted.get(key[1]) if key[0] == "Connection" else None
             if error is not None:
                 self.registry.refuse(key, document.path, ())
-                self._settle(self.registry.entries[key], error.reason, str(error), error.raw_code)
+                self._settle(
+                    self.registry.entries[key],
+                    error.reason,
+                    str(error),
+                    error.raw_code,
+                    aspects=_decrypted(error),
+                )
             elif self.registry.see(document):
                 self._turn(key)
         for key, document in loaded.documents.items():
@@ -292,6 +298,10 @@ class Controller:
         policy = self.generation.loaded.policy if self.generation is not None else None
         try:
             key = await self._source.key_of(document)
+        except OperationError as error:
+            self._settle(entry, error.reason, str(error), error.raw_code, aspects=_decrypted(error))
+            return Done() if isinstance(error, PermanentError) else Failed(error.retry_after_s)
+        try:
             ending = await self.lines.test(
                 connection, document.digest, key, policy, pair=self._pair_of(name)
             )
@@ -317,7 +327,10 @@ class Controller:
             report.outcome,
             failed.message if failed is not None else "",
             failed.raw_code if failed is not None else None,
-            aspects=tuple(c for c in report.conditions if c.type is not ConditionType.READY),
+            aspects=(
+                *_decrypted(None),
+                *(c for c in report.conditions if c.type is not ConditionType.READY),
+            ),
         )
 
     def _pair_of(self, connection: str) -> str | None:
@@ -361,3 +374,17 @@ class Controller:
 
     def _event(self, about: str, kind: str, reason: str, message: str) -> None:
         self._store.post([EventRecord(self._clock.now_ms(), about, kind, reason, message)])
+
+
+def _decrypted(error: OperationError | None) -> tuple[Condition, ...]:
+    if error is None:
+        return (Condition(ConditionType.DECRYPTED, status=True, reason=Reason.RECONCILE_SUCCEEDED),)
+    return (
+        Condition(
+            ConditionType.DECRYPTED,
+            status=False,
+            reason=error.reason,
+            message=str(error),
+            raw_code=error.raw_code,
+        ),
+    )

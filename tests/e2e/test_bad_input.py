@@ -46,15 +46,15 @@ def assert_told_in_words(world: World, *, needle: str) -> None:
     [
         ("risk: conservative", "rsik: conservative", "SchemaInvalid", "BF2"),
         ("maxActiveDeals: 1", "maxActiveDeals: many", "SchemaInvalid", "BF2"),
-        ("connection: kucoin-spot-main", "connection: kucoin-spot-mian", "ReferenceNotFound", "BF3"),
-        ("marginLimit: 2000 USDT", "marginLimit: 2000 USDT\n  baseOrder: 1900 USDT", "ProofFailed", "BF6"),
+        ("connection: kucoin", "connection: kukoin", "ReferenceNotFound", "BF3"),
+        ("baseOrder: auto", "baseOrder: 1900 USDT", "ProofFailed", "BF6"),
         ("marginLimit:", "marginLimit: 1 USDT\n  marginLimit:", "SourceUnreadable", "BF1"),
     ],
     ids=["unknown-field", "wrong-type", "unknown-connection", "does-not-fit", "duplicate-key"],
-)  # fmt: skip
+)
 def test_a_bad_strategy_is_named_and_stops_no_other(make_world, old, new, reason, code):
     world = trading(make_world)
-    world.write_strategy("bad", spec(KUCOIN, "ETH/USDT"))
+    world.write_strategy("bad", spec(KUCOIN, "ETH/USDT", baseOrder="auto"))
     path = world.strategy_file("bad")
     text = path.read_text()
     assert old in text
