@@ -108,6 +108,8 @@ class Bot:
         self._is_stopping = False
         self._poll_at = 0.0
         self._is_prepared = False
+        self._started_ms = clock.now_ms()
+        self._sent_at_ms: dict[str, int] = {}
         self._first_missing_ms: dict[str, int] = {}
         self._fills_awaited_ms: dict[str, int] = {}
         self._foreign_seen: set[str] = set()
@@ -284,6 +286,7 @@ class Bot:
         try:
             if action.leg.kind is LegKind.BASE:
                 await self._prepare(action)
+            self._sent_at_ms[order.client_order_id] = self._clock.now_ms()
             placed = await self._account.place(order)
         except OutcomeUnknownError as error:
             _LOG.warning("%s: outcome of %s unknown: %s", self.name.bot, action.leg, error)
@@ -381,6 +384,7 @@ class Bot:
 
     async def _learn(self, known: OpenOrder, seen: Order) -> None:
         self._first_missing_ms.pop(known.client_order_id, None)
+        self._sent_at_ms.pop(known.client_order_id, None)
         self._journal.acknowledge(known.client_order_id, seen.order_id)
         filled, cost, fees = seen.filled_base, seen.cost_quote, seen.fees
         fills: tuple[Fill, ...] = ()
@@ -427,8 +431,9 @@ class Bot:
         row = self._journal.order(known.client_order_id)
         now_ms = self._clock.now_ms()
         if row is None or row.order_id is None:
-            intended_at_ms = row.intended_at_ms if row is not None else 0
-            if now_ms - intended_at_ms > self._account.horizon_ms:
+            # An intent of an earlier process may have been sent at any time before that one died.
+            sent_at_ms = self._sent_at_ms.get(known.client_order_id, self._started_ms)
+            if now_ms - sent_at_ms > self._account.horizon_ms:
                 self._learn_later(known.client_order_id, OrderStatus.ABSENT)
             else:
                 self._urgent()

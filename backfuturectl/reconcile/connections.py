@@ -109,6 +109,7 @@ def report_row(report: ProbeReport | None) -> dict[str, Any]:
         "warnings": list(report.warnings) if report is not None else [],
         "keyFingerprint": report.key_fingerprint if report is not None else None,
         "keyExpiresInDays": rights.expires_in_days if rights is not None else None,
+        "egressIp": report.egress_ip if report is not None else None,
     }
 
 
