@@ -1,0 +1,1 @@
+"""Figures of this machine beside their bars: `python -m bench`."""

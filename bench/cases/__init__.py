@@ -1,0 +1,1 @@
+"""One module per subject; `bench.run` holds the table of them."""
