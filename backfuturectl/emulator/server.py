@@ -76,6 +76,11 @@ async def serve(
                 yield Endpoints(hosts, control)
             finally:
                 feed.cancel()
+    except BaseExceptionGroup as group:
+        # The caller's own error comes out as it went in, not wrapped by the prices' task group.
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from group.exceptions[0].__cause__
+        raise
     finally:
         for runner in reversed(runners):
             await runner.cleanup()

@@ -141,6 +141,12 @@ def test_a_wrong_option_is_a_usage_error(arguments: list[str]):
     assert isinstance(result.exception, UsageError)
 
 
+def test_a_ready_file_that_cannot_be_written_ends_the_command(tmp_path: Path):
+    ready = tmp_path / "nowhere" / "ready.json"
+    result = CliRunner().invoke(emulator, ["--ready-file", str(ready)])
+    assert isinstance(result.exception, ConfigurationError)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_the_command_serves_until_a_signal_and_removes_its_ready_file(
     tmp_path: Path, number: signal.Signals
