@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from backfuturectl.demo.world import Account, World
 
-START_S: Final = 180.0
+START_S: Final = 300.0
 PRICE: Final = 10
 """Of every pair at the start."""
 

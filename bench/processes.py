@@ -20,10 +20,13 @@ class Run:
     """One child from start to end.
 
     Attributes:
+        cpu_s: User and system time of the child; unlike *wall_s* it does not count waiting for a
+            core that something else uses.
         peak_mib: Largest resident set of the child.
     """
 
     wall_s: float
+    cpu_s: float
     peak_mib: float
 
 
@@ -49,7 +52,7 @@ def run(command: Sequence[str], *, cwd: Path, expected: int = 0) -> Run:
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != expected:
         raise RuntimeError(f"{' '.join(command[:3])}: {child.returncode}: {output[-800:].decode()}")
-    return Run(wall_s, usage.ru_maxrss / 1024)
+    return Run(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def memory_mib(pid: int) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from bench.repository import strategy_document
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """Yield wall times of fresh processes; a bare interpreter is the floor."""
+    """Yield what fresh processes cost; a bare interpreter is the floor."""
     rounds = 3 if quick else 15
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
@@ -25,5 +25,6 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         }
         for title, (command, bar) in commands.items():
             run(command, cwd=folder)  # byte code and page cache are warm, as on any second call
-            walls = [run(command, cwd=folder).wall_s for _ in range(rounds)]
-            yield Figure(title, "s", walls, bar)
+            runs = [run(command, cwd=folder) for _ in range(rounds)]
+            yield Figure(title, "s", [one.wall_s for one in runs], bar)
+            yield Figure(f"{title}: CPU time", "s", [one.cpu_s for one in runs])

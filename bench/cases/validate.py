@@ -26,6 +26,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
             runs = [run(command, cwd=root) for _ in range(2 if quick else rounds)]
             title = f"validate, {documents:,} documents"
             yield Figure(title, "s", [one.wall_s for one in runs], Bar(limit_s))
+            yield Figure(f"{title}: CPU time", "s", [one.cpu_s for one in runs])
             memory_bar = Bar(60, "max") if documents == 1_000 else None
             yield Figure(f"{title}: peak RSS", "MiB", [one.peak_mib for one in runs], memory_bar)
             if documents == 1_000:
@@ -42,6 +43,7 @@ def _peer(root: Path, ours_s: float, *, rounds: int) -> Iterator[Figure]:
     command = [checker, "--schemafile", str(schema), *files]
     runs = [run(command, cwd=root) for _ in range(rounds)]
     yield Figure("peer: check-jsonschema, the same files", "s", [one.wall_s for one in runs])
+    yield Figure("peer: check-jsonschema: CPU time", "s", [one.cpu_s for one in runs])
     yield Figure("peer: check-jsonschema: peak RSS", "MiB", [one.peak_mib for one in runs])
     ratios = [one.wall_s / ours_s for one in runs]
     yield Figure(
