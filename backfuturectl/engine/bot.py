@@ -106,6 +106,8 @@ class Bot:
         self._wake = asyncio.Event()
         self._must_reconcile = True
         self._is_stopping = False
+        self._stop = asyncio.Event()
+        self._gate_told: Gate | None = None
         self._poll_at = 0.0
         self._is_prepared = False
         self._started_ms = clock.now_ms()
@@ -140,23 +142,26 @@ class Bot:
         """Let *who* restrict the bot until `release`; the strictest hold counts."""
         if self._holds.get(who) != (gate, why):
             self._holds[who] = (gate, why)
-            self._gate_moved()
+            self._wake.set()
 
     def release(self, who: str, *, reconcile: bool = False) -> None:
         """Lift *who*'s hold; with *reconcile* the bot first compares itself with the exchange."""
+        if self._holds.pop(who, None) is None:
+            return
         if reconcile:
             self.reconcile_soon()
-        if self._holds.pop(who, None) is not None:
-            self._gate_moved()
+        self._wake.set()
 
     def reconcile_soon(self) -> None:
         """Compare journal and exchange before the next trade."""
         self._must_reconcile = True
+        self._holds["start"] = (Gate.SHUT, "reconciling with the exchange")
         self._wake.set()
 
     def stop(self) -> None:
         """End `run` at its next safe point: no call in flight, everything recorded."""
         self._is_stopping = True
+        self._stop.set()
         self._wake.set()
 
     @property
@@ -207,9 +212,17 @@ class Bot:
                 wait_s = max(wait_s * self._jitter.uniform(0.5, 1.0), error.retry_after_s or 0)
                 self._poll_at = loop.time() + wait_s
                 self._on_trouble(error)
-                await asyncio.sleep(wait_s)
+                await self._pause(wait_s)
             if not (self._inbox or self._results or self._must_reconcile):
                 await self._sleep_until_woken(self._poll_at - loop.time())
+
+    async def _pause(self, wait_s: float) -> None:
+        """Wait, unless the bot is told to stop."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._stop.wait()
+        except TimeoutError:
+            pass
 
     async def _sleep_until_woken(self, at_most_s: float) -> None:
         if self._price is None:
@@ -221,10 +234,14 @@ class Bot:
         self._wake.clear()
 
     async def _drain(self) -> None:
-        """Handle all that waits: results of our own calls first, then requests, then the price."""
+        """Handle all that waits: the gate, results of our own calls, requests, then the price."""
         while not self._is_stopping:
-            if self._results:
-                await self._drain_results()
+            if self.gate[0] is not self._gate_told:
+                # Before any result: what a look-up found may forbid what its fills would begin.
+                await self._tell_gate()
+            elif self._results:
+                change, fills = self._results.popleft()
+                await self._handle(change, fills)
             elif self._inbox:
                 # Kept until it is handled: a store failure must not lose a request.
                 await self._handle(self._inbox[0])
@@ -237,6 +254,11 @@ class Bot:
                 await self._handle(PriceSeen(price, at_ms, may_open))
             else:
                 return
+
+    async def _tell_gate(self) -> None:
+        gate, why = self.gate
+        await self._handle(GateChanged(gate, why, self._clock.now_ms()))
+        self._gate_told = gate
 
     async def _drain_results(self) -> None:
         while self._results:
@@ -456,10 +478,8 @@ class Bot:
 
     async def _reconcile(self) -> None:
         """Compare journal and exchange; the gate stays shut until they agree."""
-        self._holds.setdefault("start", (Gate.SHUT, "reconciling with the exchange"))
         # The state may remember an open gate from before a crash; nothing may pass it now.
-        gate, why = self.gate
-        await self._handle(GateChanged(gate, why, self._clock.now_ms()))
+        await self._tell_gate()
         while not self._is_stopping:
             listed = await self._account.open_orders(self.name.pair)
             await self._look_at(self._kind.open_orders(self._state), listed)
@@ -471,7 +491,7 @@ class Bot:
             ]
             if not unsettled and not self._fills_awaited_ms:
                 break
-            await asyncio.sleep(URGENT_POLL_S)
+            await self._pause(URGENT_POLL_S)
         if self._is_stopping:
             return
         mismatch = await self._mismatch()
@@ -533,8 +553,3 @@ class Bot:
                 ),
                 self._clock.now_ms(),
             )
-
-    def _gate_moved(self) -> None:
-        gate, why = self.gate
-        self._inbox.append(GateChanged(gate, why, self._clock.now_ms()))
-        self._wake.set()
