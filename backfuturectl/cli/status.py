@@ -41,6 +41,11 @@ def _text(found: dict[str, Any]) -> str:
     if source["trouble"]:
         lines.append(f"TROUBLE      {source['trouble']}; the last good state runs")
     lines.extend(f"UNKNOWN      {path}" for path in source["unknown"])
+    lines.extend(
+        f"HELD         {hold['target']}: {hold['verb']}, {age(hold['since'], found['now'])} ago; "
+        f"lift it with `backfuturectl resume {hold['target'].replace('/', ' ')}`"
+        for hold in found["holds"]
+    )
     if prune["blocked"]:
         lines.append(
             f"BLOCKED      deletion of {', '.join(prune['blocked'])}; "

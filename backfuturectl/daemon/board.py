@@ -132,6 +132,10 @@ class ControllerBoard:
                 "waiting": list(controller.prune.waiting),
                 "digest": controller.prune.digest,
             },
+            "holds": [
+                {"target": hold.target, "verb": hold.verb, "since": hold.since_ms}
+                for hold in controller.strategies.holds.values()
+            ],
             "connections": {
                 "total": len(connections),
                 "online": sum(controller.lines.line(e.name).is_online for e in connections),
@@ -173,6 +177,9 @@ class ControllerBoard:
             "reconcile": self._act_reconcile,
             "test": self._act_test,
             "approve": self._act_approve,
+            "pause": self._act_pause,
+            "halt": self._act_halt,
+            "resume": self._act_resume,
         }
         if verb not in actions:
             raise UsageError(f"no action is named `{verb}`")
@@ -192,6 +199,35 @@ class ControllerBoard:
                 raise UsageError(f"no connection is named `{name}`")
             self._controller.test_soon(str(name))
         return {"connections": names}
+
+    async def _act_pause(self, arguments: Row) -> Row:
+        target = self._target(arguments)
+        bots = await self._controller.strategies.hold(target, "pause", cancel=False, close=False)
+        return {"target": target, "bots": bots}
+
+    async def _act_halt(self, arguments: Row) -> Row:
+        target = self._target(arguments)
+        bots = await self._controller.strategies.hold(
+            target,
+            "halt",
+            cancel=bool(arguments.get("cancel")),
+            close=bool(arguments.get("close")),
+        )
+        return {"target": target, "bots": bots}
+
+    async def _act_resume(self, arguments: Row) -> Row:
+        target = self._target(arguments)
+        return {"target": target, "bots": await self._controller.strategies.lift(target)}
+
+    def _target(self, arguments: Row) -> str:
+        """Return whom a hold is for, if there is such a one."""
+        target = str(arguments.get("target", ""))
+        kind, _, name = target.partition("/")
+        if target == "all":
+            return target
+        if kind not in _KINDS or self._controller.registry.get(_KINDS[kind], name) is None:
+            raise UsageError(f"there is no {target!r}; name strategy/NAME, connection/NAME or all")
+        return target
 
     async def _act_approve(self, arguments: Row) -> Row:
         digest = str(arguments.get("digest", ""))
@@ -303,6 +339,7 @@ class ControllerBoard:
             "gate": str(gate),
             "gateReason": why,
             "isDraining": seat.is_draining,
+            "isPaused": view.is_paused,
             "task": str(seat.supervisor.status),
             "trouble": trouble[1] if trouble is not None else None,
         }

@@ -105,6 +105,7 @@ class Bot:
         self._results: deque[tuple[OrderChanged, tuple[Fill, ...]]] = deque()
         self._wake = asyncio.Event()
         self._must_reconcile = True
+        self._must_cancel_adding = False
         self._is_stopping = False
         self._stop = asyncio.Event()
         self._gate_told: Gate | None = None
@@ -158,6 +159,11 @@ class Bot:
         self._holds["start"] = (Gate.SHUT, "reconciling with the exchange")
         self._wake.set()
 
+    def cancel_adding(self) -> None:
+        """Cancel resting orders that would enlarge the position, in turn."""
+        self._must_cancel_adding = True
+        self._wake.set()
+
     def stop(self) -> None:
         """End `run` at its next safe point: no call in flight, everything recorded."""
         self._is_stopping = True
@@ -170,11 +176,6 @@ class Bot:
         if not self._holds:
             return Gate.OPEN, ""
         return max(self._holds.values(), key=lambda hold: _GATES.index(hold[0]))
-
-    @property
-    def is_reconciled(self) -> bool:
-        """Whether journal and exchange agreed since the last start or outage."""
-        return "start" not in self._holds
 
     @property
     def provenance(self) -> Provenance:
@@ -200,6 +201,8 @@ class Bot:
                 if self._must_reconcile:
                     await self._reconcile()
                 await self._drain()
+                if self._must_cancel_adding:
+                    await self._cancel_adding()
                 if loop.time() >= self._poll_at:
                     await self._poll()
                     await self._drain()
@@ -213,7 +216,8 @@ class Bot:
                 self._poll_at = loop.time() + wait_s
                 self._on_trouble(error)
                 await self._pause(wait_s)
-            if not (self._inbox or self._results or self._must_reconcile):
+            is_idle = not (self._inbox or self._results or self._must_reconcile)
+            if is_idle and not self._must_cancel_adding:
                 await self._sleep_until_woken(self._poll_at - loop.time())
 
     async def _pause(self, wait_s: float) -> None:
@@ -351,6 +355,12 @@ class Bot:
             # The look-up that follows says what became of it; the step asks again if it rests.
             self._on_trouble(error)
             _LOG.warning("%s: cancel of %s: %s", self.name.bot, action.client_order_id, error)
+
+    async def _cancel_adding(self) -> None:
+        self._must_cancel_adding = False
+        for order in self._kind.open_orders(self._state):
+            if order.leg.kind.is_adding:
+                await self._cancel(Cancel(order.client_order_id, "asked for by the operator"))
 
     def _learn_later(
         self, client_order_id: str, status: OrderStatus, error: OperationError | None = None

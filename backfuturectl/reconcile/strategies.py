@@ -137,16 +137,15 @@ class Strategies:
         self._rooms: dict[str, DealRoom] = {}
         self.seats: dict[str, Seat] = {}
         self.leaving: set[str] = set()
+        self.holds: dict[tuple[str, str], HoldRecord] = {}
         self.commit = ""
 
     async def restore(self) -> None:
         """Read from the store which bots there were."""
         self._stored = {record.bot: record for record in await self._store.bots()}
-        self.leaving = {
-            hold.target.partition("/")[2]
-            for hold in await self._store.holds()
-            if hold.verb == _LEAVE
-        }
+        holds = await self._store.holds()
+        self.leaving = {hold.target.partition("/")[2] for hold in holds if hold.verb == _LEAVE}
+        self.holds = {(hold.target, hold.verb): hold for hold in holds if hold.verb != _LEAVE}
 
     async def let_go(self, name: str) -> None:
         """Let a strategy go; a restart remembers it."""
@@ -160,6 +159,54 @@ class Strategies:
         if name in self.leaving:
             self.leaving.discard(name)
             await self._store.commit([Remove(HoldRecord, (f"strategy/{name}", _LEAVE))])
+
+    # The operator's hand.
+
+    async def hold(self, target: str, verb: str, *, cancel: bool, close: bool) -> int:
+        """Pause or halt the bots of *target* until `lift`; return how many there are now.
+
+        Args:
+            target: ``strategy/NAME``, ``connection/NAME`` or ``all``.
+            verb: ``pause``: no new deals. ``halt``: exits only.
+            cancel: Also cancel resting orders that would enlarge a position.
+            close: Also close open deals at market.
+        """
+        record = HoldRecord(target, verb, self._clock.now_ms())
+        await self._store.commit([record])
+        self.holds[target, verb] = record
+        seats = [seat for seat in self.seats.values() if target in _targets(seat)]
+        for seat in seats:
+            self._lay_hand_on(seat)
+            if cancel:
+                seat.bot.cancel_adding()
+            if close:
+                seat.bot.command(Command.CLOSE)
+        return len(seats)
+
+    async def lift(self, target: str) -> int:
+        """Lift every pause and halt of *target*, and let its bots look at the exchange again."""
+        lifted = [key for key in self.holds if key[0] == target]
+        await self._store.commit([Remove(HoldRecord, key) for key in lifted])
+        for key in lifted:
+            del self.holds[key]
+        seats = [seat for seat in self.seats.values() if target in _targets(seat)]
+        for seat in seats:
+            seat.bot.command(Command.RESUME)
+            if seat.is_draining:
+                seat.bot.command(Command.DRAIN)
+            seat.bot.release("journal", reconcile=True)
+            self._lay_hand_on(seat)
+        return len(seats)
+
+    def _lay_hand_on(self, seat: Seat) -> None:
+        """Make *seat* obey the holds that are in force on it."""
+        verbs = {verb for target, verb in self.holds if target in _targets(seat)}
+        if "pause" in verbs:
+            seat.bot.command(Command.PAUSE)
+        if "halt" in verbs:
+            seat.bot.hold("operator", Gate.EXITS_ONLY, "halted by the operator")
+        else:
+            seat.bot.release("operator")
 
     def on_books(self) -> set[str]:
         """Return the strategies that have a bot, running or stored."""
@@ -377,6 +424,7 @@ class Strategies:
         self.seats[desired.bot] = Seat(supervisor, desired, line.account_digest)
         if stored is not None and stored.is_retired:
             bot.command(Command.RESUME)  # it was drained when it left; it is wanted again
+        self._lay_hand_on(self.seats[desired.bot])
         line.shared.feed.listen(desired.pair, desired.bot, bot.offer_price)
         supervisor.start(self._tasks)
 
@@ -504,7 +552,7 @@ class Strategies:
                 standing = line.report.outcome if line.report is not None else Reason.NOT_TESTED
                 seat.bot.hold("connection", Gate.EXITS_ONLY, f"connection is {standing}")
             else:
-                seat.bot.release("connection", reconcile=not seat.bot.is_reconciled)
+                seat.bot.release("connection", reconcile=True)
 
     def watch_prices(self, now_ms: int, stale_after_ms: int) -> None:
         """Hold bots back whose prices are stale, and let go of those whose prices came back."""
@@ -556,6 +604,11 @@ def desired_bots(
         )
         for pair in (*spec.pairs, *extra_pairs)
     }
+
+
+def _targets(seat: Seat) -> tuple[str, ...]:
+    """Return what a hold may name to reach *seat*."""
+    return (f"strategy/{seat.planned.strategy}", f"connection/{seat.planned.connection}", "all")
 
 
 def _spec(document: Document) -> StrategySpec:

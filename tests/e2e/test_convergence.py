@@ -176,3 +176,46 @@ def test_a_pair_taken_out_of_a_strategy_is_managed_to_its_exit(make_world):
     world.wait(lambda: "a/ETH-USDT" in bots(world), "the new pair starts")
     assert bots(world)["a/BTC-USDT"]["dealId"] == "a/BTC-USDT#1"
     assert bots(world)["a/BTC-USDT"]["isDraining"]
+
+
+def test_pause_and_halt_hold_until_resumed_across_a_restart(make_world):
+    world = make_world(MEXC, strategies={"a": spec(MEXC, "BTC/USDT"), "b": spec(MEXC, "ETH/USDT")})
+    world.start_daemon()
+    world.wait(lambda: active(world, "a/BTC-USDT", "b/ETH-USDT"), "both trade")
+    assert world.command("pause", "strategy", "a").returncode == 0
+    assert world.command("halt", "strategy", "b", "--cancel").returncode == 0
+    world.wait(lambda: open_legs(world, "b/ETH-USDT") == {"takeProfit"}, "only the exit rests")
+    world.kill_daemon()
+    world.start_daemon()
+    world.wait(lambda: len(bots(world)) == 2, "both are back")
+    assert {hold["target"] for hold in world.api.get("status")["holds"]} == {
+        "strategy/a",
+        "strategy/b",
+    }
+    world.set_price("mexc", "BTC/USDT", "70000")
+    world.wait(lambda: bots(world)["a/BTC-USDT"]["dealId"] is None, "its deal ended")
+    world.wait(lambda: bots(world)["a/BTC-USDT"]["state"] == "FLAT", "it opens no other")
+    assert open_legs(world, "b/ETH-USDT") == {"takeProfit"}
+    assert world.command("resume", "strategy", "a").returncode == 0
+    assert world.command("resume", "strategy", "b").returncode == 0
+    world.wait(lambda: active(world, "a/BTC-USDT"), "the next deal opens")
+    world.wait(lambda: len(open_legs(world, "b/ETH-USDT")) == 4, "the ladder rests again")
+    assert world.command("halt", "all", "--close", "--yes").returncode == 0
+    world.wait(
+        lambda: all(row["status"] == "closed" for row in world.rows("deals")), "all are closed"
+    )
+
+
+def test_a_halt_without_a_daemon_is_obeyed_by_the_next_one(make_world):
+    world = make_world(MEXC, strategies={"a": spec(MEXC, "BTC/USDT")})
+    assert world.command("halt", "all").returncode == 0
+    world.start_daemon()
+    world.wait(lambda: len(bots(world)) == 1, "the bot is there")
+    world.wait(lambda: bots(world)["a/BTC-USDT"]["gate"] == "exitsOnly", "it is halted")
+    assert not world.ledger(MEXC)["orders"]
+    assert world.command("resume", "all").returncode == 0
+    world.wait(lambda: active(world, "a/BTC-USDT"), "it trades")
+
+
+def open_legs(world: World, bot: str) -> set[object]:
+    return {row["leg"] for row in world.rows("orders", bot) if row["status"] == "open"}

@@ -1,0 +1,109 @@
+"""``backfuturectl pause``, ``resume``, ``halt``: the operator's hand.
+
+With a daemon they act through it. Without one pause and halt go into the state store, and the next
+daemon obeys them before it trades.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import click
+
+from backfuturectl.daemon.client import Daemon, DaemonError
+from backfuturectl.model.errors import UsageError
+
+_KINDS: Final = ("strategy", "connection", "all")
+_kind = click.argument("kind", type=click.Choice(_KINDS))
+_name = click.argument("name", required=False)
+
+
+@click.command()
+@_kind
+@_name
+def pause(kind: str, name: str | None) -> None:
+    r"""Open no new deals on a strategy, a connection or all, until resumed; open ones go on.
+
+    \b
+    Examples:
+      backfuturectl pause strategy btc-eth-balanced
+      backfuturectl pause all
+    """
+    _lay("pause", _target(kind, name))
+
+
+@click.command()
+@_kind
+@_name
+@click.option("--cancel", is_flag=True, help="Also cancel resting orders that enlarge a position.")
+@click.option("--close", is_flag=True, help="Also close open deals at market.")
+@click.option("--yes", is_flag=True, help="Do not ask before closing positions.")
+def halt(*, kind: str, name: str | None, cancel: bool, close: bool, yes: bool) -> None:
+    r"""Allow exits only on a strategy, a connection or all, until resumed.
+
+    \b
+    Examples:
+      backfuturectl halt connection mexc-spot-main --cancel
+      backfuturectl halt all --close
+    """
+    target = _target(kind, name)
+    if close and not yes:
+        click.confirm(f"close every open deal of {target} at market?", abort=True, err=True)
+    _lay("halt", target, cancel=cancel, close=close)
+
+
+@click.command()
+@_kind
+@_name
+def resume(kind: str, name: str | None) -> None:
+    r"""Lift pause and halt; bots compare themselves with the exchange before they trade on.
+
+    \b
+    Examples:
+      backfuturectl resume all
+    """
+    target = _target(kind, name)
+    daemon, _ = _daemon()
+    answer = daemon.act("resume", target=target)
+    click.echo(f"resumed {target}: {answer['bots']} bots")
+
+
+def _target(kind: str, name: str | None) -> str:
+    if (kind == "all") is (name is not None):
+        raise UsageError("name one strategy or connection, or say `all` without a name")
+    return kind if name is None else f"{kind}/{name}"
+
+
+def _lay(verb: str, target: str, **options: bool) -> None:
+    daemon, settings = _daemon()
+    try:
+        answer = daemon.act(verb, target=target, **options)
+    except DaemonError as error:
+        if error.status is not None or any(options.values()):
+            raise
+        asyncio.run(_into_store(settings, target, verb))
+        click.echo(f"no daemon runs; the next one will {verb} {target}")
+        return
+    click.echo(f"{verb}: {target}: {answer['bots']} bots")
+
+
+def _daemon() -> tuple[Daemon, Any]:
+    from backfuturectl.config.settings import load_settings  # noqa: PLC0415 - slow import
+
+    settings = load_settings()
+    return Daemon(settings.socket), settings
+
+
+async def _into_store(settings: Any, target: str, verb: str) -> None:
+    import secrets  # noqa: PLC0415 - the imports below are slow; `--help` must not be
+
+    from backfuturectl.engine.clock import WallClock  # noqa: PLC0415
+    from backfuturectl.model.records import HoldRecord  # noqa: PLC0415
+    from backfuturectl.store.database import Store  # noqa: PLC0415
+    from backfuturectl.store.lock import hold_directory  # noqa: PLC0415
+
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with hold_directory(settings.state_dir):
+        async with Store.open(settings.database_url, seed=secrets.token_bytes(16)) as store:
+            await store.commit([HoldRecord(target, verb, WallClock().now_ms())])
