@@ -58,12 +58,14 @@ class WorkQueue:
         self._due: dict[str, float] = {}
         self._running: set[str] = set()
         self._again: set[str] = set()
+        self._forgotten: set[str] = set()
         self._failures: dict[str, int] = {}
         self._wake = asyncio.Event()
         self.last_turn_s = 0.0
 
     def add(self, key: str, *, after_s: float = 0.0) -> None:
         """Make *key* run in *after_s* at the latest; an earlier appointment stays."""
+        self._forgotten.discard(key)
         if key in self._running and after_s <= 0:
             self._again.add(key)
             return
@@ -73,10 +75,12 @@ class WorkQueue:
             self._wake.set()
 
     def forget(self, key: str) -> None:
-        """Drop *key*'s appointments and failures; work under way is not interrupted."""
+        """Drop *key*'s appointments and failures; work under way ends, and is the last."""
         self._due.pop(key, None)
         self._failures.pop(key, None)
         self._again.discard(key)
+        if key in self._running:
+            self._forgotten.add(key)
 
     def succeed(self, key: str) -> None:
         """Forget past failures of *key*: what it depends on changed, so the backoff starts anew."""
@@ -132,6 +136,9 @@ class WorkQueue:
         finally:
             self._running.discard(key)
             self._wake.set()
+        if key in self._forgotten:
+            self._forgotten.discard(key)
+            return
         if key in self._again:
             self._again.discard(key)
             self.add(key)
