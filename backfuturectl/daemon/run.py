@@ -24,7 +24,7 @@ from backfuturectl.model.errors import BackfutureError, ConfigurationError
 from backfuturectl.model.records import LeaseRecord
 from backfuturectl.model.secret import Secret
 from backfuturectl.reconcile.controller import Controller
-from backfuturectl.reconcile.hub import Hub
+from backfuturectl.reconcile.hub import Hub, RealExchanges
 from backfuturectl.reconcile.source import Source
 from backfuturectl.secrets.hardening import harden_process
 from backfuturectl.secrets.sops import Sops
@@ -68,7 +68,7 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> None:
                 hub = Hub(
                     tasks,
                     clock,
-                    rng,
+                    opener=RealExchanges(clock, rng),
                     price_interval_s=settings.price_interval_s,
                 )
                 stack.push_async_callback(hub.close)

@@ -190,7 +190,7 @@ class Lines:
             account = (
                 line.account
                 if line.account is not None and line.account_digest == digest
-                else open_account(shared.public, key, now_ms=self._clock.now_ms)
+                else shared.account(key)
             )
         except PermanentError as error:
             _LOG.warning("connection %s: %s", line.name, error)

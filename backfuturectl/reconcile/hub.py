@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.prices import PriceFeed
-from backfuturectl.exchanges.ccxt_adapter import Endpoint
-from backfuturectl.exchanges.factory import RealPublic, open_public
+from backfuturectl.exchanges.ccxt_adapter import Endpoint, KeyMaterial
+from backfuturectl.exchanges.factory import RealPublic, open_account, open_public
+from backfuturectl.exchanges.port import AccountPort, PublicPort
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import ConnectionSpec
 
@@ -18,11 +21,65 @@ Where = tuple[str, MarketKind, str | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """The ports of one exchange and market.
+
+    Attributes:
+        account: Opens the account of a key; raises PermanentError where the key lacks a part.
+    """
+
+    public: PublicPort
+    account: Callable[[KeyMaterial], AccountPort]
+
+
+class Opener(Protocol):
+    """Opens exchanges: the real ones, or a simulation's."""
+
+    def __call__(self, where: Where) -> Opened:
+        """Return the ports of *where*; called once for each.
+
+        Raises:
+            PermanentError: The exchange or market is not supported.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """One exchange and market, as all its accounts see it."""
 
-    public: RealPublic
+    public: PublicPort
+    account: Callable[[KeyMaterial], AccountPort]
     feed: PriceFeed
+
+
+class RealExchanges:
+    """Opens the exchanges on the network, or at the endpoint that a Connection names."""
+
+    def __init__(self, clock: Clock, rng: random.Random) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._opened: dict[Where, RealPublic] = {}
+
+    def __call__(self, where: Where) -> Opened:
+        """Return the ports of *where*."""
+        exchange, market, endpoint = where
+        public = open_public(
+            exchange,
+            market,
+            endpoint=Endpoint(endpoint) if endpoint is not None else None,
+            rng=self._rng,
+            beside=self._neighbour(where),
+        )
+        self._opened[where] = public
+        return Opened(public, lambda key: open_account(public, key, now_ms=self._clock.now_ms))
+
+    def _neighbour(self, where: Where) -> RealPublic | None:
+        """Return the port of the exchange's other market: one address, one rate budget."""
+        exchange, market, endpoint = where
+        for (other, kind, place), public in self._opened.items():
+            if other == exchange and place == endpoint and kind is not market:
+                return public
+        return None
 
 
 class Hub:
@@ -32,16 +89,11 @@ class Hub:
     """
 
     def __init__(
-        self,
-        tasks: asyncio.TaskGroup,
-        clock: Clock,
-        rng: random.Random,
-        *,
-        price_interval_s: float,
+        self, tasks: asyncio.TaskGroup, clock: Clock, *, opener: Opener, price_interval_s: float
     ) -> None:
         self._tasks = tasks
         self._clock = clock
-        self._rng = rng
+        self._open = opener
         self._interval_s = price_interval_s
         self._shared: dict[Where, Shared] = {}
 
@@ -54,26 +106,11 @@ class Hub:
         where = (str(spec.exchange), spec.market, spec.endpoint)
         found = self._shared.get(where)
         if found is None:
-            endpoint = Endpoint(spec.endpoint) if spec.endpoint is not None else None
-            public = open_public(
-                where[0],
-                where[1],
-                endpoint=endpoint,
-                rng=self._rng,
-                beside=self._neighbour(where),
-            )
-            feed = PriceFeed(public, self._clock, interval_s=self._interval_s)
-            found = self._shared[where] = Shared(public, feed)
+            opened = self._open(where)
+            feed = PriceFeed(opened.public, self._clock, interval_s=self._interval_s)
+            found = self._shared[where] = Shared(opened.public, opened.account, feed)
             self._tasks.create_task(feed.run(), name=f"prices {where[0]} {where[1]}")
         return found
-
-    def _neighbour(self, where: Where) -> RealPublic | None:
-        """Return the port of the exchange's other market: one address, one rate budget."""
-        exchange, market, endpoint = where
-        for (other, kind, place), shared in self._shared.items():
-            if other == exchange and place == endpoint and kind is not market:
-                return shared.public
-        return None
 
     async def close(self) -> None:
         """Close every port."""
