@@ -5,7 +5,7 @@ Field names are part of the public interface. Decimals are text; times are milli
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from backfuturectl.strategy.base import Gate
 
 Row = dict[str, Any]
 
+_EVENTS_MAX: Final = 10_000
 _PLACES: Final = Decimal("1e-8")
 _KINDS: Final = {"connection": "Connection", "strategy": "Strategy"}
 
@@ -361,11 +362,21 @@ class ControllerBoard:
         found = next((d for d in await self._store.deals(bot) if d.deal == name), None)
         if found is None:
             return None
+        orders = await self._store.orders(bot, name)
+        fills = await self._store.fills(bot, deal=name)
+        began_ms = orders[0].intended_at_ms if orders else found.opened_at_ms
+        ended_ms = found.closed_at_ms or self._clock.now_ms()
         return {
             "kind": "Deal",
             **_deal(found),
-            "orders": [_order(order) for order in await self._store.orders(bot, name)],
-            "fills": [_fill(fill) for fill in await self._store.fills(bot, deal=name)],
+            "story": _story(found, orders, fills),
+            "orders": [_order(order) for order in orders],
+            "fills": [_fill(fill) for fill in fills],
+            "events": [
+                _event(event)
+                for event in await self._store.events(f"Bot/{bot}", limit=_EVENTS_MAX)
+                if began_ms <= event.event.at_ms <= ended_ms
+            ],
         }
 
 
@@ -451,6 +462,34 @@ def _order(order: OrderRecord) -> Row:
         "createdAt": order.intended_at_ms,
         "updatedAt": order.updated_at_ms,
     }
+
+
+def _story(
+    deal: DealRecord, orders: Iterable[OrderRecord], fills: Iterable[FillRecord]
+) -> list[Row]:
+    """Return the deal fill by fill: what it was for, and position and average after it."""
+    legs = {order.client_order_id: str(order.leg) for order in orders}
+    position = cost = Decimal(0)
+    rows = []
+    for fill in sorted(fills, key=lambda item: (item.at_ms, item.fill_id)):
+        if fill.side is deal.side:
+            position += fill.amount_base
+            cost += fill.amount_base * fill.price
+        elif position:
+            cost -= cost * fill.amount_base / position
+            position -= fill.amount_base
+        rows.append(
+            {
+                "at": fill.at_ms,
+                "leg": legs.get(fill.client_order_id, "?"),
+                "side": str(fill.side),
+                "price": _text(fill.price),
+                "amount": _text(fill.amount_base),
+                "position": _text(position),
+                "average": _rounded(cost / position) if position else None,
+            }
+        )
+    return rows
 
 
 def _fill(fill: FillRecord) -> Row:

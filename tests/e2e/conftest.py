@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backfuturectl.demo.audit import Audit, audit
 from backfuturectl.demo.story import ACCOUNTS
 from backfuturectl.demo.world import Account, World
 
@@ -28,6 +30,28 @@ def spec(account: Account, *pairs: str, **more: Any) -> dict[str, Any]:
         "cooldown": {"afterTakeProfit": "1s", "afterStopLoss": "1s"},
         **more,
     }
+
+
+def audited(world: World) -> Audit:
+    """Compare the journal with every account's ledger."""
+    connections = {bot["name"]: bot["connection"] for bot in world.rows("bots")}
+    orders = world.rows("orders")
+    found = Audit()
+    for account in world.accounts:
+        journal = [row for row in orders if connections.get(row["bot"]) == account.connection]
+        found += audit(journal, world.ledger(account))
+    return found
+
+
+def eventually(check: Callable[[], Audit], *, tries: int = 60) -> Audit:
+    """Return what *check* finds once it is clean, or after *tries* seconds."""
+    found = check()
+    for _ in range(tries):
+        if found.is_clean:
+            break
+        time.sleep(1)
+        found = check()
+    return found
 
 
 @pytest.fixture

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 
-from backfuturectl.demo.audit import Audit, audit
 from backfuturectl.demo.world import World
-from tests.e2e.conftest import FUTURES, KUCOIN, MEXC, spec
+from tests.e2e.conftest import FUTURES, KUCOIN, MEXC, audited, eventually, spec
 
 KILLS = 8
 LADDER = {
@@ -20,26 +18,6 @@ LADDER = {
     },
     "takeProfit": {"percent": 0.45},
 }
-
-
-def audited(world: World) -> Audit:
-    connections = {bot["name"]: bot["connection"] for bot in world.rows("bots")}
-    orders = world.rows("orders")
-    found = Audit()
-    for account in world.accounts:
-        journal = [row for row in orders if connections.get(row["bot"]) == account.connection]
-        found += audit(journal, world.ledger(account))
-    return found
-
-
-def eventually(check: Callable[[], Audit], *, tries: int = 60) -> Audit:
-    found = check()
-    for _ in range(tries):
-        if found.is_clean:
-            break
-        time.sleep(1)
-        found = check()
-    return found
 
 
 def test_a_daemon_killed_again_and_again_under_faults_doubles_and_loses_nothing(make_world):
