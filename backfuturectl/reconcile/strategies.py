@@ -104,9 +104,14 @@ class Seat:
 
 @dataclass(slots=True)
 class _Pass:
-    """What one pass over a strategy left undone."""
+    """What one pass over a strategy left undone.
+
+    Attributes:
+        trouble: Why a bot on the books could not be seated; None when all could.
+    """
 
     waits_for: str = ""
+    trouble: PermanentError | None = None
     refused: str = ""
     is_winding: bool = False
     setups: dict[str, tuple[Any, Market]] = field(default_factory=dict)
@@ -237,7 +242,10 @@ class Strategies:
         """Bring the bots of one strategy to what its document asks for."""
         entry = self._registry.get("Strategy", name)
         if entry is None:
-            return queue.Done()
+            if name not in self.leaving:
+                return queue.Done()
+            # Removed while its bots were starting: its document is forgotten, they are here.
+            entry = Entry("Strategy", name, is_present=False)
         try:
             return await self._pass(entry)
         except PermanentError as error:
@@ -250,7 +258,7 @@ class Strategies:
     async def _pass(self, entry: Entry) -> queue.Ending:
         left = _Pass()
         await self._resume(entry, left)
-        await self._move(entry.name)
+        await self._move(entry.name, left)
         is_leaving = entry.name in self.leaving
         document = None if is_leaving or not entry.is_present else entry.document
         if not entry.is_present and not is_leaving:
@@ -266,6 +274,8 @@ class Strategies:
         for seat in self.of(entry.name).values():
             if document is not None and seat.refused_digest == document.digest:
                 left.refused = seat.refused_why
+        if left.trouble is not None:
+            raise left.trouble
         return await self._conclude(entry, document, left)
 
     def _departing(self, strategy: str) -> tuple[RunningBot, ...]:
@@ -298,14 +308,15 @@ class Strategies:
         known = self._desired(entry, entry.applied, extra=stored)
         for record in stored:
             wanted = known[record.bot]
-            await self._build(wanted, left)
-            await self._seat(wanted, left)
+            if await self._is_built(wanted, left):
+                await self._seat(wanted, left)
 
-    async def _move(self, strategy: str) -> None:
+    async def _move(self, strategy: str, left: _Pass) -> None:
         """Move bots to the account of their connection's newest key, once that key passed."""
         for seat in self.of(strategy).values():
             line = self._lines.line(seat.planned.connection)
-            if line.is_online and seat.account_digest != line.account_digest:
+            is_moving = line.is_online and seat.account_digest != line.account_digest
+            if is_moving and await self._is_built(seat.planned, left):
                 await seat.supervisor.stop()
                 del self.seats[seat.planned.bot]
                 await self._reseat(seat)
@@ -330,6 +341,14 @@ class Strategies:
             generation=entry.generation if is_applied else entry.generation + 1,
             extra_pairs=[record.pair for record in extra],
         )
+
+    async def _is_built(self, wanted: DesiredBot, left: _Pass) -> bool:
+        """Build a bot that is on the books; what is wrong with it is no trouble of the others."""
+        try:
+            await self._build(wanted, left)
+        except PermanentError as error:
+            left.trouble = error
+        return wanted.bot in left.setups
 
     async def _build(self, wanted: DesiredBot, left: _Pass) -> None:
         """Prove *wanted* against the exchange's own market rules.

@@ -1,0 +1,555 @@
+"""From files to running bots: what converges, what stays as it was, what waits."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from backfuturectl.engine.bot import Bot
+from backfuturectl.exchanges.simulated import TRADING_RIGHTS, PortCall
+from backfuturectl.model.errors import PermanentError, TransientError
+from backfuturectl.model.ids import parse_client_order_id
+from backfuturectl.model.status import Reason
+from backfuturectl.strategy.base import Command, Gate
+from tests.shell.reconcile.town import Town, connection, new_town, strategy
+
+pytestmark = pytest.mark.looptime(noop_cycles=3)
+
+GRID = "grid/BTC-USDT"
+OK = Reason.RECONCILE_SUCCEEDED
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Town:
+    return new_town(tmp_path)
+
+
+async def in_deal(town: Town, bot: str = GRID) -> Bot:
+    """Wait until the bot holds something and its exit rests."""
+    await town.until(lambda: bot in town.bots and town.bot(bot).view().open_orders >= 3)
+    return town.bot(bot)
+
+
+async def take_profit(town: Town, bot: str = GRID) -> None:
+    """Let the price rise until the bot's deal ends, and fall back."""
+    town.price("103")
+    await town.until(
+        lambda: bot not in town.bots or town.bot(bot).view().deal_number is None, within_s=90
+    )
+    town.price("100")
+
+
+# Convergence.
+
+
+async def test_files_become_running_bots(town: Town) -> None:
+    async with town.daemon():
+        await town.until(lambda: town.reason("grid") is OK)
+        assert town.bots == {GRID}
+        assert town.reason("main", "Connection") is Reason.ONLINE
+        await in_deal(town)
+
+
+async def test_an_edit_reaches_the_bot_without_restarting_it(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.write(grid=strategy(take_profit="2"))
+        await town.until(lambda: town.generation("grid") == 2)
+        await town.until(lambda: bot.view().next_exit is not None and bot.view().next_exit > 101.5)
+        assert town.bot() is bot
+        assert bot.provenance.generation == 2
+
+
+async def test_moving_renaming_and_reformatting_a_file_restarts_nothing(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        calls = len(town.orders())
+        (town.root / "deep").mkdir()
+        (town.root / "grid.yaml").rename(town.root / "deep" / "other.yaml")
+        await town.settled()
+        text = (town.root / "deep" / "other.yaml").read_text()
+        (town.root / "deep" / "other.yaml").write_text("# a remark\n" + text.replace("  ", "    "))
+        await town.settled()
+        assert town.bot() is bot
+        assert (town.generation("grid"), town.reason("grid")) == (1, OK)
+        assert len(town.orders()) == calls
+
+
+async def test_a_new_pair_gets_its_bot_beside_the_old_one(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.write(grid=strategy(pairs="[BTC/USDT, ETH/USDT]", deals=2))
+        await town.until(lambda: town.bots == {GRID, "grid/ETH-USDT"})
+        assert town.bot() is bot
+
+
+# Last known good.
+
+
+async def test_an_invalid_document_changes_only_its_own_status(town: Town) -> None:
+    town.write(other=strategy("other", pairs="[ETH/USDT]"))
+    async with town.daemon():
+        bot = await in_deal(town)
+        await town.until(lambda: town.reason("other") is OK)
+        town.write(grid=strategy().replace("pairs", "pears"))
+        await town.settled()
+        assert town.reason("grid") is Reason.SCHEMA_INVALID
+        assert town.reason("other") is OK
+        assert town.bot() is bot
+        assert bot.gate[0] is Gate.OPEN
+
+        town.write(grid=strategy(take_profit="2"))
+        await town.until(lambda: (town.reason("grid"), town.generation("grid")) == (OK, 2))
+        assert town.bot() is bot
+
+
+async def test_going_back_to_the_good_document_is_no_new_generation(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.write(grid="nonsense: [")
+        await town.settled()
+        town.write(grid=strategy())
+        await town.until(lambda: town.reason("grid") is OK)
+        assert (town.bot(), town.generation("grid")) == (bot, 1)
+
+
+async def test_a_strategy_that_breaks_a_proof_leaves_the_old_one_running(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.write(grid=strategy(margin="150 USDT"))
+        await town.settled()
+        assert town.reason("grid") is not OK
+        assert (town.bot(), bot.provenance.generation) == (bot, 1)
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "not utf-8"])
+async def test_a_file_that_cannot_be_read_is_unknown_and_not_absent(
+    town: Town, damage: str
+) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        path = town.root / "grid.yaml"
+        whole = path.read_bytes()
+        path.write_bytes(
+            {"empty": b"", "truncated": whole[:60], "not utf-8": b"\xff\xfe" + whole}[damage]
+        )
+        await town.settled()
+        await town.settled()
+        assert town.bot() is bot
+        assert not town.c.strategies.leaving
+        await take_profit(town)
+        await town.rest(90)
+        assert town.bot().view().deal_number == 2, "it goes on trading"
+
+
+async def test_a_missing_root_is_no_empty_tree(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.root.rename(town.path / "away")
+        await town.settled()
+        assert town.c.source_trouble
+        assert town.bot() is bot
+        (town.path / "away").rename(town.root)
+        await town.settled()
+        assert (town.c.source_trouble, town.reason("grid")) == ("", OK)
+
+
+async def test_an_empty_root_removes_nothing(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.remove("grid", "main")
+        await town.settled()
+        await town.settled()
+        assert town.bot() is bot
+        assert town.c.prune.reason is Reason.PRUNE_BLOCKED
+
+
+async def test_a_restart_over_a_broken_file_resumes_the_good_generation(town: Town) -> None:
+    async with town.daemon():
+        await in_deal(town)
+    town.write(grid="broken: [", main="broken: [")
+    async with town.daemon():
+        bot = await in_deal(town)
+        assert bot.view().deal_number == 1
+        await take_profit(town)
+
+
+# Deletion.
+
+
+async def test_a_removed_strategy_manages_its_deal_to_the_end_and_goes(town: Town) -> None:
+    town.write(other=strategy("other", pairs="[ETH/USDT]"))
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.remove("grid")
+        await town.settled()
+        assert town.bot() is bot
+        assert bot.view().is_draining
+        await take_profit(town)
+        await town.until(lambda: town.bots == {"other/ETH-USDT"}, within_s=30)
+        await town.until(lambda: town.c.registry.get("Strategy", "grid") is None, within_s=60)
+        assert {order.client_id for order in town.orders() if order.is_open} <= {
+            order.client_id for order in town.orders() if order.symbol == "ETH/USDT"
+        }
+
+
+async def test_nothing_is_removed_while_another_document_is_invalid(town: Town) -> None:
+    town.write(other=strategy("other", pairs="[ETH/USDT]"))
+    async with town.daemon():
+        await in_deal(town)
+        await town.until(lambda: town.reason("other") is OK)
+        town.write(other="broken: [")
+        town.remove("grid")
+        await town.settled()
+        assert not town.c.strategies.leaving
+        assert not town.bot().view().is_draining
+
+
+async def test_a_brief_absence_is_forgiven(town: Town) -> None:
+    town.write(other=strategy("other", pairs="[ETH/USDT]"))
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.remove("grid")
+        await asyncio.sleep(0.1)
+        await town.c.read_now()
+        assert town.c.prune.waiting == ("grid",)
+        town.write(grid=strategy())
+        await town.settled()
+        assert town.bot() is bot
+        assert not bot.view().is_draining
+
+
+async def many(town: Town) -> None:
+    town.write(
+        b=strategy("b", pairs="[ETH/USDT]", margin="800 USDT"),
+        c=strategy("c", pairs="[SOL/USDT]", margin="800 USDT"),
+    )
+
+
+async def test_many_deletions_at_once_wait_for_an_approval(town: Town) -> None:
+    await many(town)
+    async with town.daemon() as c:
+        await town.until(lambda: len(town.bots) == 3)
+        town.remove("b", "c")
+        await town.settled()
+        assert set(c.prune.blocked) == {"b", "c"}
+        assert town.reason("b") is Reason.PRUNE_BLOCKED
+        assert len(town.bots) == 3
+        assert not c.approve("0" * 12)
+        assert c.approve(c.prune.digest)
+        await town.settled()
+        assert c.strategies.leaving == {"b", "c"}
+
+
+async def test_an_approval_survives_a_restart(town: Town) -> None:
+    await many(town)
+    async with town.daemon() as c:
+        await town.until(lambda: len(town.bots) == 3)
+        await in_deal(town, "b/ETH-USDT")
+        await in_deal(town, "c/SOL-USDT")
+        town.remove("b", "c")
+        await town.settled()
+        assert c.approve(c.prune.digest)
+        await town.until(lambda: c.strategies.leaving == {"b", "c"})
+    async with town.daemon() as c:
+        await town.settled()
+        assert not c.prune.blocked
+        assert town.bot("b/ETH-USDT").view().is_draining
+        for pair in ("ETH/USDT", "SOL/USDT"):
+            town.price("103", pair)
+        await town.until(lambda: town.bots == {GRID}, within_s=120)
+        await town.settled()
+        assert not c.strategies.leaving
+
+
+async def test_a_strategy_that_comes_back_while_it_leaves_stays(town: Town) -> None:
+    town.write(other=strategy("other", pairs="[ETH/USDT]"))
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.remove("grid")
+        await town.settled()
+        assert bot.view().is_draining
+        town.write(grid=strategy())
+        await town.settled()
+        assert not bot.view().is_draining
+        assert (town.bot(), town.reason("grid")) == (bot, OK)
+
+
+async def test_a_retired_bot_never_repeats_an_id(town: Town) -> None:
+    town.write(other=strategy("other", pairs="[ETH/USDT]"))
+    async with town.daemon():
+        await in_deal(town)
+        town.remove("grid")
+        await town.settled()
+        await take_profit(town)
+        await town.until(lambda: GRID not in town.bots)
+        town.write(grid=strategy())
+        await in_deal(town)
+        town.check()
+        assert town.bot().view().deal_number == 2
+
+
+async def test_a_strategy_removed_while_its_bots_start_does_not_run_for_ever(town: Town) -> None:
+    town.write(other=strategy("other", pairs="[ETH/USDT]"))
+    town.remove("grid")
+    async with town.daemon():
+        await town.until(lambda: town.reason("other") is OK)
+        town.faults.delay_s = 4.0  # so that the pass over the strategy takes its time
+        town.write(grid=strategy())
+        await asyncio.sleep(0.1)
+        await town.c.read_now()
+        await asyncio.sleep(2)
+        town.remove("grid")
+        await town.c.read_now()
+        town.faults.delay_s = 0.0
+        await town.settled()
+        town.price("103")
+        await town.rest(120)
+        assert town.bots == {"other/ETH-USDT"}
+
+
+# Names and accounts.
+
+
+async def test_a_renamed_strategy_never_has_two_bots_on_one_pair(town: Town) -> None:
+    town.write(other=strategy("other", pairs="[ETH/USDT]"))
+    async with town.daemon():
+        await in_deal(town)
+        town.remove("grid")
+        town.write(mesh=strategy("mesh"))
+        await town.settled()
+        assert "mesh/BTC-USDT" not in town.bots, "its predecessor has an open deal"
+        await take_profit(town)
+        await town.until(lambda: town.bots == {"mesh/BTC-USDT", "other/ETH-USDT"}, within_s=60)
+        await in_deal(town, "mesh/BTC-USDT")
+        town.check()
+
+
+async def test_a_renamed_strategy_without_a_deal_is_followed_at_once(town: Town) -> None:
+    town.write(grid=strategy(extra="state: paused"), other=strategy("other", pairs="[ETH/USDT]"))
+    async with town.daemon():
+        await town.until(lambda: GRID in town.bots and town.reason("grid") is OK)
+        town.remove("grid")
+        town.write(mesh=strategy("mesh"))
+        await town.until(lambda: town.bots == {"mesh/BTC-USDT", "other/ETH-USDT"})
+
+
+async def test_a_new_key_takes_over_with_the_deal_open(town: Town) -> None:
+    async with town.daemon():
+        await in_deal(town)
+        old = town.accounts[-1]
+        town.write(main=connection(key="two"))
+        await town.until(lambda: town.generation("main", "Connection") == 2)
+        await town.until(lambda: GRID in town.bots and town.bot()._account is not old)
+        await in_deal(town)
+        assert town.bot().view().deal_number == 1
+        await take_profit(town)
+
+
+async def test_a_new_key_that_fails_leaves_the_old_one_for_exits(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.rights = replace(TRADING_RIGHTS, can_withdraw=True)
+        town.write(main=connection(key="two"))
+        await town.until(lambda: town.reason("main", "Connection") is Reason.WITHDRAW_ENABLED)
+        await town.settled()
+        assert town.bot() is bot
+        assert bot.gate[0] is Gate.EXITS_ONLY
+        assert town.generation("main", "Connection") == 1
+        await take_profit(town)
+        await town.rest(120)
+        assert bot.view().deal_number is None
+
+
+async def test_a_key_that_cannot_be_decrypted_leaves_the_old_one_at_work(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.decryptor.failures[b"- recipient"] = PermanentError(Reason.DECRYPT_FAILED, "no key")
+        town.write(main=connection(key="two"))
+        await town.settled()
+        assert town.reason("main", "Connection") is Reason.DECRYPT_FAILED
+        assert (town.bot(), bot.gate[0]) == (bot, Gate.OPEN)
+        town.decryptor.failures.clear()
+        town.write(main=connection(key="three"))
+        await town.until(lambda: town.reason("main", "Connection") is Reason.ONLINE)
+
+
+async def test_a_decryption_that_fails_for_a_while_is_tried_again(town: Town) -> None:
+    town.decryptor.failures[b"- recipient"] = TransientError(Reason.DECRYPT_FAILED, "busy")
+    async with town.daemon():
+        await town.settled()
+        assert town.bots == set()
+        town.decryptor.failures.clear()
+        await town.until(lambda: town.bots == {GRID}, within_s=400)
+
+
+async def test_a_new_key_leaves_a_bot_at_work_whose_market_is_closed_just_then(
+    town: Town,
+) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.close_market("BTC/USDT")
+        town.write(main=connection(key="two"))
+        await town.until(lambda: town.reason("grid") is Reason.MARKET_UNAVAILABLE)
+        await town.rest()
+        assert town.bot() is bot
+        town.close_market("BTC/USDT", is_active=True)
+        town.c.test_soon("main")
+        await town.until(lambda: GRID in town.bots and town.bot() is not bot)
+        await in_deal(town)
+        assert town.bot().view().deal_number == 1
+
+
+# A Connection that comes and goes.
+
+
+async def test_no_bot_starts_on_a_key_that_may_not_trade(town: Town) -> None:
+    town.rights = replace(TRADING_RIGHTS, can_withdraw=True)
+    async with town.daemon() as c:
+        await town.settled()
+        assert town.reason("grid") is Reason.DEPENDENCY_NOT_READY
+        assert (town.bots, town.orders()) == (set(), ())
+        town.rights = TRADING_RIGHTS
+        c.test_soon("main")
+        await town.until(lambda: town.bots == {GRID})
+
+
+async def test_a_connection_that_goes_offline_holds_its_bots_until_it_is_back(town: Town) -> None:
+    async with town.daemon() as c:
+        bot = await in_deal(town)
+        town.faults.always[PortCall.RIGHTS] = TransientError(Reason.EXCHANGE_UNAVAILABLE, "down")
+        c.test_soon("main")
+        await town.until(lambda: bot.gate[0] is Gate.EXITS_ONLY)
+        await town.rest()
+        assert town.bot() is bot
+        reads = town.faults.count(PortCall.OPEN_ORDERS)
+        town.faults.always.clear()
+        await town.until(lambda: bot.gate[0] is Gate.OPEN, within_s=400)
+        assert town.faults.count(PortCall.OPEN_ORDERS) > reads, "it looked before it acted"
+        await take_profit(town)
+
+
+async def test_a_revoked_key_is_noticed_by_the_bots_first_failing_call(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        revoked = PermanentError(Reason.INVALID_KEY, "revoked", raw_code="400003")
+        for call in (PortCall.RIGHTS, PortCall.OPEN_ORDERS, PortCall.PLACE):
+            town.faults.always[call] = revoked
+        await town.until(lambda: town.reason("main", "Connection") is Reason.INVALID_KEY)
+        assert bot.gate[0] is not Gate.OPEN
+
+
+async def test_prices_that_stop_hold_the_bots_back(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.faults.always[PortCall.PRICES] = TransientError(Reason.EXCHANGE_UNAVAILABLE, "down")
+        await town.until(lambda: bot.gate == (Gate.EXITS_ONLY, "no fresh price"))
+        town.faults.always.clear()
+        await town.until(lambda: bot.gate[0] is Gate.OPEN)
+
+
+# Edits that must wait.
+
+
+async def test_an_edit_that_moves_an_open_deal_elsewhere_is_refused(town: Town) -> None:
+    town.write(spare=connection("spare", key="spare"))
+    async with town.daemon():
+        bot = await in_deal(town)
+        town.write(grid=strategy(on="spare"))
+        await town.until(lambda: town.reason("grid") is Reason.EDIT_REFUSED)
+        await town.rest()
+        assert town.bot() is bot
+        assert bot.name.connection == "main"
+        assert not bot.view().is_draining
+        await take_profit(town)
+        await town.until(lambda: GRID in town.bots and town.bot().name.connection == "spare")
+        await town.until(lambda: town.reason("grid") is OK)
+        await in_deal(town)
+
+
+# Restarts.
+
+
+async def test_a_restart_goes_on_with_the_same_deal(town: Town) -> None:
+    async with town.daemon():
+        await in_deal(town)
+        before = len(town.orders())
+    async with town.daemon():
+        await in_deal(town)
+        await town.until(lambda: town.reason("grid") is OK)
+        assert (len(town.orders()), town.generation("grid")) == (before, 1)
+        await take_profit(town)
+        assert town.store is not None
+        (deal,) = await town.store.deals()
+        assert deal.exit_leg == "takeProfit"
+
+
+async def test_a_restart_after_an_edit_applies_it(town: Town) -> None:
+    async with town.daemon():
+        await in_deal(town)
+    town.write(grid=strategy(take_profit="2"))
+    async with town.daemon():
+        await town.until(lambda: (town.reason("grid"), town.generation("grid")) == (OK, 2))
+        exit_ = town.bot().view().next_exit
+        assert exit_ is not None
+        assert exit_ > 101.5
+
+
+async def test_one_pair_that_cannot_be_traded_leaves_no_other_deal_alone(town: Town) -> None:
+    town.write(grid=strategy(pairs="[BTC/USDT, ETH/USDT, SOL/USDT]", deals=3, margin="3000 USDT"))
+    async with town.daemon():
+        for pair in ("BTC", "ETH", "SOL"):
+            await in_deal(town, f"grid/{pair}-USDT")
+    town.close_market("BTC/USDT")
+    async with town.daemon():
+        await town.until(lambda: town.bots == {"grid/ETH-USDT", "grid/SOL-USDT"})
+        await town.settled()
+        assert town.reason("grid") is Reason.MARKET_UNAVAILABLE
+        for pair in ("ETH/USDT", "SOL/USDT"):
+            town.price("103", pair)
+        await town.until(lambda: all(not seat.has_open_deal for seat in town.seats), within_s=90)
+        town.close_market("BTC/USDT", is_active=True)
+        town.c.test_soon("main")
+        await in_deal(town)
+        assert town.bot().view().deal_number == 1
+
+
+async def test_deals_of_different_daemons_have_different_ids(town: Town) -> None:
+    numbers = []
+    for _ in range(3):
+        async with town.daemon():
+            await in_deal(town)
+            numbers.append(town.bot().view().deal_number)
+            await take_profit(town)
+            await asyncio.sleep(70)
+    town.check()
+    assert numbers == sorted(set(numbers))
+    names = [parse_client_order_id(order.client_id or "") for order in town.orders()]
+    assert {name.installation for name in names if name} == {names[0] and names[0].installation}
+
+
+async def test_an_operators_halt_survives_a_restart_and_is_lifted(town: Town) -> None:
+    async with town.daemon() as c:
+        await in_deal(town)
+        await c.strategies.hold("strategy/grid", "halt", cancel=False, close=False)
+        assert town.bot().gate[0] is Gate.EXITS_ONLY
+    async with town.daemon() as c:
+        await in_deal(town)
+        await town.rest(20)
+        assert town.bot().gate[0] is Gate.EXITS_ONLY
+        await c.strategies.lift("strategy/grid")
+        await town.until(lambda: town.bot().gate[0] is Gate.OPEN)
+
+
+async def test_a_pause_lets_the_deal_end_and_no_other_begin(town: Town) -> None:
+    async with town.daemon() as c:
+        await in_deal(town)
+        await c.strategies.hold("all", "pause", cancel=False, close=False)
+        await take_profit(town)
+        await town.rest(120)
+        assert town.bot().view().deal_number is None
+        town.bot().command(Command.RESUME)
+        await town.until(lambda: town.bot().view().deal_number == 2)

@@ -1,0 +1,316 @@
+"""A whole control loop over real files, on simulated exchanges and virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+
+from backfuturectl.engine.bot import Bot
+from backfuturectl.exchanges.ccxt_adapter import KeyMaterial
+from backfuturectl.exchanges.port import AccountPort
+from backfuturectl.exchanges.simulated import TRADING_RIGHTS, SimulatedPublic
+from backfuturectl.matching.values import (
+    ClientIdScope,
+    FeeMode,
+    Listing,
+    VenueOrder,
+    VenueRules,
+    symbol_of,
+    wallet_of,
+)
+from backfuturectl.matching.venue import Venue
+from backfuturectl.model.errors import OperationError
+from backfuturectl.model.market import MarketKind
+from backfuturectl.model.secret import Secret
+from backfuturectl.model.status import Reason
+from backfuturectl.reconcile.controller import Controller
+from backfuturectl.reconcile.hub import Hub, Opened, Where
+from backfuturectl.reconcile.source import Source
+from backfuturectl.reconcile.strategies import Seat
+from backfuturectl.store.database import Store
+from tests.shell.world import ACCOUNT, START_MS, Account, Faults, LoopClock
+from tests.unit.strategy.venue import market
+
+D = Decimal
+PAIRS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
+GRACE_S = 5.0
+SCAN_S = 15.0
+
+
+def connection(name: str = "main", *, key: str = "one", spec: str = "") -> str:
+    """Return a Connection document; *key* stands for its ciphertext."""
+
+    def enc(what: str) -> str:
+        data = base64.b64encode(f"{key} {what}".encode()).decode()
+        pad, tag = (base64.b64encode(b"x" * size).decode() for size in (32, 16))
+        return f"ENC[AES256_GCM,data:{data},iv:{pad},tag:{tag},type:str]"
+
+    stanza = f"age-encryption.org/v1\n-> X25519 {name} {key}\nbody\n--- mac\n".encode()
+    return f"""\
+apiVersion: backfuture.ai/v1alpha1
+kind: Connection
+metadata: {{name: {name}}}
+spec:
+  exchange: kucoin
+  market: spot
+  capital: 5000 USDT
+  ipWhitelist: {{require: false}}
+  {spec}
+  credentials:
+    apiKey: {enc("key")}
+    secret: {enc("secret")}
+    password: {enc("password")}
+sops:
+  age:
+    - recipient: age1{"q" * 58}
+      enc: |
+        -----BEGIN AGE ENCRYPTED FILE-----
+        {base64.b64encode(stanza).decode()}
+        -----END AGE ENCRYPTED FILE-----
+  lastmodified: "2026-01-01T00:00:00Z"
+  mac: {enc("mac")}
+  version: 3.11.0
+  encrypted_regex: ^credentials$
+"""
+
+
+def strategy(
+    name: str = "grid",
+    *,
+    on: str = "main",
+    pairs: str = "[BTC/USDT]",
+    take_profit: str = "1",
+    margin: str = "1000 USDT",
+    deals: int = 1,
+    extra: str = "",
+) -> str:
+    """Return a Strategy document."""
+    return f"""\
+apiVersion: backfuture.ai/v1alpha1
+kind: Strategy
+metadata: {{name: {name}}}
+spec:
+  connection: {on}
+  pairs: {pairs}
+  risk: custom
+  marginLimit: {margin}
+  maxActiveDeals: {deals}
+  baseOrder: 100 USDT
+  averaging:
+    firstDeviationPct: 2
+    stepScale: 1
+    firstSizeRatio: 1
+    volumeScale: 1
+    maxOrders: 3
+    maxPlaced: 2
+  takeProfit: {{percent: {take_profit}}}
+  stopLoss: {{percent: 10}}
+  recovery: {{enabled: false}}
+  {extra}
+"""
+
+
+@dataclass
+class Decryptor:
+    """Gives every file keys of its own, without any cryptography.
+
+    Attributes:
+        failures: What is raised for a file in which the text occurs.
+    """
+
+    failures: dict[bytes, OperationError] = field(default_factory=dict)
+
+    async def decrypt(self, ciphertext: bytes) -> Mapping[tuple[str, ...], Secret]:
+        for text, error in self.failures.items():
+            if text in ciphertext:
+                raise error
+        key = hashlib.sha256(ciphertext).hexdigest()
+        names = ("apiKey", "secret", "password")
+        return {("spec", "credentials", name): Secret(f"{name} {key}") for name in names}
+
+
+@dataclass
+class Town:
+    """Files, exchange and store: what outlives a daemon.
+
+    Attributes:
+        accounts: Every account that was ever opened, oldest first.
+        rights: What the exchange says of any key.
+    """
+
+    path: Path
+    venue: Venue
+    faults: Faults = field(default_factory=Faults)
+    decryptor: Decryptor = field(default_factory=Decryptor)
+    clock: LoopClock = field(default_factory=LoopClock)
+    accounts: list[AccountPort] = field(default_factory=list)
+    rights = TRADING_RIGHTS
+    controller: Controller | None = None
+    store: Store | None = None
+
+    @property
+    def root(self) -> Path:
+        return self.path / "configs"
+
+    def write(self, **documents: str) -> None:
+        """Write documents to files of these names."""
+        for name, text in documents.items():
+            (self.root / f"{name}.yaml").write_text(text)
+
+    def remove(self, *names: str) -> None:
+        for name in names:
+            (self.root / f"{name}.yaml").unlink()
+
+    def price(self, price: str, pair: str = "BTC/USDT") -> None:
+        self.venue.set_price(symbol_of(MarketKind.SPOT, pair), D(price), self.clock.now_ms())
+
+    def open(self, where: Where) -> Opened:
+        """Open the exchange, whatever *where* says."""
+        now_ms = self.clock.now_ms
+        public = SimulatedPublic(self.venue, where[1], now_ms=now_ms, disturbance=self.faults)
+
+        def account(key: KeyMaterial) -> AccountPort:
+            made = Account(
+                self.venue,
+                ACCOUNT,
+                where[1],
+                now_ms=now_ms,
+                rights=lambda: self.rights,
+                disturbance=self.faults,
+            )
+            self.accounts.append(made)
+            return made
+
+        return Opened(public, account)
+
+    def close_market(self, pair: str, *, is_active: bool = False) -> None:
+        """Let the exchange stop trading *pair*, or begin again."""
+        listing = self.venue.listings[symbol_of(MarketKind.SPOT, pair)]
+        market = replace(listing.market, is_active=is_active)
+        self.venue.add_listing(replace(listing, market=market))
+
+    # Looking.
+
+    @property
+    def c(self) -> Controller:
+        assert self.controller is not None
+        return self.controller
+
+    def bot(self, name: str = "grid/BTC-USDT") -> Bot:
+        return self.c.strategies.seats[name].bot
+
+    @property
+    def seats(self) -> tuple[Seat, ...]:
+        return tuple(self.c.strategies.seats.values())
+
+    @property
+    def bots(self) -> set[str]:
+        return set(self.c.strategies.seats)
+
+    def reason(self, name: str, kind: str = "Strategy") -> Reason | None:
+        """Return why a resource is Ready or not; None when it is not known or not judged."""
+        entry = self.c.registry.get(kind, name)
+        return entry.status.ready.reason if entry is not None and entry.status else None
+
+    def generation(self, name: str, kind: str = "Strategy") -> int:
+        entry = self.c.registry.get(kind, name)
+        return entry.generation if entry is not None else 0
+
+    def orders(self) -> tuple[VenueOrder, ...]:
+        return self.venue.orders(ACCOUNT)
+
+    def check(self) -> None:
+        """Never two bots on one pair of one account; never an id used twice."""
+        held = [
+            (seat.planned.connection, seat.planned.pair)
+            for seat in self.c.strategies.seats.values()
+        ]
+        assert len(held) == len(set(held)), held
+        ids = [order.client_id for order in self.orders()]
+        assert len(ids) == len(set(ids))
+
+    async def rest(self, for_s: float = GRACE_S + 2 * SCAN_S) -> None:
+        """Let time pass in which everything that could happen happens."""
+        for _ in range(int(for_s * 2)):
+            self.check()
+            await asyncio.sleep(0.5)
+
+    async def until(self, what: Callable[[], object], within_s: float = 60.0) -> None:
+        """Wait until *what* holds."""
+        end_s = asyncio.get_running_loop().time() + within_s
+        while not what():
+            self.check()
+            assert asyncio.get_running_loop().time() < end_s, f"not within {within_s} s"
+            await asyncio.sleep(0.1)
+
+    async def settled(self) -> None:
+        """Wait until the files as they are now have been read and their consequences drawn."""
+        await asyncio.sleep(0.1)
+        await self.c.read_now()
+        await self.rest()
+
+    @asynccontextmanager
+    async def daemon(self) -> AsyncIterator[Controller]:
+        """Run a control loop from what files and store hold."""
+        async with Store.open(
+            f"sqlite:///{self.path / 'state.db'}", seed=b"a seed of a test", inline=True
+        ) as store:
+            self.store = store
+            started: asyncio.Future[Controller] = asyncio.get_running_loop().create_future()
+
+            async def run() -> None:
+                async with asyncio.TaskGroup() as tasks:
+                    rng = random.Random(1)
+                    hub = Hub(tasks, self.clock, opener=self.open, price_interval_s=1.0)
+                    controller = Controller(
+                        source=Source(self.root, self.decryptor, self.clock, settle_s=0.25),
+                        store=store,
+                        clock=self.clock,
+                        rng=rng,
+                        tasks=tasks,
+                        hub=hub,
+                        scan_interval_s=SCAN_S,
+                        test_interval_s=900.0,
+                        prune_grace_s=GRACE_S,
+                    )
+                    await controller.restore()
+                    started.set_result(controller)
+                    await controller.run()
+
+            task = asyncio.get_running_loop().create_task(run())
+            await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                await task
+            self.controller = started.result()
+            try:
+                yield self.controller
+            finally:
+                if not task.done():
+                    await self.controller.strategies.stop_all()
+                task.cancel()
+                await asyncio.wait([task])
+                await self.controller.lines.close()
+                if not task.cancelled():
+                    task.result()
+
+
+def new_town(path: Path) -> Town:
+    """Return a place with a Connection and a Strategy, where all is well."""
+    venue = Venue("kucoin", VenueRules(client_id_scope=ClientIdScope.NONE))
+    venue.add_account(ACCOUNT)
+    venue.deposit(ACCOUNT, wallet_of(MarketKind.SPOT), "USDT", D(10_000), START_MS)
+    for pair in PAIRS:
+        rules = replace(market(), pair=pair, base=pair.partition("/")[0])
+        venue.add_listing(Listing(rules, fee_mode=FeeMode.QUOTE))
+        venue.set_price(symbol_of(MarketKind.SPOT, pair), D(100), START_MS)
+    town = Town(path, venue)
+    town.root.mkdir()
+    town.write(main=connection(), grid=strategy())
+    return town
