@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
 _PER_CONNECTION: Final = 40
 _EXAMPLE: Final = Path(__file__).parents[1] / "configs" / "connections" / "mexc-spot-main.yaml"
-_PAIRS: Final = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "ADA/USDT", "LTC/USDT")
+_DATA_KEY: Final = re.compile(r"(BEGIN AGE ENCRYPTED FILE-----\n.*\n\s+)\S{6}")
 
 
 def strategy_document(number: int) -> str:
-    """Return one Strategy of about the length that people write."""
-    pairs = "".join(f"\n    - {_PAIRS[(number + step) % len(_PAIRS)]}" for step in range(2))
+    """Return one Strategy of about the length that people write, without a finding."""
+    first = 2 * (number % _PER_CONNECTION)
     return f"""\
 # Written by the benchmark.
 apiVersion: backfuture.ai/v1alpha1
 kind: Strategy
 metadata:
-  name: strategy-{number:05d}
-  title: Strategy Number {number}
+  name: mexc-spot-core-{number:05d}
+  title: MEXC Spot Core {number}
   labels:
     group: core
 spec:
   connection: mexc-spot-{number // _PER_CONNECTION:04d}
   mode: live
-  pairs:{pairs}
+  pairs:
+    - C{first:02d}/USDT
+    - C{first + 1:02d}/USDT
   risk: balanced
   marginLimit: {400 + number % 50} USDT
   maxActiveDeals: 2
@@ -39,13 +42,14 @@ spec:
 def connection_document(number: int) -> str:
     """Return the example Connection under another name; only the key could tell its MAC is off."""
     text = _EXAMPLE.read_text()
-    return (
+    named = (
         text.replace("name: mexc-spot-main", f"name: mexc-spot-{number:04d}")
         .replace("title: MEXC Spot Main", f"title: MEXC Spot {number:04d}")
         .replace("capital: 5000 USDT", "capital: 50000 USDT")
-        # Every account has its own key, hence its own ciphertext.
+        # Every account has its own API key and its file its own data key.
         .replace("data:B3lcIa", f"data:{number:06d}")
     )
+    return _DATA_KEY.sub(rf"\g<1>{number:06d}", named)
 
 
 def write_repository(root: Path, documents: int) -> None:

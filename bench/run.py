@@ -1,4 +1,4 @@
-"""Measure, print a table, write JSON: `python -m bench [NAME...] [--quick] [--json FILE]`.
+"""Measure, print a table, write JSON: `python -m bench [NAME...] [--quick]`.
 
 Nothing here fails because of a slow figure: a bar that is missed is shown, and that is all.
 """
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from bench.cases import cpu, edit, memory, price_to_order, startup, step, store, validate
+from bench.cases import cpu, edit, memory, price_to_order, reaction, startup, step, store, validate
 from bench.figures import Figure
 from bench.fleet import Fleet, FleetPlan, running
 
@@ -48,6 +48,7 @@ ALONE: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "validate": validate.measure,
     "step": step.measure,
     "store": store.measure,
+    "reaction": reaction.measure,
 }
 ON_FLEETS: Final = {
     # In this order on one fleet: at rest first, then edits, then trades.
@@ -60,12 +61,15 @@ ON_FLEETS: Final = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run the cases that *arguments* name, all without names."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - {*ALONE, *ON_FLEETS}:
+        parser.error(f"no case is named {', '.join(sorted(unknown))}")
     machine = _machine()
     print("  ".join(f"{name}: {value}" for name, value in machine.items()), flush=True)
     figures = []
     started_s = time.monotonic()
-    for case, figure in measure(options.names, quick=options.quick):
+    for case, figure in measure(options.names, quick=options.quick, bots_max=options.bots_max):
         figures.append((case, figure))
         print(_line(figure), flush=True)
     figures += [("edit", figure) for figure in edit.growth([figure for _, figure in figures])]
@@ -79,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def measure(names: Collection[str], *, quick: bool) -> Iterator[tuple[str, Figure]]:
+def measure(names: Collection[str], *, quick: bool, bots_max: int) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with the name of its case; an empty *names* means all."""
     wanted = names or (*ALONE, *ON_FLEETS)
     for name, case in ALONE.items():
@@ -89,7 +93,7 @@ def measure(names: Collection[str], *, quick: bool) -> Iterator[tuple[str, Figur
     plans = dict.fromkeys(
         plan for case in cases.values() for plan in ((_QUICK,) if quick else case.plans)
     )
-    for plan in plans:
+    for plan in (plan for plan in plans if plan.bots <= bots_max):
         with running(plan) as fleet:
             for name, case in cases.items():
                 if quick or plan in case.plans:
@@ -98,10 +102,16 @@ def measure(names: Collection[str], *, quick: bool) -> Iterator[tuple[str, Figur
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join((*ALONE, *ON_FLEETS))}"
-    )
+    known = (*ALONE, *ON_FLEETS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}")
     parser.add_argument("--quick", action="store_true", help="few samples, small fleets")
+    parser.add_argument(
+        "--bots-max",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="leave out larger fleets; 10,000 bots take minutes to start (default: %(default)s)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="default: bench/results/")
     return parser
 

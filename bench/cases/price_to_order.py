@@ -12,6 +12,7 @@ from __future__ import annotations
 import bisect
 import random
 import time
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,6 +45,15 @@ def measure(fleet: Fleet, *, quick: bool) -> Iterator[Figure]:
         raise RuntimeError(f"{len(numbers)} deals were to open, {len(delays)} did")
     bar = Bar(20, "p99") if fleet.plan.bots == 1_000 else None
     yield Figure(f"price → order on the wire, {fleet.plan.label}", "ms", delays, bar)
+    answers = [_answer_ms(world.hosts["kucoin-spot"] + _PRICES) for _ in range(20)]
+    yield Figure(f"of this, the exchange answers {fleet.plan.bots:,} prices in", "ms", answers)
+
+
+def _answer_ms(url: str) -> float:
+    started_s = time.perf_counter()
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        answer.read()
+    return (time.perf_counter() - started_s) * 1000
 
 
 def _delays(records: list[dict[str, Any]]) -> Iterator[float]:
