@@ -1,0 +1,297 @@
+"""What an exchange and a store do wrong, decided by a seed and by the weather of the moment.
+
+Within the ports' promises: an order may show up late, but never later than the account's horizon;
+a look-up may be old, a list may be short, an answer may never come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from backfuturectl.exchanges.port import KeyRights
+from backfuturectl.exchanges.simulated import PortCall, SimulatedAccount
+from backfuturectl.matching.venue import Venue
+from backfuturectl.model.errors import (
+    OperationError,
+    OutcomeUnknownError,
+    PermanentError,
+    TransientError,
+)
+from backfuturectl.model.market import MarketKind
+from backfuturectl.model.orders import Fill, NewOrder, Order
+from backfuturectl.model.status import Reason
+from backfuturectl.store.database import Store, Write
+
+HORIZON_MS = 8_000
+HIDDEN_MAX_S = 7.0
+"""Under the horizon by more than the longest way of a request."""
+
+GOOD_RIGHTS = KeyRights(
+    tokens=("read", "trade"),
+    can_read=True,
+    can_trade_spot=True,
+    can_trade_futures=True,
+    can_withdraw=False,
+    is_ip_restricted=True,
+    ip_list=("203.0.113.7",),
+)
+WITHDRAW_RIGHTS = replace(GOOD_RIGHTS, tokens=("read", "trade", "withdraw"), can_withdraw=True)
+READ_RIGHTS = replace(
+    GOOD_RIGHTS, tokens=("read",), can_trade_spot=False, can_trade_futures=False
+)
+
+
+@dataclass
+class Key:
+    """A connection's key at the exchange; None for one that was revoked."""
+
+    rights: KeyRights | None = GOOD_RIGHTS
+
+
+@dataclass
+class Weather:
+    """How bad it is right now; all off is a perfect world.
+
+    Attributes:
+        level: Share of calls that fail.
+        has_prices: Whether prices are answered.
+        store_level: Share of commits that fail.
+        hides: Whether new orders show up late, and lists and look-ups are old.
+    """
+
+    rng: random.Random
+    level: float = 0.0
+    store_level: float = 0.0
+    has_prices: bool = True
+    hides: bool = False
+    lag_s: float = 0.15
+
+    def happens(self, share: float) -> bool:
+        return share > 0 and self.rng.random() < share
+
+
+@dataclass
+class Life:
+    """One process from start to death.
+
+    Attributes:
+        crash_at: The side effect at which it dies; None for never.
+        on_death: Told once.
+    """
+
+    name: str
+    on_death: Callable[[], None]
+    crash_at: int | None = None
+    effects: int = 0
+    is_dead: bool = False
+
+    def die(self) -> None:
+        if not self.is_dead:
+            self.is_dead = True
+            self.on_death()
+
+    async def effect(self) -> None:
+        """Count a moment right before or after a side effect; never return when dead."""
+        if not self.is_dead:
+            self.effects += 1
+            if self.effects == self.crash_at:
+                self.die()
+        await self.alive()
+
+    async def alive(self) -> None:
+        """Never return when dead: nothing of a dead process happens any more."""
+        if self.is_dead:
+            await asyncio.Event().wait()
+
+
+_ORDER_CALLS = frozenset({PortCall.PLACE, PortCall.CANCEL, PortCall.PREPARE})
+
+
+@dataclass
+class Disturbed:
+    """The way to the exchange and back, for one life and one key."""
+
+    life: Life
+    weather: Weather
+    key: Key | None = None
+
+    async def before(self, call: PortCall) -> None:
+        if call in _ORDER_CALLS:
+            await self.life.effect()
+        await self._travel()
+        if self.key is not None:
+            self._admit(call, self.key)
+        if call is PortCall.PRICES and not self.weather.has_prices:
+            raise TransientError(Reason.EXCHANGE_UNAVAILABLE, "no prices")
+        if self.weather.happens(self.weather.level):
+            raise self._refusal(call)
+
+    async def after(self, call: PortCall) -> None:
+        if call in _ORDER_CALLS:
+            await self.life.effect()
+        await self._travel()
+        if self.weather.happens(self.weather.level):
+            raise self._loss(call)
+
+    async def _travel(self) -> None:
+        await self.life.alive()
+        await asyncio.sleep(self.weather.rng.uniform(0.005, self.weather.lag_s))
+        await self.life.alive()
+
+    def _admit(self, call: PortCall, key: Key) -> None:
+        if key.rights is None:
+            raise PermanentError(Reason.INVALID_KEY, "no such key", raw_code="400003")
+        if call is PortCall.PLACE and key.rights.can_trade_spot is False:
+            raise PermanentError(Reason.NO_TRADING_PERMISSION, "read only", raw_code="400007")
+
+    def _refusal(self, call: PortCall) -> OperationError:
+        """The exchange has not seen the call."""
+        rng = self.weather.rng
+        if call is PortCall.PLACE and rng.random() < 0.5:
+            return OutcomeUnknownError(Reason.EXCHANGE_UNAVAILABLE, "the request was lost")
+        if rng.random() < 0.3:
+            wait_s = rng.choice((None, 1.0, 5.0, 20.0))
+            return TransientError(Reason.RATE_LIMITED, "too many requests", retry_after_s=wait_s)
+        if call is PortCall.PLACE and rng.random() < 0.2:
+            return PermanentError(Reason.ORDER_REJECTED, "not now", raw_code="300000")
+        return TransientError(Reason.EXCHANGE_UNAVAILABLE, "gateway time-out before the effect")
+
+    def _loss(self, call: PortCall) -> OperationError:
+        """The exchange has carried the call out, and the answer is lost."""
+        if call is PortCall.PLACE:
+            return OutcomeUnknownError(Reason.EXCHANGE_UNAVAILABLE, "the answer was lost")
+        return TransientError(Reason.EXCHANGE_UNAVAILABLE, "the answer was lost")
+
+
+@dataclass
+class Sight:
+    """What the exchange shows late, shared by every life.
+
+    Attributes:
+        hidden_until_s: Loop time before which an order is not shown, by client id.
+    """
+
+    hidden_until_s: dict[str, float] = field(default_factory=dict)
+    listed: dict[str, tuple[float, tuple[Order, ...]]] = field(default_factory=dict)
+    seen: dict[str, tuple[float, Order]] = field(default_factory=dict)
+
+    def hides(self, client_order_id: str, now_s: float) -> bool:
+        until_s = self.hidden_until_s.get(client_order_id)
+        return until_s is not None and now_s < until_s
+
+
+class UnreliableAccount(SimulatedAccount):
+    """An account whose requests arrive late or never, and whose answers are old.
+
+    Args:
+        on_send: Called when an order leaves the daemon.
+        spawn: Starts what goes on without the daemon: a request that is under way.
+    """
+
+    horizon_ms = HORIZON_MS
+
+    def __init__(
+        self,
+        venue: Venue,
+        name: str,
+        kind: MarketKind,
+        *,
+        now_ms: Callable[[], int],
+        key: Key,
+        way: Disturbed,
+        sight: Sight,
+        on_send: Callable[[NewOrder], None],
+        spawn: Callable[[Coroutine[object, object, None]], object],
+    ) -> None:
+        rights = lambda: key.rights or READ_RIGHTS  # noqa: E731 - a revoked key never gets here
+        super().__init__(venue, name, kind, now_ms=now_ms, rights=rights, disturbance=way)
+        self._calm = SimulatedAccount(venue, name, kind, now_ms=now_ms)
+        self._way = way
+        self._sight = sight
+        self._on_send = on_send
+        self._spawn = spawn
+
+    async def place(self, order: NewOrder) -> Order:
+        """Place *order*, perhaps after the caller was told that nobody knows."""
+        await self._way.life.alive()
+        self._on_send(order)
+        weather = self._way.weather
+        now_s = asyncio.get_running_loop().time()
+        if weather.hides and weather.happens(0.3):
+            until_s = now_s + weather.rng.uniform(0, HIDDEN_MAX_S)
+            self._sight.hidden_until_s[order.client_order_id] = until_s
+        if weather.happens(weather.level * 0.5):
+            await self._way.before(PortCall.PLACE)
+            self._spawn(self._arrive(order, weather.rng.uniform(0, HIDDEN_MAX_S - 1)))
+            raise OutcomeUnknownError(Reason.EXCHANGE_UNAVAILABLE, "the request is still under way")
+        return await super().place(order)
+
+    async def _arrive(self, order: NewOrder, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        with suppress(PermanentError):  # refused, and nobody listens any more
+            await self._calm.place(order)
+
+    async def order(
+        self, pair: str, client_order_id: str, order_id: str | None = None
+    ) -> Order | None:
+        found = await super().order(pair, client_order_id, order_id)
+        now_s = asyncio.get_running_loop().time()
+        if found is None or self._sight.hides(client_order_id, now_s):
+            return None
+        weather = self._way.weather
+        before = self._sight.seen.get(client_order_id)
+        if before is not None and weather.hides and now_s - before[0] < 20 and weather.happens(0.3):
+            return before[1]
+        self._sight.seen[client_order_id] = (now_s, found)
+        return found
+
+    async def open_orders(self, pair: str) -> tuple[Order, ...]:
+        now_s = asyncio.get_running_loop().time()
+        found = tuple(
+            order
+            for order in await super().open_orders(pair)
+            if not self._sight.hides(order.client_order_id, now_s)
+        )
+        weather = self._way.weather
+        where = f"{self._kind} {pair}"
+        before = self._sight.listed.get(where)
+        if before is not None and weather.hides and now_s - before[0] < 20 and weather.happens(0.3):
+            return before[1]
+        self._sight.listed[where] = (now_s, found)
+        return tuple(order for order in found if not (weather.hides and weather.happens(0.1)))
+
+    async def fills(self, pair: str, since_ms: int) -> tuple[Fill, ...]:
+        found = await super().fills(pair, since_ms)
+        weather = self._way.weather
+        if not weather.hides:
+            return found
+        late_ms = self._now_ms() - int(weather.rng.choice((0, 0, 2, 5)) * 1000)
+        shown = [fill for fill in found if fill.at_ms <= late_ms]
+        if weather.happens(0.3):
+            shown += shown[-3:]
+        if weather.happens(0.2):
+            weather.rng.shuffle(shown)
+        return tuple(shown)
+
+
+class UnreliableStore(Store):
+    """A store on a disk that fails now and then, and that dies with its process."""
+
+    life: Life
+    weather: Weather
+
+    async def commit(self, writes: Sequence[Write]) -> None:
+        await self.life.effect()
+        if self.weather.happens(self.weather.store_level):
+            raise TransientError(Reason.STORE_UNAVAILABLE, "disk full")
+        await super().commit(writes)
+        await asyncio.sleep(0.001)
+        await self.life.effect()
+
+    def post(self, writes: Sequence[Write]) -> None:
+        if not self.life.is_dead:
+            super().post(writes)

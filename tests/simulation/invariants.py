@@ -1,0 +1,189 @@
+"""What must hold at every moment of every history, checked against the exchange's own books."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from backfuturectl.matching.values import VenueOrder, symbol_of
+from backfuturectl.matching.venue import Venue
+from backfuturectl.model.ids import bot_code, bot_id, parse_client_order_id
+from backfuturectl.model.market import ZERO, MarketKind
+
+TAKER_FEE = Decimal("0.001")
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+@dataclass(frozen=True)
+class Trader:
+    """One bot as the checks know it.
+
+    Attributes:
+        sign: 1 for long, -1 for short.
+        limit: The largest marginLimit that its strategy ever has, quote.
+    """
+
+    strategy: str
+    pair: str
+    account: str
+    kind: MarketKind
+    sign: int
+    leverage: int
+    limit: Decimal
+
+    @property
+    def bot(self) -> str:
+        return bot_id(self.strategy, self.pair)
+
+    @property
+    def symbol(self) -> str:
+        return symbol_of(self.kind, self.pair)
+
+
+@dataclass
+class DealBooks:
+    """What one deal's orders at the exchange add up to."""
+
+    entered_base: Decimal = ZERO
+    entered_quote: Decimal = ZERO
+    left_base: Decimal = ZERO
+    left_quote: Decimal = ZERO
+    base_fee: Decimal = ZERO
+    quote_fee: Decimal = ZERO
+    adding_quote: Decimal = ZERO
+    exits_base: Decimal = ZERO
+    is_resting: bool = False
+
+    @property
+    def held_base(self) -> Decimal:
+        return self.entered_base - self.base_fee - self.left_base
+
+    @property
+    def held_cost(self) -> Decimal:
+        if not self.entered_base:
+            return ZERO
+        return self.entered_quote * max(ZERO, 1 - self.left_base / self.entered_base)
+
+
+def deal_books(orders: Iterable[VenueOrder], trader: Trader) -> DealBooks:
+    books = DealBooks()
+    base = trader.pair.partition("/")[0]
+    for order in orders:
+        name = parse_client_order_id(order.client_id or "")
+        assert name is not None, "only orders of ours are summed"
+        rest = order.remaining_base if order.is_open else ZERO
+        books.is_resting |= order.is_open
+        if name.leg.kind.is_adding:
+            books.entered_base += order.filled_base
+            books.entered_quote += order.filled_quote
+            books.adding_quote += rest * (order.price or ZERO)
+        else:
+            books.left_base += order.filled_base
+            books.left_quote += order.filled_quote
+            books.exits_base += rest
+        for fee in order.fees:
+            if fee.currency == base:
+                books.base_fee += fee.amount
+            else:
+                books.quote_fee += fee.amount
+    return books
+
+
+@dataclass
+class Ledger:
+    """Orders of ours at the exchange by bot code and deal, kept up to date."""
+
+    venue: Venue
+    accounts: tuple[str, ...]
+    traders: dict[tuple[str, str], Trader]
+    installations: set[str]
+    deals: dict[tuple[str, str], dict[int, list[tuple[str, int]]]] = field(default_factory=dict)
+    ids: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _read: dict[str, int] = field(default_factory=dict)
+
+    def update(self) -> None:
+        """Take note of orders that are new since the last time."""
+        for account in self.accounts:
+            orders = self.venue.orders(account)
+            for order in orders[self._read.get(account, 0) :]:
+                name = parse_client_order_id(order.client_id or "")
+                if name is None:
+                    if order.is_liquidation:
+                        raise Broken(f"the exchange liquidated {order}")
+                    continue
+                key = (name.installation, name.bot)
+                if key not in self.traders:
+                    raise Broken(f"{order.client_id} belongs to no bot")
+                self.deals.setdefault(key, {}).setdefault(name.deal, []).append(
+                    (account, order.serial)
+                )
+                self.ids[account, order.client_id or ""] += 1
+                if self.ids[account, order.client_id or ""] > 1:
+                    raise Broken(f"the exchange has two orders {order.client_id}")
+            self._read[account] = len(orders)
+
+    def orders(self, key: tuple[str, str], deal: int) -> list[VenueOrder]:
+        found = self.deals.get(key, {}).get(deal, [])
+        return [self.venue.order(account, serial) for account, serial in found]
+
+    def live(self) -> Iterator[tuple[Trader, int, DealBooks]]:
+        """Yield the books of deals that may still hold or rest something."""
+        for key, deals in self.deals.items():
+            trader = self.traders[key]
+            newest = max(deals)
+            for number in list(deals):
+                books = deal_books(self.orders(key, number), trader)
+                if number < newest and not books.is_resting:
+                    del deals[number]  # over, and a newer one has begun
+                    self._check_left(trader, number, books)
+                    continue
+                yield trader, number, books
+
+    def check(self) -> None:
+        """Raise Broken for the first thing that does not hold."""
+        self.update()
+        margins: dict[str, Decimal] = {}
+        for trader, number, books in self.live():
+            self._check_left(trader, number, books)
+            quote = books.held_cost + books.adding_quote
+            margin = quote * (Decimal(1) / trader.leverage + 2 * TAKER_FEE)
+            margins[trader.strategy] = margins.get(trader.strategy, ZERO) + margin
+            if margins[trader.strategy] > trader.limit:
+                raise Broken(
+                    f"{trader.strategy}: margin {margins[trader.strategy]:.4f} is above its limit "
+                    f"of {trader.limit}, {trader.bot} deal {number}: {books}"
+                )
+        for trader in self.traders.values():
+            if trader.kind is MarketKind.FUTURES:
+                position = self.venue.position(trader.account, trader.symbol)
+                if position is not None and position.amount_base * trader.sign < 0:
+                    raise Broken(f"{trader.bot} was flipped to {position.amount_base}")
+
+    def _check_left(self, trader: Trader, number: int, books: DealBooks) -> None:
+        if books.left_base + books.exits_base > books.entered_base - books.base_fee:
+            raise Broken(
+                f"{trader.bot} deal {number}: exits of {books.left_base} and {books.exits_base} "
+                f"resting exceed what was entered: {books}"
+            )
+
+
+def one_task_per_bot(life: str) -> None:
+    names = Counter(
+        task.get_name()
+        for task in asyncio.all_tasks()
+        if task.get_name().startswith("bot ") and not task.done()
+    )
+    for name, count in names.items():
+        if count > 1:
+            raise Broken(f"{life}: {count} tasks are `{name}`")
+
+
+def codes(traders: Iterable[Trader], installation: str) -> dict[tuple[str, str], Trader]:
+    """Return *traders* by what stands in their client order ids."""
+    return {(installation, bot_code(trader.bot)): trader for trader in traders}
