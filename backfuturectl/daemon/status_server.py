@@ -139,7 +139,7 @@ class StatusServer:
             )
         try:
             await web.TCPSite(runner, host.strip("[]") or "127.0.0.1", int(port)).start()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:  # the last for a port beyond 65535
             raise ConfigurationError(
                 f"cannot listen on {listen}: {error}", remedy="give HOST:PORT that is free"
             ) from error
@@ -196,6 +196,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _problem(400, str(error), "")
     except BackfutureError as error:
         return _problem(503, str(error), "")
+    except web.HTTPError as error:  # the server's own: no such path, a body that is too big
+        return _problem(error.status, error.reason, "")
 
 
 def _number(request: web.Request, name: str, default: int) -> int:

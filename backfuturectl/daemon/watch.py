@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +39,7 @@ class TreeWatch:
         self._on_hint = on_hint
         self.last_beat_s = 0.0
         self.mode = "inotify"
+        self._is_up = False
 
     async def run(self) -> None:
         """Watch until canceled; a watcher that dies is replaced."""
@@ -50,16 +53,30 @@ class TreeWatch:
             try:
                 await self._watch(loop.time() + RENEW_S)
             except (OSError, RuntimeError) as error:
-                # watchfiles reports exhausted limits and odd file names as RuntimeError's children.
-                _LOG.warning("file watcher stopped (%s); polling instead", type(error).__name__)
-                self.mode = "polling"
-                await asyncio.sleep(_RESTART_PAUSE_S)
+                await self._recover(error)
+            except ExceptionGroup as group:
+                # What fails after the start comes wrapped, as a file name that is not UTF-8 does.
+                _, others = group.split((OSError, RuntimeError))
+                if others is not None:
+                    raise
+                await self._recover(group.exceptions[0])
             self._on_hint()
 
+    async def _recover(self, error: Exception) -> None:
+        """Wait before the next watch; one that could not even start had hit the system's limits."""
+        if not self._is_up:
+            self.mode = "polling"
+        _LOG.warning("file watcher stopped: %s; %s from now on", error, self.mode)
+        await asyncio.sleep(_RESTART_PAUSE_S)
+
     async def _watch(self, until_s: float) -> None:
-        loop = asyncio.get_running_loop()
         root = self._root.resolve()
-        identity = _identity(root)
+        self._is_up = False
+        with _same(root) as is_same:
+            await self._follow(root, until_s, is_same)
+
+    async def _follow(self, root: Path, until_s: float, is_same: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
         async for changes in watchfiles.awatch(
             root,
             watch_filter=None,
@@ -70,18 +87,33 @@ class TreeWatch:
             force_polling=self.mode == "polling",
         ):
             self.last_beat_s = loop.time()
+            self._is_up = True
             if changes:
                 self._on_hint()
-            if self._root.resolve() != root or _identity(root) != identity:
+            if self._root.resolve() != root or not is_same():
                 _LOG.info("the configuration root was replaced; watching the new one")
                 return
             if loop.time() > until_s:
                 return
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+@contextmanager
+def _same(root: Path) -> Iterator[Callable[[], bool]]:
+    """Give a function that says whether *root* is still the directory that it was.
+
+    The directory is kept open meanwhile: a file system gives the number of one that is gone to the
+    next, so that a root deleted and made anew would look like the old one.
+    """
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        found = path.stat()
+        yield lambda: _identity(root) == _identity(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _identity(where: Path | int) -> tuple[int, int] | None:
+    try:
+        found = os.stat(where)
     except OSError:
         return None
     return found.st_dev, found.st_ino
