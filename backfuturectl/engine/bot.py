@@ -312,6 +312,10 @@ class Bot:
         try:
             if action.leg.kind is LegKind.BASE:
                 await self._prepare(action)
+            if self._is_forbidden(action.leg.kind):
+                # The world changed while the intent was being recorded; nothing has been sent.
+                self._learn_later(order.client_order_id, OrderStatus.ABSENT)
+                return
             self._sent_at_ms[order.client_order_id] = self._clock.now_ms()
             placed = await self._account.place(order)
         except OutcomeUnknownError as error:
@@ -335,6 +339,10 @@ class Bot:
         # Amounts come with the look-up, together with the fills that explain them.
         self._learn_later(order.client_order_id, OrderStatus.OPEN)
         self._soon()
+
+    def _is_forbidden(self, leg: LegKind) -> bool:
+        gate, _ = self.gate
+        return gate is Gate.SHUT or (gate is Gate.EXITS_ONLY and leg.is_adding)
 
     async def _prepare(self, action: Place) -> None:
         order = action.order

@@ -15,7 +15,12 @@ from typing import Final
 
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.prices import STALE_AFTER_MS
-from backfuturectl.model.errors import ConfigurationError, OperationError, PermanentError
+from backfuturectl.model.errors import (
+    ConfigurationError,
+    OperationError,
+    PermanentError,
+    TransientError,
+)
 from backfuturectl.model.findings import Key
 from backfuturectl.model.records import EventRecord, ResourceRecord
 from backfuturectl.model.resources import Connection, Strategy
@@ -142,6 +147,13 @@ class Controller:
     # Keys.
 
     async def _work(self, key: str) -> Ending:
+        try:
+            return await self._work_on(key)
+        except TransientError as error:  # the store's: what a key asks of exchanges has its status
+            _LOG.warning("%s: %s", key, error)
+            return Failed(error.retry_after_s)
+
+    async def _work_on(self, key: str) -> Ending:
         kind, _, name = key.partition("/")
         match kind:
             case "connection":

@@ -155,15 +155,15 @@ class Strategies:
     async def let_go(self, name: str) -> None:
         """Let a strategy go; a restart remembers it."""
         if name not in self.leaving:
-            self.leaving.add(name)
             hold = HoldRecord(f"strategy/{name}", _LEAVE, self._clock.now_ms())
             await self._store.commit([hold])
+            self.leaving.add(name)
 
     async def keep(self, name: str) -> None:
         """Take back `let_go`: the files have the strategy again, or it is gone for good."""
         if name in self.leaving:
-            self.leaving.discard(name)
             await self._store.commit([Remove(HoldRecord, (f"strategy/{name}", _LEAVE))])
+            self.leaving.discard(name)
 
     # The operator's hand.
 
