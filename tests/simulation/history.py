@@ -222,7 +222,7 @@ class History:
                 plan.fields["stopLoss"] = f"{{percent: {rng.choice((12, 15, 20))}}}"
             case "averaging":
                 plan.fields["averaging"] = (
-                    f"{{firstDeviationPct: {rng.choice((1, 1.5))}, stepScale: 1.1, "
+                    f"{{firstDeviationPct: {rng.choice((1.2, 1.5))}, stepScale: 1.1, "
                     f"firstSizeRatio: 1, volumeScale: {rng.choice((1, 1.3))}, "
                     f"maxOrders: {rng.randrange(1, 6)}, maxPlaced: {rng.randrange(1, 4)}}}"
                 )

@@ -13,7 +13,7 @@ from backfuturectl.matching.venue import Venue
 from backfuturectl.model.ids import bot_code, bot_id, parse_client_order_id
 from backfuturectl.model.market import ZERO, MarketKind
 
-TAKER_FEE = Decimal("0.001")
+TAKER_FEES = {MarketKind.SPOT: Decimal("0.001"), MarketKind.FUTURES: Decimal("0.0006")}
 
 
 class Broken(AssertionError):
@@ -152,7 +152,7 @@ class Ledger:
         for trader, number, books in self.live():
             self._check_left(trader, number, books)
             quote = books.held_cost + books.adding_quote
-            margin = quote * (Decimal(1) / trader.leverage + 2 * TAKER_FEE)
+            margin = quote * (Decimal(1) / trader.leverage + 2 * TAKER_FEES[trader.kind])
             margins[trader.strategy] = margins.get(trader.strategy, ZERO) + margin
             if margins[trader.strategy] > trader.limit:
                 raise Broken(

@@ -83,7 +83,7 @@ class Plan:
             "marginLimit": f"{LIMIT} USDT",
             "maxActiveDeals": "2",
             "baseOrder": "auto",
-            "averaging": "{firstDeviationPct: 1, stepScale: 1.2, firstSizeRatio: 1, "
+            "averaging": "{firstDeviationPct: 1.2, stepScale: 1.2, firstSizeRatio: 1, "
             "volumeScale: 1.2, maxOrders: 4, maxPlaced: 2, minInterval: 20s}",
             "takeProfit": "{percent: 1}",
             "stopLoss": "{percent: 15, confirmFor: 0s}",
