@@ -30,7 +30,7 @@ class PriceFeed:
         self._clock = clock
         self._interval_s = interval_s
         self._listeners: dict[str, dict[str, Listener]] = {}
-        self.last_at_ms = 0
+        self._last_at_ms: dict[str, int] = {}
         self.last_error: str | None = None
 
     def listen(self, pair: str, who: str, listener: Listener) -> None:
@@ -43,6 +43,10 @@ class PriceFeed:
         listeners.pop(who, None)
         if not listeners:
             self._listeners.pop(pair, None)
+
+    def last_at_ms(self, pair: str) -> int:
+        """Return when *pair* last had a price; 0 when it never had one."""
+        return self._last_at_ms.get(pair, 0)
 
     async def run(self) -> None:
         """Poll until canceled; a failing exchange is asked less and less often, up to 30 s."""
@@ -70,7 +74,7 @@ class PriceFeed:
     async def _tick(self) -> None:
         prices = await self._public.prices(tuple(self._listeners))
         now_ms = self._clock.now_ms()
-        self.last_at_ms = now_ms
         for pair, price in prices.items():
+            self._last_at_ms[pair] = now_ms
             for listener in tuple(self._listeners.get(pair, {}).values()):
                 listener(price, now_ms)

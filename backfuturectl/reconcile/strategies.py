@@ -577,7 +577,8 @@ class Strategies:
         """Hold bots back whose prices are stale, and let go of those whose prices came back."""
         for seat in self.seats.values():
             line = self._lines.line(seat.planned.connection)
-            last_ms = line.shared.feed.last_at_ms if line.shared is not None else 0
+            pair = seat.planned.pair
+            last_ms = line.shared.feed.last_at_ms(pair) if line.shared is not None else 0
             if now_ms - last_ms > stale_after_ms:
                 seat.bot.hold("prices", Gate.EXITS_ONLY, "no fresh price")
             else:

@@ -63,6 +63,8 @@ class Supervisor:
         self.bot.stop()
         if self._task is None:
             return
+        if self.status is Ended.RESTARTING:
+            self._task.cancel()  # it waits, and has no call in flight
         _, pending = await asyncio.wait([self._task], timeout=STOP_PATIENCE_S)
         if pending:
             _LOG.warning("%s did not stop in time; canceling", self.bot.name.bot)

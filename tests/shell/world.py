@@ -166,8 +166,14 @@ class World:
 
     async def start(self) -> Bot:
         """Start the bot from what the store remembers."""
+        self.bot = await self.make()
+        self.task = asyncio.get_running_loop().create_task(self.bot.run(), name=self.name.bot)
+        return self.bot
+
+    async def make(self) -> Bot:
+        """Return the bot as the store remembers it, not yet running."""
         stored = {record.bot: record for record in await self.store.bots()}.get(self.name.bot)
-        self.bot = Bot(
+        return Bot(
             self.name,
             installation=self.store.installation,
             kind=KIND,
@@ -181,8 +187,6 @@ class World:
             provenance=Provenance(1, "abc"),
             on_trouble=self.troubles.append,
         )
-        self.task = asyncio.get_running_loop().create_task(self.bot.run(), name=self.name.bot)
-        return self.bot
 
     async def stop(self) -> None:
         """Stop the bot in order."""

@@ -38,17 +38,17 @@ PHASE_S = 100
 
 @dataclass
 class Points:
-    """Counts the moments right before and right after each side effect; stops the bot at one."""
+    """Counts the moments right before and right after each side effect; stops the bot at some."""
 
-    crash_at: int | None = None
+    crash_at: frozenset[int] = frozenset()
     names: list[str] = field(default_factory=list)
     is_dead: bool = False
 
     async def reach(self, name: str) -> None:
-        """Count this moment; never return from the one to crash at, nor from any after it."""
+        """Count this moment; never return from one to crash at, nor from any after it."""
         if not self.is_dead:
             self.names.append(name)
-            self.is_dead = len(self.names) - 1 == self.crash_at
+            self.is_dead = len(self.names) - 1 in self.crash_at
         if self.is_dead:
             await asyncio.Event().wait()
 
@@ -154,7 +154,6 @@ class Life:
                     self._margin_holds()
                     if self.points.is_dead:
                         await bot.aclose()
-                        self.points.crash_at = None
                         self.points.is_dead = False
                         w.bot = None
                         if self.scenario.down_s:
@@ -223,7 +222,7 @@ async def _kill(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-def life(scenario: Scenario, path: Path, *, crash_at: int | None) -> Life:
+def life(scenario: Scenario, path: Path, *crash_at: int) -> Life:
     changes = {
         "baseOrder": "auto",  # the largest that fits: one order too many breaks the margin limit
         "cooldown": {"afterTakeProfit": "1d", "afterStopLoss": "1d"},
@@ -231,7 +230,7 @@ def life(scenario: Scenario, path: Path, *, crash_at: int | None) -> Life:
     }
     known = setup(scenario.kind, **changes)
     venue = new_venue(known.market, fill_max_base=scenario.depth_base)
-    return Life(scenario, path, Points(crash_at), venue, known)
+    return Life(scenario, path, Points(frozenset(crash_at)), venue, known)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -239,16 +238,32 @@ async def test_a_crash_at_any_side_effect_ends_as_if_there_had_been_none(
     name: str, tmp_path: Path
 ) -> None:
     scenario = SCENARIOS[name]
-    calm = life(scenario, tmp_path / "calm.db", crash_at=None)
+    calm = life(scenario, tmp_path / "calm.db")
     expected = await calm.play()
     assert expected.exits == (scenario.ends_by,)
     assert (expected.position, expected.resting) == (ZERO, 0)
 
     wrong = {}
     for number, point in enumerate(calm.points.names):
-        crashed = life(scenario, tmp_path / f"{number}.db", crash_at=number)
+        crashed = life(scenario, tmp_path / f"{number}.db", number)
         outcome = await crashed.play()
         assert crashed.starts == 2, "the run must have crashed there"
         if outcome != expected:
             wrong[f"{number}: {point}"] = outcome
     assert not wrong, f"expected {expected}"
+
+
+@pytest.mark.parametrize("name", ["spot, two rungs, take profit", "futures long, one rung, stop"])
+async def test_a_second_crash_soon_after_the_first_changes_nothing(
+    name: str, tmp_path: Path
+) -> None:
+    """Recovery has side effects of its own; it too may be cut off anywhere."""
+    scenario = SCENARIOS[name]
+    calm = life(scenario, tmp_path / "calm.db")
+    expected = await calm.play()
+    count = len(calm.points.names)
+    for first in range(count - 6):
+        second = first + 1 + first % 5
+        crashed = life(scenario, tmp_path / f"{first}.db", first, second)
+        assert await crashed.play() == expected, f"crashed at {first} and {second}"
+        assert crashed.starts == 3

@@ -451,6 +451,18 @@ async def test_prices_that_stop_hold_the_bots_back(town: Town) -> None:
         await town.until(lambda: bot.gate[0] is Gate.OPEN)
 
 
+async def test_one_pair_without_a_price_holds_back_its_own_bot_alone(town: Town) -> None:
+    town.write(grid=strategy(pairs="[BTC/USDT, ETH/USDT]", deals=2, margin="2000 USDT"))
+    async with town.daemon():
+        bot = await in_deal(town)
+        other = await in_deal(town, "grid/ETH-USDT")
+        town.without_price.add("BTC/USDT")
+        await town.until(lambda: bot.gate == (Gate.EXITS_ONLY, "no fresh price"))
+        assert other.gate[0] is Gate.OPEN
+        town.without_price.clear()
+        await town.until(lambda: bot.gate[0] is Gate.OPEN)
+
+
 # Edits that must wait.
 
 

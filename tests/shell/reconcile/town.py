@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from backfuturectl.engine.bot import Bot
 from backfuturectl.exchanges.ccxt_adapter import KeyMaterial
-from backfuturectl.exchanges.port import AccountPort
+from backfuturectl.exchanges.port import AccountPort, KeyRights
 from backfuturectl.exchanges.simulated import TRADING_RIGHTS, SimulatedPublic
 from backfuturectl.matching.values import (
     ClientIdScope,
@@ -117,6 +117,15 @@ spec:
 """
 
 
+class Public(SimulatedPublic):
+    """The simulated exchange, of which some prices cannot be had."""
+
+    without_price: set[str]
+
+    async def prices(self, pairs: Collection[str]) -> Mapping[str, Decimal]:
+        return await super().prices([pair for pair in pairs if pair not in self.without_price])
+
+
 @dataclass
 class Decryptor:
     """Gives every file keys of its own, without any cryptography.
@@ -143,6 +152,7 @@ class Town:
     Attributes:
         accounts: Every account that was ever opened, oldest first.
         rights: What the exchange says of any key.
+        without_price: Pairs that the exchange tells no price of.
     """
 
     path: Path
@@ -151,7 +161,8 @@ class Town:
     decryptor: Decryptor = field(default_factory=Decryptor)
     clock: LoopClock = field(default_factory=LoopClock)
     accounts: list[AccountPort] = field(default_factory=list)
-    rights = TRADING_RIGHTS
+    rights: KeyRights = TRADING_RIGHTS
+    without_price: set[str] = field(default_factory=set)
     controller: Controller | None = None
     store: Store | None = None
 
@@ -174,7 +185,8 @@ class Town:
     def open(self, where: Where) -> Opened:
         """Open the exchange, whatever *where* says."""
         now_ms = self.clock.now_ms
-        public = SimulatedPublic(self.venue, where[1], now_ms=now_ms, disturbance=self.faults)
+        public = Public(self.venue, where[1], now_ms=now_ms, disturbance=self.faults)
+        public.without_price = self.without_price
 
         def account(key: KeyMaterial) -> AccountPort:
             made = Account(
