@@ -67,19 +67,21 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"no case is named {', '.join(sorted(unknown))}")
     machine = _machine()
     print("  ".join(f"{name}: {value}" for name, value in machine.items()), flush=True)
-    figures = []
+    figures: list[tuple[str, Figure]] = []
     started_s = time.monotonic()
-    for case, figure in measure(options.names, quick=options.quick, bots_max=options.bots_max):
-        figures.append((case, figure))
-        print(_line(figure), flush=True)
-    figures += [("edit", figure) for figure in edit.growth([figure for _, figure in figures])]
-    print(f"\n{_table([figure for _, figure in figures])}")
-    print(f"\n{len(figures)} figures in {time.monotonic() - started_s:.0f} s")
-    path = options.json or RESULTS / f"{machine['at'].replace(':', '')}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [{"case": case, **figure.row()} for case, figure in figures]
-    path.write_text(json.dumps({"machine": machine, "figures": rows}, indent=2) + "\n")
-    print(f"written to {path}")
+    try:
+        for case, figure in measure(options.names, quick=options.quick, bots_max=options.bots_max):
+            figures.append((case, figure))
+            print(_line(figure), flush=True)
+        figures += [("edit", figure) for figure in edit.growth([figure for _, figure in figures])]
+    finally:  # what was measured before a case broke took minutes as well
+        print(f"\n{_table([figure for _, figure in figures])}")
+        print(f"\n{len(figures)} figures in {time.monotonic() - started_s:.0f} s")
+        path = options.json or RESULTS / f"{machine['at'].replace(':', '')}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [{"case": case, **figure.row()} for case, figure in figures]
+        path.write_text(json.dumps({"machine": machine, "figures": rows}, indent=2) + "\n")
+        print(f"written to {path}")
     return 0
 
 
