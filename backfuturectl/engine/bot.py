@@ -27,8 +27,14 @@ from backfuturectl.model.errors import (
     PermanentError,
     TransientError,
 )
+from backfuturectl.model.ids import (
+    OrderName,
+    bot_code,
+    client_order_id,
+    parse_client_order_id,
+)
 from backfuturectl.model.market import ZERO, Market, MarketKind
-from backfuturectl.model.orders import Fill, LegKind, Order, OrderStatus, Side
+from backfuturectl.model.orders import Fill, Leg, LegKind, Order, OrderStatus, Side
 from backfuturectl.model.status import Reason
 from backfuturectl.strategy.base import (
     BotView,
@@ -61,8 +67,15 @@ FILLS_PATIENCE_MS: Final = 10_000
 MISSING_PATIENCE_MS: Final = 120_000
 """How long an acknowledged order may be invisible before a person has to look."""
 
+MISMATCH_LOOKS: Final = 5
+"""Looks after which a mismatch is believed: a fill between two questions looks like one."""
+
 PAUSE_MAX_S: Final = 15.0
 """Longest pause between two tries while the exchange or the store fails."""
+
+_FORGOTTEN: Final = (
+    "order {} carries this bot's id but is not in its journal; was an older state restored?"
+)
 
 _GATES: Final = (Gate.OPEN, Gate.EXITS_ONLY, Gate.SHUT)  # from free to shut
 
@@ -111,6 +124,8 @@ class Bot:
         self._gate_told: Gate | None = None
         self._poll_at = 0.0
         self._is_prepared = False
+        self._is_memory_proven = False
+        self._remembers_until_ms = journal.updated_at_ms
         self._started_ms = clock.now_ms()
         self._sent_at_ms: dict[str, int] = {}
         self._first_missing_ms: dict[str, int] = {}
@@ -498,6 +513,21 @@ class Bot:
         """Compare journal and exchange; the gate stays shut until they agree."""
         # The state may remember an open gate from before a crash; nothing may pass it now.
         await self._tell_gate()
+        await self._settle()
+        mismatch = await self._forgotten() or await self._lasting_mismatch()
+        if self._is_stopping:
+            return
+        self._must_reconcile = False
+        if mismatch is not None:
+            self.hold("journal", Gate.SHUT, mismatch)
+            self._journal.note(
+                Note(str(Reason.POSITION_MISMATCH), mismatch, is_warning=True),
+                self._clock.now_ms(),
+            )
+        self.release("start")
+
+    async def _settle(self) -> None:
+        """Look at our orders until none is left whose fate is open."""
         while not self._is_stopping:
             listed = await self._account.open_orders(self.name.pair)
             await self._look_at(self._kind.open_orders(self._state), listed)
@@ -508,19 +538,47 @@ class Bot:
                 if order.status in {OrderStatus.INTENDED, OrderStatus.UNKNOWN}
             ]
             if not unsettled and not self._fills_awaited_ms:
-                break
+                return
             await self._pause(URGENT_POLL_S)
-        if self._is_stopping:
-            return
+
+    async def _forgotten(self) -> str | None:
+        """Return what this bot did that its journal does not know, once after the start.
+
+        A store that was put back from an older copy would give ids to new orders that old ones
+        have already. What still rests is found among the open orders; here follow what was filled
+        since, and the deal after the last one.
+        """
+        if self._is_memory_proven or self._is_stopping:
+            return None
+        newest = self._journal.newest_deal
+        code = bot_code(self.name.bot)
+        next_base = client_order_id(
+            OrderName(self._installation, code, newest + 1, Leg(LegKind.BASE), 0)
+        )
+        if await self._account.order(self.name.pair, next_base) is not None:
+            return _FORGOTTEN.format(next_base)
+        if newest:
+            for fill in await self._account.fills(self.name.pair, self._remembers_until_ms):
+                name = parse_client_order_id(fill.client_order_id or "")
+                if (
+                    name is not None
+                    and (name.installation, name.bot) == (self._installation, code)
+                    and name.deal >= newest
+                    and self._journal.order(fill.client_order_id or "") is None
+                ):
+                    return _FORGOTTEN.format(fill.client_order_id)
+        self._is_memory_proven = True
+        return None
+
+    async def _lasting_mismatch(self) -> str | None:
         mismatch = await self._mismatch()
-        self._must_reconcile = False
-        if mismatch is not None:
-            self.hold("journal", Gate.SHUT, mismatch)
-            self._journal.note(
-                Note(str(Reason.POSITION_MISMATCH), mismatch, is_warning=True),
-                self._clock.now_ms(),
-            )
-        self.release("start")
+        for _ in range(MISMATCH_LOOKS - 1):
+            if mismatch is None or self._is_stopping:
+                return None
+            await self._pause(URGENT_POLL_S)
+            await self._settle()
+            mismatch = await self._mismatch()
+        return mismatch
 
     async def _mismatch(self) -> str | None:
         expected = self.view().position_base
@@ -553,8 +611,7 @@ class Bot:
                 self.hold(
                     "journal",
                     Gate.SHUT,
-                    f"order {order.client_order_id} carries this bot's id but is not in its "
-                    "journal; was an older state restored?",
+                    _FORGOTTEN.format(order.client_order_id),
                 )
             elif whose is Owner.TWIN:
                 self.hold(

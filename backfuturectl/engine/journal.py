@@ -85,6 +85,16 @@ class Journal:
         """Return the row of an order of the newest deal, or of an older one that may still rest."""
         return self._orders.get(client_order_id)
 
+    @property
+    def newest_deal(self) -> int:
+        """Number of the newest deal that has an order; 0 before the first."""
+        return max((int(row.deal.rpartition("#")[2]) for row in self._orders.values()), default=0)
+
+    @property
+    def updated_at_ms(self) -> int:
+        """When an order of the newest deal last changed; 0 before the first."""
+        return max((row.updated_at_ms for row in self._orders.values()), default=0)
+
     async def record(
         self,
         *,

@@ -40,9 +40,7 @@ GOOD_RIGHTS = KeyRights(
     ip_list=("203.0.113.7",),
 )
 WITHDRAW_RIGHTS = replace(GOOD_RIGHTS, tokens=("read", "trade", "withdraw"), can_withdraw=True)
-READ_RIGHTS = replace(
-    GOOD_RIGHTS, tokens=("read",), can_trade_spot=False, can_trade_futures=False
-)
+READ_RIGHTS = replace(GOOD_RIGHTS, tokens=("read",), can_trade_spot=False, can_trade_futures=False)
 
 
 @dataclass

@@ -102,8 +102,9 @@ class History:
         asyncio.get_running_loop().set_exception_handler(self._unretrieved)
         rng = w.rng
         w.plans = {plan.name: plan for plan in self._plans()}
-        self._originals = {name: Plan(p.name, p.connection, p.pairs, dict(p.fields))
-                           for name, p in w.plans.items()}
+        self._originals = {
+            name: Plan(p.name, p.connection, p.pairs, dict(p.fields)) for name, p in w.plans.items()
+        }
         w.write()
         w.add_foreign()
         self._daemon = w.add_daemon("daemon")
@@ -191,7 +192,9 @@ class History:
     async def _change_key(self) -> None:
         w, rng = self._w, self._w.rng
         name = rng.choice(sorted(w.keys))
-        w.keys[name].rights = rng.choice((GOOD_RIGHTS, GOOD_RIGHTS, WITHDRAW_RIGHTS, READ_RIGHTS, None))
+        w.keys[name].rights = rng.choice(
+            (GOOD_RIGHTS, GOOD_RIGHTS, WITHDRAW_RIGHTS, READ_RIGHTS, None)
+        )
         w.note(f"key of {name}: {w.keys[name].rights}")
         if rng.random() < 0.7 and self._daemon.is_up:
             self._daemon.c.test_soon(name)
@@ -207,14 +210,31 @@ class History:
         w, rng = self._w, self._w.rng
         name = rng.choice(sorted(self._originals))
         if name not in w.plans:
-            w.plans[name] = Plan(name, self._originals[name].connection, self._originals[name].pairs,
-                                 dict(self._originals[name].fields))
+            w.plans[name] = Plan(
+                name,
+                self._originals[name].connection,
+                self._originals[name].pairs,
+                dict(self._originals[name].fields),
+            )
             w.note(f"{name} is back")
             w.write()
             return
         plan = w.plans[name]
-        edit = rng.choice(("takeProfit", "averaging", "risk", "pairs", "state", "delete", "broken",
-                           "onChange", "stopLoss", "marginLimit", "mend"))
+        edit = rng.choice(
+            (
+                "takeProfit",
+                "averaging",
+                "risk",
+                "pairs",
+                "state",
+                "delete",
+                "broken",
+                "onChange",
+                "stopLoss",
+                "marginLimit",
+                "mend",
+            )
+        )
         match edit:
             case "takeProfit":
                 plan.fields["takeProfit"] = f"{{percent: {rng.choice((0.6, 1, 1.5, 2))}}}"
@@ -276,8 +296,10 @@ class History:
         assert daemon.life is not None
         daemon.life.crash_at = None
         if self.kind == "usual":
-            w.plans = {name: Plan(p.name, p.connection, p.pairs, dict(p.fields))
-                       for name, p in self._originals.items()}
+            w.plans = {
+                name: Plan(p.name, p.connection, p.pairs, dict(p.fields))
+                for name, p in self._originals.items()
+            }
             w.write()
         for some in w.daemons:
             for name in w.keys:
@@ -319,7 +341,9 @@ class History:
                 return f"{name} is {seat.bot.gate}"
             if seat.bot.last_error is not None or seat.supervisor.trouble is not None:
                 return f"{name}: {seat.bot.last_error} {seat.supervisor.trouble}"
-        wanted = {f"{p.name}/{pair.replace('/', '-')}" for p in self._w.plans.values() for pair in p.pairs}
+        wanted = {
+            f"{p.name}/{pair.replace('/', '-')}" for p in self._w.plans.values() for pair in p.pairs
+        }
         if set(c.strategies.seats) != wanted:
             return f"bots are {sorted(c.strategies.seats)}, wanted are {sorted(wanted)}"
         return ""
@@ -341,7 +365,9 @@ class History:
             if row is None:
                 return f"{name} is not in the journal"
             if (row.status, row.filled_base, row.cost_quote) != (
-                order.status, order.filled_base, order.filled_quote
+                order.status,
+                order.filled_base,
+                order.filled_quote,
             ):
                 return f"{name}: the journal has {row}, the exchange {order}"
         for name, row in rows.items():
@@ -367,7 +393,9 @@ class History:
         for fill in told:
             their = real[fill.fill_id]
             if (fill.price, fill.amount_base, fill.fee) != (
-                their.price, their.amount_base, their.fee
+                their.price,
+                their.amount_base,
+                their.fee,
             ):
                 return f"fill {fill} is {their} at the exchange"
         by_deal: dict[int, list] = {}
@@ -391,7 +419,9 @@ class History:
             elif view is None:
                 return f"deal {number} is open and nobody tends it"
             elif view.position_base != trader.sign * books.held_base:
-                return f"position {view.position_base}, by the fills {trader.sign * books.held_base}"
+                return (
+                    f"position {view.position_base}, by the fills {trader.sign * books.held_base}"
+                )
         return ""
 
     def _twins_know_each_other(self) -> None:
@@ -404,7 +434,8 @@ class History:
                 others = [
                     order
                     for order in w.venue.open_orders(trader.account, trader.symbol)
-                    if (order.client_id or "").startswith("bf") and order.client_id[2:6] != own
+                    if (order.client_id or "").startswith("bf")
+                    and order.client_id[2:6] != own
                     and order.created_at_ms < w.clock.now_ms() - 120_000
                 ]
                 if others and seat.bot.gate[0] is Gate.OPEN:
@@ -421,8 +452,14 @@ class History:
         w = self._w
         orders = [order for account in w.keys for order in w.venue.orders(account)]
         fills = [fill for account in w.keys for fill in w.venue.fills(account)]
-        deals = {(o.client_id or "")[:17] for o in orders if (o.client_id or "").startswith("bf") and o.filled_base}
-        text = f"{last} {[(o.client_id, o.status, o.filled_quote, o.updated_at_ms) for o in orders]}"
+        deals = {
+            (o.client_id or "")[:17]
+            for o in orders
+            if (o.client_id or "").startswith("bf") and o.filled_base
+        }
+        text = (
+            f"{last} {[(o.client_id, o.status, o.filled_quote, o.updated_at_ms) for o in orders]}"
+        )
         return Told(
             seed=self._seed,
             kind=self.kind,

@@ -52,6 +52,7 @@ class DealBooks:
 
     entered_base: Decimal = ZERO
     entered_quote: Decimal = ZERO
+    margin_quote: Decimal = ZERO
     left_base: Decimal = ZERO
     left_quote: Decimal = ZERO
     base_fee: Decimal = ZERO
@@ -68,7 +69,7 @@ class DealBooks:
     def held_cost(self) -> Decimal:
         if not self.entered_base:
             return ZERO
-        return self.entered_quote * max(ZERO, 1 - self.left_base / self.entered_base)
+        return self.margin_quote * max(ZERO, 1 - self.left_base / self.entered_base)
 
 
 def deal_books(orders: Iterable[VenueOrder], trader: Trader) -> DealBooks:
@@ -82,6 +83,10 @@ def deal_books(orders: Iterable[VenueOrder], trader: Trader) -> DealBooks:
         if name.leg.kind.is_adding:
             books.entered_base += order.filled_base
             books.entered_quote += order.filled_quote
+            # A short's order that meets a better price than it asked for needs more margin than
+            # was foreseen; that is the price's doing and counts at the order's own price.
+            asked_quote = order.filled_base * (order.price or ZERO)
+            books.margin_quote += min(order.filled_quote, asked_quote or order.filled_quote)
             books.adding_quote += rest * (order.price or ZERO)
         else:
             books.left_base += order.filled_base

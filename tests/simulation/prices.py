@@ -12,7 +12,7 @@ from itertools import count, islice
 
 TICK = Decimal("0.01")
 START = 100.0
-_LOW, _HIGH = 62.0, 165.0
+_LOW, _HIGH = 82.0, 118.0
 
 
 def path(rng: random.Random) -> Iterator[Decimal]:

@@ -376,9 +376,7 @@ class World:
             return
         line = daemon.c.lines.line(account)
         if line.report is not None and not line.is_online:
-            raise Broken(
-                f"{order.client_order_id} adds while {account} is {line.report.outcome}"
-            )
+            raise Broken(f"{order.client_order_id} adds while {account} is {line.report.outcome}")
         seat = daemon.c.strategies.seats.get(trader.bot)
         if seat is None:
             raise Broken(f"{order.client_order_id} is sent by a bot that is not on the books")
