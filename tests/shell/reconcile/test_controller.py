@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +77,37 @@ async def test_moving_renaming_and_reformatting_a_file_restarts_nothing(town: To
         assert town.bot() is bot
         assert (town.generation("grid"), town.reason("grid")) == (1, OK)
         assert len(town.orders()) == calls
+
+
+async def test_an_edit_that_keeps_size_and_times_is_found_by_the_timer(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        path = town.root / "grid.yaml"
+        before = path.stat()
+        town.write(grid=strategy(take_profit="2"))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert path.stat().st_size == before.st_size
+        await town.until(lambda: bot.provenance.generation == 2)
+
+
+async def test_an_edit_behind_a_symlink_is_found_by_the_timer(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        outside = town.path / "outside.yaml"
+        (town.root / "grid.yaml").rename(outside)
+        (town.root / "grid.yaml").symlink_to(outside)
+        await town.settled()
+        outside.write_text(strategy(take_profit="2"))
+        await town.until(lambda: bot.provenance.generation == 2)
+
+
+async def test_a_file_whose_name_is_not_utf8_stops_nothing(town: Town) -> None:
+    async with town.daemon():
+        bot = await in_deal(town)
+        (town.root / os.fsdecode(b"\xff\xfe.yaml")).write_text("x: 1")
+        await town.settled()
+        assert (town.bot(), town.reason("grid")) == (bot, OK)
+        await take_profit(town)
 
 
 async def test_a_new_pair_gets_its_bot_beside_the_old_one(town: Town) -> None:
