@@ -119,7 +119,7 @@ SCENARIOS = {
     ),
     "futures long, one rung, stop": Scenario(_FUTURES, ("100", "97.9", "88"), "stopLoss"),
     "spot in small pieces": Scenario(
-        _SPOT, ("100", "97.9", "103"), "takeProfit", depth_base=D("0.9"), down_s=5
+        _SPOT, ("100", "97.9", "103"), "takeProfit", depth_base=D("1.3"), down_s=5
     ),
 }
 
