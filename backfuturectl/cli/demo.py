@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +25,16 @@ if TYPE_CHECKING:
     help="Where to put it; must not exist yet. [default: a new temporary folder]",
 )
 def demo(*, keep: bool, folder: Path | None) -> None:
-    """Show the whole story in about a minute: nothing leaves this machine, no key is needed.
+    r"""Show the whole story in about a minute: nothing leaves this machine, no key is needed.
 
     Makes a repository with encrypted keys, starts the stand-in exchanges and the daemon, lets bots
     trade on a moving market, edits and breaks a file, kills the daemon and compares its journal
     with the exchanges' ledgers. Exit code 0 only if both agree.
+
+    \b
+    Examples:
+      backfuturectl demo
+      backfuturectl demo --keep --folder ~/backfuturectl-demo
     """
     from backfuturectl.demo.story import Story  # noqa: PLC0415 - slow import
     from backfuturectl.model.errors import UsageError  # noqa: PLC0415
@@ -56,13 +63,22 @@ def demo(*, keep: bool, folder: Path | None) -> None:
 def _say_how(world: World) -> None:
     assert world.daemon is not None, "the story started it"
     assert world.emulator is not None, "the story started it"
-    exports = " ".join(
-        f"{name}={value}"
+    settings = {
+        name: value
         for name, value in world.variables().items()
         if name.startswith("BACKFUTURECTL_")
-    )
+    }
     click.echo(f"\nit is still running in {world.folder}; look at it with\n")
-    click.echo(f"  export {exports}")
+    for name, value in settings.items():
+        click.echo(f"  export {name}={shlex.quote(value)}")
+    program = Path(sys.argv[0]).absolute()
+    if shutil.which(program.name) is None:
+        click.echo(f'  export PATH={shlex.quote(str(program.parent))}:"$PATH"')
     click.echo("  backfuturectl status; backfuturectl get bots; backfuturectl get events")
+    click.echo("  backfuturectl describe deal 'btc-eth-balanced/BTC-USDT#1'")
     click.echo(f"  curl {world.control}/exchanges/mexc/ledger\n")
-    click.echo(f"stop it with: kill {world.daemon.child.pid} {world.emulator.child.pid}")
+    click.echo(f"its log: {world.daemon.log}")
+    click.echo(
+        f"stop it with: kill {world.daemon.child.pid} {world.emulator.child.pid}; "
+        f"rm -r {shlex.quote(str(world.folder))}"
+    )

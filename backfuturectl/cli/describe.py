@@ -2,23 +2,122 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
 import click
 
-from backfuturectl.cli.render import print_object
+from backfuturectl.cli.get import LISTS, for_people
+from backfuturectl.cli.kinds import Kind
+from backfuturectl.cli.render import Column, age, cell, has_colours, print_object, table_lines
 from backfuturectl.daemon.client import daemon
+
+_TABLES: Final[dict[str, tuple[Column, ...]]] = {
+    # field of the answer: how it is shown
+    "checks": (
+        Column("CHECK", "name"),
+        Column("OK", "ok"),
+        Column("REASON", "reason"),
+        Column("MESSAGE", "message"),
+    ),
+    "conditions": (
+        Column("TYPE", "type"),
+        Column("STATUS", "status"),
+        Column("REASON", "reason"),
+        Column("SINCE", "sinceAge"),
+        Column("MESSAGE", "message"),
+    ),
+    "findings": (
+        Column("CODE", "code"),
+        Column("FILE", "file"),
+        Column("LINE", "line", is_number=True),
+        Column("MESSAGE", "message"),
+        Column("HELP", "help"),
+    ),
+    "pendingChanges": (Column("FIELD", "path"), Column("RUNS", "old"), Column("FILE SAYS", "new")),
+    "story": (
+        Column("AGE", "atAge"),
+        Column("LEG", "leg"),
+        Column("SIDE", "side"),
+        Column("PRICE", "price", is_number=True),
+        Column("AMOUNT", "amount", is_number=True),
+        Column("POSITION", "position", is_number=True),
+        Column("AVERAGE", "average", is_number=True),
+    ),
+    "deals": LISTS["deals"],
+    "orders": tuple(column for column in LISTS["orders"] if column.key != "dealId"),
+    "events": tuple(column for column in LISTS["events"] if column.key != "about"),
+}
+_HIDDEN: Final = frozenset({"apiVersion", "kind", "fills"})
+"""What the text leaves out: the story tells the fills, and the title the kind."""
+_MOMENTS: Final = frozenset({"since", "lastTested", "openedAt", "closedAt"})
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["connection", "strategy", "bot", "deal"]))
+@click.argument("kind", metavar="KIND", type=Kind(["connection", "strategy", "bot", "deal"]))
 @click.argument("name")
-@click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "yaml", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print.",
+)
 def describe(kind: str, name: str, output: str) -> None:
-    r"""Show everything about one connection, strategy, bot or deal.
+    r"""Show everything about one KIND: a connection, strategy, bot or deal.
+
+    KIND may be plural. JSON and YAML hold every field; their times are milliseconds UTC.
 
     \b
     Examples:
       backfuturectl describe connection mexc-spot-main
-      backfuturectl describe bot eth-btc-balanced/BTC-USDT
-      backfuturectl describe deal 'eth-btc-balanced/BTC-USDT#1'
+      backfuturectl describe bot btc-eth-balanced/BTC-USDT
+      backfuturectl describe deal 'btc-eth-balanced/BTC-USDT#1'
     """
-    print_object(daemon().get(kind, name), output)
+    found = daemon().get(kind, name)
+    if output != "text":
+        print_object(found, output)
+        return
+    now_ms = int(daemon().get("status")["now"])
+    for line in text_lines(found, now_ms, is_coloured=has_colours()):
+        click.echo(line, color=has_colours())
+
+
+def text_lines(
+    found: Mapping[str, Any], now_ms: int, *, is_coloured: bool = False
+) -> Iterator[str]:
+    """Yield the lines of one description: its fields, then a table for each list in it."""
+    hidden = _HIDDEN | _TABLES.keys()
+    if found.get("cause") == found.get("message"):
+        hidden |= {"cause"}
+    fields = dict(_fields({k: v for k, v in found.items() if k not in hidden}, now_ms))
+    width = max(len(name) for name in fields)
+    for name, value in fields.items():
+        yield f"{name:{width}}  {value}"
+    for name, columns in _TABLES.items():
+        rows = [for_people(row, now_ms) for row in found.get(name, ())]
+        if rows:
+            yield ""
+            yield f"{name}:"
+            for line in table_lines(columns, rows, is_coloured=is_coloured):
+                yield f"  {line}"
+
+
+def _fields(found: Mapping[str, Any], now_ms: int, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in for_people(dict(found), now_ms).items():
+        if name.endswith("Age") or name == "permissionList":
+            continue
+        if isinstance(value, Mapping):
+            yield from _fields(value, now_ms, f"{prefix}{name}.")
+        elif name in _MOMENTS and value is not None:
+            yield f"{prefix}{name}", _moment(value, now_ms)
+        elif value not in (None, "", []):
+            yield f"{prefix}{name}", cell(value)
+
+
+def _moment(at_ms: int, now_ms: int) -> str:
+
+    at = datetime.fromtimestamp(at_ms // 1000, UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC ({age(at_ms, now_ms)} ago)"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Context
 from typing import Any, Final
 
 import click
 
+from backfuturectl.cli.kinds import Kind
 from backfuturectl.cli.render import Column, age, output_option, print_rows
 from backfuturectl.daemon.client import daemon
 
@@ -78,40 +80,53 @@ _AGES: Final = {
     "lastTested": "testedAge",
     "openedAt": "openedAge",
     "createdAt": "createdAge",
+    "since": "sinceAge",
     "at": "atAge",
 }
+_ROUNDED: Final = frozenset({"average", "unrealised", "margin", "nextExit", "result"})
+_EIGHT_DIGITS: Final = Context(prec=8)
+"""Figures that were divided or multiplied; the exact ones are in the JSON."""
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(list(LISTS)))
+@click.argument("kind", metavar="KIND", type=Kind(list(LISTS)))
 @click.argument("about", required=False)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=200, show_default=True)
 @output_option
 def get(kind: str, about: str | None, limit: int, output: str) -> None:
-    r"""List connections, strategies, bots, deals, orders or events.
+    r"""List KIND: connections, strategies, bots, deals, orders or events.
 
     ABOUT narrows the list: a strategy or connection for bots, a bot for deals, a bot or a deal for
-    orders, `Kind/name` for events.
+    orders, `Kind/name` for events. KIND may be singular. JSON and YAML hold every field, exact.
 
     \b
     Examples:
       backfuturectl get connections
-      backfuturectl get bots eth-btc-balanced -o wide
-      backfuturectl get orders 'eth-btc-balanced/BTC-USDT#1' -o json
+      backfuturectl get bots btc-eth-balanced -o wide
+      backfuturectl get orders 'btc-eth-balanced/BTC-USDT#1' -o json
     """
     answer = daemon().get(kind, about=about, limit=limit)
     rows = answer["items"]
     if output in {"table", "wide"}:
+        if not rows:
+            click.echo(f"no {kind}" + (f" of `{about}`" if about else ""), err=True)
+            return
         now_ms = int(daemon().get("status")["now"])
-        rows = [_with_ages(row, now_ms) for row in rows]
+        rows = [for_people(row, now_ms) for row in rows]
     print_rows(LISTS[kind], rows, output=output, kind=answer["kind"])
 
 
-def _with_ages(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
+def for_people(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
+    """Return *row* as a table shows it: ages for times, figures without digits nobody reads."""
     shown = dict(row)
     for field, name in _AGES.items():
         if field in row:
             shown[name] = age(row[field], now_ms)
+    for field in _ROUNDED & row.keys():
+        if row[field] is not None:
+            shown[field] = _EIGHT_DIGITS.create_decimal(row[field]).normalize()
     if "permissions" in row:
         shown["permissionList"] = ",".join(row["permissions"])
+    if row.get("isPaused"):
+        shown["state"] = f"{row['state']}/PAUSED"
     return shown

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import click
 
+from backfuturectl.cli.kinds import Kind
 from backfuturectl.daemon.client import Daemon, DaemonError
 from backfuturectl.model.errors import UsageError
 
 _KINDS: Final = ("strategy", "connection", "all")
-_kind = click.argument("kind", type=click.Choice(_KINDS))
+_kind = click.argument("kind", metavar="KIND", type=Kind(_KINDS))
 _name = click.argument("name", required=False)
 
 
@@ -24,6 +25,8 @@ _name = click.argument("name", required=False)
 @_name
 def pause(kind: str, name: str | None) -> None:
     r"""Open no new deals on a strategy, a connection or all, until resumed; open ones go on.
+
+    KIND is strategy or connection, with its NAME, or all. Without a daemon the next one obeys.
 
     \b
     Examples:
@@ -42,6 +45,9 @@ def pause(kind: str, name: str | None) -> None:
 def halt(*, kind: str, name: str | None, cancel: bool, close: bool, yes: bool) -> None:
     r"""Allow exits only on a strategy, a connection or all, until resumed.
 
+    KIND is strategy or connection, with its NAME, or all. Without --cancel and --close whatever
+    rests on the exchange stays there; without a daemon the next one obeys.
+
     \b
     Examples:
       backfuturectl halt connection mexc-spot-main --cancel
@@ -49,7 +55,8 @@ def halt(*, kind: str, name: str | None, cancel: bool, close: bool, yes: bool) -
     """
     target = _target(kind, name)
     if close and not yes:
-        click.confirm(f"close every open deal of {target} at market?", abort=True, err=True)
+        whose = "" if target == "all" else f" of {target}"
+        click.confirm(f"close every open deal{whose} at market?", abort=True, err=True)
     _lay("halt", target, cancel=cancel, close=close)
 
 
@@ -58,6 +65,8 @@ def halt(*, kind: str, name: str | None, cancel: bool, close: bool, yes: bool) -
 @_name
 def resume(kind: str, name: str | None) -> None:
     r"""Lift pause and halt; bots compare themselves with the exchange before they trade on.
+
+    KIND is strategy or connection, with its NAME, or all: lift it as it was laid.
 
     \b
     Examples:

@@ -20,6 +20,7 @@ EXIT_COULD_NOT_RUN: Final = 2
 EXIT_USAGE: Final = 64
 EXIT_DEFECT: Final = 70
 EXIT_CONFIGURATION: Final = 78
+EXIT_INTERRUPTED: Final = 130
 
 _DEBUG: Final = "BACKFUTURECTL_DEBUG"
 
@@ -66,7 +67,22 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"backfuturectl.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        _keep_lines(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that *args* begin with; a typo is told what is nearest to it."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            from backfuturectl.cli.kinds import did_you_mean  # noqa: PLC0415 - only after a typo
+
+            raise UsageError(
+                f"there is no command `{name}`; {did_you_mean(name, COMMANDS)}"
+                "`backfuturectl --help` lists all"
+            )
+        return super().resolve_command(ctx, args)
 
     def format_commands(
         self,
@@ -81,20 +97,48 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="backfuturectl")
 def cli() -> None:
-    """Trading bots as code: YAML in Git, keys in SOPS, bots that converge to the files."""
+    r"""Trading bots as code: YAML in Git, keys in SOPS, bots that converge to the files.
+
+    \b
+    Start here:
+      backfuturectl demo            the whole story, nothing to set up
+      backfuturectl init trading    a repository of your own
+    \b
+    Exit codes:
+      0    done
+      1    done, and a finding or a failure needs a person
+      2    could not be done; with `plan --detailed-exitcode`: there are changes
+      64   wrong command line
+      70   a defect of this program
+      78   wrong configuration of this machine or these files
+      130  interrupted
+    """
+
+
+def _keep_lines(command: click.Command) -> None:
+    r"""Turn the ``\b`` of raw docstrings into the character by which click leaves lines alone."""
+    if command.help is not None:
+        command.help = command.help.replace(r"\b", "\b")
+    if isinstance(command, click.Group) and command is not cli:
+        for member in command.commands.values():
+            _keep_lines(member)
+
+
+_keep_lines(cli)
 
 
 def main() -> None:
     """Run the command line; errors end in one clear message and an exit code, never a traceback."""
     try:
         # Outside of standalone mode click returns the code of `ctx.exit` and `Exit`.
-        ended = cli(standalone_mode=False)
+        ended = cli(prog_name="backfuturectl", standalone_mode=False)
         sys.exit(ended if isinstance(ended, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_USAGE)
-    except click.Abort:
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("aborted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader went away (`| head`); nothing is left to say, not even at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

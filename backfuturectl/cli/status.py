@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -13,17 +13,40 @@ from backfuturectl.daemon.client import daemon
 @click.command()
 @output_option
 def status(output: str) -> None:
-    """Show how the daemon is doing: files, connections, strategies, bots, blocked deletions.
+    r"""Show how the daemon is doing: files, connections, strategies, bots, blocked deletions.
 
-    Exit code 1 when something needs a person.
+    Exit code 1 when something needs a person: files that cannot be read, a connection that is not
+    Online, a strategy that has not converged, a deletion that waits for `approve`. A pause does not
+    count. 2 when no daemon answers.
+
+    \b
+    Examples:
+      backfuturectl status
+      backfuturectl status -o json
     """
-    found = daemon().get("status")
+    asked = daemon()
+    found = asked.get("status")
     if output in {"json", "yaml"}:
         print_object(found, output)
     else:
         click.echo(_text(found))
+        for kind in ("connections", "strategies"):
+            for row in asked.get(kind)["items"]:
+                if row["status"] not in _GOOD or not row.get("isCurrent", True):
+                    click.echo(_unwell(kind, row))
     if _needs_a_person(found):
         raise click.exceptions.Exit(1)
+
+
+_GOOD: Final = frozenset({"Online", "Ready"})
+_ONE_OF: Final = {"connections": "connection", "strategies": "strategy"}
+
+
+def _unwell(kind: str, row: dict[str, Any]) -> str:
+    name = f"{_ONE_OF[kind]} {row['name']}"
+    # A good one that is not current has an edit or a deletion under way.
+    label = "CHANGING" if row["status"] in _GOOD else row["status"].upper()
+    return f"{label:12} {name}: {row['reason']}; see `backfuturectl describe {name}`"
 
 
 def _text(found: dict[str, Any]) -> str:
