@@ -208,9 +208,18 @@ def sizes_quote(shape: LadderShape, base_quote: Decimal) -> tuple[Decimal, ...]:
 
 
 @precisely
-def notional_multiple(shape: LadderShape) -> Decimal:
-    """Return N_K / B: what the whole ladder costs for one unit of base order."""
-    return sum(sizes_quote(shape, ONE), ZERO)
+def extra_size_quote(shape: LadderShape, base_quote: Decimal) -> Decimal:
+    """Return what an order beyond the ladder costs: as much as the last rung."""
+    if not shape.max_orders:
+        return base_quote * shape.first_size_ratio
+    return sizes_quote(shape, base_quote)[-1]
+
+
+@precisely
+def notional(shape: LadderShape, base_quote: Decimal, extra_orders: int = 0) -> Decimal:
+    """Return what the whole ladder and *extra_orders* beyond it cost: N_K and a little more."""
+    extra = extra_orders * extra_size_quote(shape, base_quote) if extra_orders else ZERO
+    return sum(sizes_quote(shape, base_quote), ZERO) + extra
 
 
 @precisely
@@ -248,10 +257,15 @@ def loss_at(
 
 @precisely
 def largest_base(
-    shape: LadderShape, *, margin_limit: Decimal, max_active_deals: int, rates: MarginRates
+    shape: LadderShape,
+    *,
+    margin_limit: Decimal,
+    max_active_deals: int,
+    rates: MarginRates,
+    extra_orders: int = 0,
 ) -> Decimal:
     """Return the largest base order that passes V-MARGIN, rounded down to ten places."""
-    per_base = notional_multiple(shape) * rates.per_notional * max_active_deals
+    per_base = notional(shape, ONE, extra_orders) * rates.per_notional * max_active_deals
     # Down, so that the worst case of the rounded value never exceeds the limit.
     return on_step(margin_limit / per_base, Decimal("1e-10"))
 

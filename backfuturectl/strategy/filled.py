@@ -19,7 +19,31 @@ def filled(spec: StrategySpec, capital: Money, market_kind: MarketKind) -> Strat
         IncompleteTermsError: As `presets.resolve`.
     """
     terms = resolve(spec, capital, market_kind)
-    shape = terms.shape
+    shape, recovery = terms.shape, terms.recovery
+    written = (
+        # Only what is in force: with risk custom an absent section means none.
+        {
+            "recovery": spec.recovery.model_copy(
+                update={
+                    "trigger": spec.recovery.trigger.model_copy(
+                        update={
+                            "drawdown_pct": recovery.drawdown_pct,
+                            "margin_used_pct": recovery.margin_used_pct,
+                            "averaging_used_pct": recovery.averaging_used_pct,
+                        }
+                    ),
+                    "actions": spec.recovery.actions.model_copy(
+                        update={"take_profit_pct": recovery.take_profit_pct}
+                    ),
+                    "escalate": spec.recovery.escalate.model_copy(
+                        update={"drawdown_pct": recovery.escalate_pct}
+                    ),
+                }
+            )
+        }
+        if recovery.is_enabled
+        else {}
+    )
     return spec.model_copy(
         update={
             "leverage": terms.leverage,
@@ -36,5 +60,6 @@ def filled(spec: StrategySpec, capital: Money, market_kind: MarketKind) -> Strat
             ),
             "take_profit": spec.take_profit.model_copy(update={"percent": terms.take_profit_pct}),
             "stop_loss": spec.stop_loss.model_copy(update={"percent": terms.stop_pct}),
+            **written,
         }
     )

@@ -41,13 +41,14 @@ class Preset:
     max_active_deals: int
     margin_limit_pct: Decimal
     recovery_drawdown_pct: Decimal
+    recovery_margin_used_pct: Decimal
+    recovery_averaging_used_pct: Decimal
     recovery_take_profit_pct: Decimal
     recovery_escalate_pct: Decimal
 
 
 # Of the specification's table, trailing deviations are not here: a file without `trailing` means a
-# resting limit order, and one with it names its deviation. Nor are the recovery triggers by margin
-# and rungs used, which no proof compares.
+# resting limit order, and one with it names its deviation.
 PRESETS: Final[dict[Risk, Preset]] = {
     Risk.CONSERVATIVE: Preset(
         leverage=2,
@@ -62,6 +63,8 @@ PRESETS: Final[dict[Risk, Preset]] = {
         max_active_deals=2,
         margin_limit_pct=Decimal(20),
         recovery_drawdown_pct=Decimal(6),
+        recovery_margin_used_pct=Decimal(60),
+        recovery_averaging_used_pct=Decimal(60),
         recovery_take_profit_pct=Decimal("0.6"),
         recovery_escalate_pct=Decimal(15),
     ),
@@ -78,6 +81,8 @@ PRESETS: Final[dict[Risk, Preset]] = {
         max_active_deals=3,
         margin_limit_pct=Decimal(35),
         recovery_drawdown_pct=Decimal(8),
+        recovery_margin_used_pct=Decimal(75),
+        recovery_averaging_used_pct=Decimal(80),
         recovery_take_profit_pct=Decimal("0.4"),
         recovery_escalate_pct=Decimal(12),
     ),
@@ -94,6 +99,8 @@ PRESETS: Final[dict[Risk, Preset]] = {
         max_active_deals=5,
         margin_limit_pct=Decimal(50),
         recovery_drawdown_pct=Decimal(6),
+        recovery_margin_used_pct=Decimal(65),
+        recovery_averaging_used_pct=Decimal(80),
         recovery_take_profit_pct=Decimal("0.3"),
         recovery_escalate_pct=Decimal("7.5"),
     ),
@@ -104,13 +111,65 @@ CUSTOM_LIQUIDATION_BUFFER_PCT: Final = Decimal(8)
 
 
 @dataclass(frozen=True, slots=True)
-class RecoveryTerms:
-    """The recovery settings that the proofs compare."""
+class ReduceTerms:
+    """How Recovery Mode may realise a small loss on a rebound.
 
-    trigger_pct: Decimal
-    exit_pct: Decimal
-    escalate_pct: Decimal
-    take_profit_pct: Decimal
+    Attributes:
+        close_pct: Of the position, at a time.
+        rebound_pct: Rise from the worst price that it waits for.
+        loss_budget_pct: Most loss realised this way, of the margin of the deal's whole ladder.
+    """
+
+    close_pct: Decimal
+    rebound_pct: Decimal
+    min_interval_ms: int
+    loss_budget_pct: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryTerms:
+    """Recovery Mode with every setting given.
+
+    They exist even where it is switched off: a deal that is in Recovery Mode when the file
+    switches it off stays there, and leaves by these.
+
+    Attributes:
+        drawdown_pct: Trigger; None where nothing names one, so that it never fires.
+        margin_used_pct: Trigger, of what the deal's whole ladder costs; None likewise.
+        averaging_used_pct: Trigger, rungs filled of all; None likewise.
+        is_manual: The file itself asks for Recovery Mode.
+        ema_span_ms: Time constant of the smoothed price.
+        is_adding: Whether the ladder may go on under the strict conditions.
+        extra_orders: Add-ons beyond the ladder.
+        take_profit_pct: None keeps the deal's own target.
+        reduce: None when switched off.
+        escalate_pct: None where nothing names one: only `max_duration_ms` gives up then.
+        window_count: Escalations within `window_ms` beyond which the bot halts.
+    """
+
+    is_enabled: bool
+    drawdown_pct: Decimal | None
+    margin_used_pct: Decimal | None
+    averaging_used_pct: Decimal | None
+    underwater_ms: int
+    is_manual: bool
+    confirm_ms: int
+    ema_span_ms: int
+    is_adding: bool
+    min_improvement_pct: Decimal
+    min_spacing_pct: Decimal
+    min_interval_ms: int
+    extra_orders: int
+    take_profit_pct: Decimal | None
+    reduce: ReduceTerms | None
+    exit_drawdown_pct: Decimal
+    exit_margin_used_pct: Decimal
+    exit_confirm_ms: int
+    escalate_pct: Decimal | None
+    max_duration_ms: int
+    cooldown_ms: int
+    window_count: int
+    window_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +183,10 @@ class Terms:
         margin_limit: Over all deals of the strategy, quote.
         min_interval_ms: Rest between a rung's fill and the next rung's order.
         trailing_pct: None when the take profit is a resting limit order.
-        recovery: None when switched off.
+        steps: Share and profit of each part of a staged exit, percent; empty for one order.
+        max_deal_age_ms: A deal older than this adds nothing any more.
+        entry_trigger: ``immediate``, ``schedule``, ``priceBelow`` or ``priceAbove``.
+        windows: When deals may begin, as written, in `timezone`.
         capital: Of the Connection; None where unknown.
     """
 
@@ -140,26 +202,39 @@ class Terms:
     min_interval_ms: int
     min_improvement_pct: Decimal
     take_profit_pct: Decimal
+    steps: tuple[tuple[Decimal, Decimal], ...]
     trailing_pct: Decimal | None
     stop_pct: Decimal
     stop_reference: str
     stop_confirm_ms: int
     liquidation_buffer_pct: Decimal
-    recovery: RecoveryTerms | None
+    recovery: RecoveryTerms
+    entry_trigger: str
+    entry_price: Decimal | None
     entry_type: str
     entry_timeout_ms: int
     max_slippage_pct: Decimal
     max_order_notional: Decimal | None
     max_open_orders: int | None
     max_daily_loss_pct: Decimal | None
+    max_deal_age_ms: int | None
+    timezone: str
+    windows: tuple[str, ...]
     rest_after_take_profit_ms: int
     rest_after_stop_loss_ms: int
+    rest_after_recovery_ms: int
     capital: Decimal | None
 
     @property
     def sign(self) -> int:
         """+1 for a long, -1 for a short."""
         return self.shape.sign
+
+    @property
+    def extra_orders(self) -> int:
+        """Add-ons beyond the ladder that a deal may come to need margin for."""
+        recovery = self.recovery
+        return recovery.extra_orders if recovery.is_enabled and recovery.is_adding else 0
 
 
 def resolve(spec: StrategySpec, capital: Money | None, market_kind: MarketKind) -> Terms:
@@ -218,6 +293,7 @@ def resolve(spec: StrategySpec, capital: Money | None, market_kind: MarketKind) 
         take_profit_pct=filling.fill(
             spec.take_profit.percent, lambda preset: preset.take_profit_pct, "takeProfit.percent"
         ),
+        steps=tuple((step.share_pct, step.profit_pct) for step in spec.take_profit.steps),
         trailing_pct=trailing.deviation_pct if trailing is not None else None,
         stop_pct=filling.fill(
             spec.stop_loss.percent, lambda preset: preset.stop_pct, "stopLoss.percent"
@@ -228,6 +304,8 @@ def resolve(spec: StrategySpec, capital: Money | None, market_kind: MarketKind) 
             preset.liquidation_buffer_pct if preset else CUSTOM_LIQUIDATION_BUFFER_PCT
         ),
         recovery=_recovery(spec, filling),
+        entry_trigger=spec.entry.trigger,
+        entry_price=spec.entry.price,
         entry_type=spec.entry.order_type,
         entry_timeout_ms=spec.entry.timeout,
         max_slippage_pct=spec.entry.max_slippage_pct,
@@ -236,8 +314,12 @@ def resolve(spec: StrategySpec, capital: Money | None, market_kind: MarketKind) 
         ),
         max_open_orders=spec.caps.max_open_orders,
         max_daily_loss_pct=spec.caps.max_daily_realised_loss_pct,
+        max_deal_age_ms=spec.caps.max_deal_age,
+        timezone=spec.schedule.timezone,
+        windows=spec.schedule.new_deals,
         rest_after_take_profit_ms=spec.cooldown.after_take_profit,
         rest_after_stop_loss_ms=spec.cooldown.after_stop_loss,
+        rest_after_recovery_ms=spec.cooldown.after_recovery,
         capital=capital.amount if capital is not None and capital.currency == quote else None,
     )
     filling.check_quotes(spec.pairs, quote)
@@ -334,27 +416,68 @@ def _margin_limit(
     return capital.amount * share.percent / HUNDRED
 
 
-def _recovery(spec: StrategySpec, filling: _Filling) -> RecoveryTerms | None:
-    recovery = spec.recovery
-    if not recovery.enabled:
-        return None
-    if filling.preset is None and "recovery" not in spec.model_fields_set:
-        return None  # custom fills nothing, so nothing is what an absent section means
+def _recovery(spec: StrategySpec, filling: _Filling) -> RecoveryTerms:
+    recovery, preset = spec.recovery, filling.preset
+    trigger, actions, escalate = recovery.trigger, recovery.actions, recovery.escalate
+    # custom fills nothing, so nothing is what an absent section means
+    is_enabled = recovery.enabled and (preset is not None or "recovery" in spec.model_fields_set)
+
+    def wanted(
+        given: Decimal | None, of_preset: Callable[[Preset], Decimal], needed_as: str | None = None
+    ) -> Decimal | None:
+        """Return what file or preset say; None where neither does and it is not needed."""
+        if preset is None and not (is_enabled and needed_as):
+            return given
+        return filling.fill(given, of_preset, needed_as or "recovery")
+
+    strict, reduce = actions.strict, actions.reduce
     return RecoveryTerms(
-        trigger_pct=filling.fill(
-            recovery.trigger.drawdown_pct,
+        is_enabled=is_enabled,
+        drawdown_pct=wanted(
+            trigger.drawdown_pct,
             lambda preset: preset.recovery_drawdown_pct,
             "recovery.trigger.drawdownPct",
         ),
-        exit_pct=recovery.exit.drawdown_pct,
-        escalate_pct=filling.fill(
-            recovery.escalate.drawdown_pct,
-            lambda preset: preset.recovery_escalate_pct,
-            "recovery.escalate.drawdownPct",
+        margin_used_pct=wanted(
+            trigger.margin_used_pct, lambda preset: preset.recovery_margin_used_pct
         ),
-        take_profit_pct=filling.fill(
-            recovery.actions.take_profit_pct,
+        averaging_used_pct=wanted(
+            trigger.averaging_used_pct, lambda preset: preset.recovery_averaging_used_pct
+        ),
+        underwater_ms=trigger.underwater_for,
+        is_manual=trigger.manual,
+        confirm_ms=trigger.confirm_for,
+        ema_span_ms=trigger.ema_span,
+        is_adding=actions.add_ons == "strict",
+        min_improvement_pct=strict.min_average_improvement_pct,
+        min_spacing_pct=strict.min_spacing_pct,
+        min_interval_ms=strict.min_interval,
+        extra_orders=strict.max_extra_orders,
+        take_profit_pct=wanted(
+            actions.take_profit_pct,
             lambda preset: preset.recovery_take_profit_pct,
             "recovery.actions.takeProfitPct",
         ),
+        reduce=(
+            ReduceTerms(
+                close_pct=reduce.close_pct,
+                rebound_pct=reduce.rebound_pct,
+                min_interval_ms=reduce.min_interval,
+                loss_budget_pct=reduce.loss_budget_pct,
+            )
+            if reduce.enabled
+            else None
+        ),
+        exit_drawdown_pct=recovery.exit.drawdown_pct,
+        exit_margin_used_pct=recovery.exit.margin_used_pct,
+        exit_confirm_ms=recovery.exit.confirm_for,
+        escalate_pct=wanted(
+            escalate.drawdown_pct,
+            lambda preset: preset.recovery_escalate_pct,
+            "recovery.escalate.drawdownPct",
+        ),
+        max_duration_ms=escalate.max_duration,
+        cooldown_ms=escalate.cooldown,
+        window_count=escalate.max_per_window.count,
+        window_ms=escalate.max_per_window.window,
     )

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 from backfuturectl.model.market import HUNDRED, ONE, ZERO, MarketKind
-from backfuturectl.model.resources import Schedule, StrategySpec
+from backfuturectl.model.resources import StrategySpec
 from backfuturectl.strategy.arithmetic import (
     Grid,
     MarginRates,
@@ -25,6 +25,7 @@ from backfuturectl.strategy.arithmetic import (
     ladder,
     largest_base,
     loss_at,
+    notional,
     precisely,
     prices,
     sizes_quote,
@@ -80,6 +81,7 @@ def base_quote_of(terms: Terms, rules: MarketRules) -> Decimal:
         margin_limit=terms.margin_limit,
         max_active_deals=terms.max_active_deals,
         rates=rates_of(terms, rules),
+        extra_orders=terms.extra_orders,
     )
 
 
@@ -104,11 +106,14 @@ def worst_case(terms: Terms, rules: MarketRules) -> WorstCase:
 
 
 def _worst(terms: Terms, rules: MarketRules, exact: tuple[Rung, ...]) -> WorstCase:
-    deals, average = terms.max_active_deals, exact[-1].average
+    deals, base = terms.max_active_deals, base_quote_of(terms, rules)
     # Of the sizes, not of the rungs: those end where prices do.
-    total = sum(sizes_quote(terms.shape, base_quote_of(terms, rules)), ZERO)
+    planned = notional(terms.shape, base)
+    total = notional(terms.shape, base, terms.extra_orders)
+    # Orders beyond the ladder fill beyond its last rung; there they would lose the most.
+    average = total / (planned / exact[-1].average + (total - planned) / exact[-1].price)
     loss = loss_at(
-        _stop_at(terms, average=average, start=exact[0].price),
+        _stop_at(terms, average=exact[-1].average, start=exact[0].price),
         terms.sign,
         total_quote=total,
         average=average,
@@ -177,8 +182,8 @@ def prove_account(
 def unsupported(spec: StrategySpec) -> tuple[Violation, ...]:
     """Return what *spec* asks for and this version does not carry out.
 
-    Refused, never ignored: a file must mean what it says. What only a default or a preset asks for
-    is a warning, since nobody wrote it.
+    Refused, never ignored: a file must mean what it says. What works in another way than a file
+    asks for is a warning.
     """
     return tuple(_unsupported(spec))
 
@@ -193,45 +198,26 @@ def _unsupported(spec: StrategySpec) -> Iterator[Violation]:
             message="paper trading is not carried out by this version",
             help_="use `mode: live` on a Connection with `environment: emulator` or sandbox",
         )
-    if spec.entry.trigger != "immediate":
+    if spec.entry.trigger == "rsi":
         yield refuse(
             "entry",
             "trigger",
-            message=f"entry trigger `{spec.entry.trigger}` is not carried out by this version",
-            help_="use `trigger: immediate`",
+            message="entry trigger `rsi` is not carried out by this version",
+            help_="use `immediate`, `schedule`, `priceBelow` or `priceAbove`",
         )
-    if spec.take_profit.steps:
-        yield refuse(
-            "takeProfit",
-            "steps",
-            message="a take profit in steps is not carried out by this version",
-            help_="remove `steps`; the whole position leaves at `percent`",
-        )
-    if spec.take_profit.trailing is not None:
+    if spec.take_profit.steps and spec.take_profit.trailing is not None:
         yield refuse(
             "takeProfit",
             "trailing",
-            message="a trailing take profit is not carried out by this version",
-            help_="remove `trailing`; the take profit is a resting limit order then",
+            message="a take profit in steps that also trails is not carried out by this version",
+            help_="remove `steps` or `trailing`",
         )
-    for name, value in (
-        ("maxDailyRealisedLossPct", spec.caps.max_daily_realised_loss_pct),
-        ("maxDealAge", spec.caps.max_deal_age),
-        ("maxSpreadPct", spec.caps.max_spread_pct),
-    ):
-        if value is not None:
-            yield refuse(
-                "caps",
-                name,
-                message=f"the cap `{name}` is not enforced by this version",
-                help_=f"remove `{name}`",
-            )
-    if spec.schedule.new_deals != Schedule().new_deals:
+    if spec.caps.max_spread_pct is not None:
         yield refuse(
-            "schedule",
-            "newDeals",
-            message="a schedule for new deals is not carried out by this version",
-            help_="remove `schedule`",
+            "caps",
+            "maxSpreadPct",
+            message="the cap `maxSpreadPct` is not enforced by this version",
+            help_="remove `maxSpreadPct`; `entry.maxSlippagePct` limits what an entry pays",
         )
     if "on_exchange" in spec.stop_loss.model_fields_set and (
         spec.stop_loss.on_exchange == "preferred"
@@ -243,22 +229,13 @@ def _unsupported(spec: StrategySpec) -> Iterator[Violation]:
             "write `onExchange: never` to say so",
             Severity.WARNING,
         )
-    if not spec.recovery.enabled:
-        return
-    if spec.recovery.model_fields_set - {"enabled"}:
+    if spec.recovery.enabled and spec.recovery.actions.new_deals != "block":
         yield refuse(
             "recovery",
-            message="Recovery Mode is not carried out by this version",
-            help_="write `recovery: {enabled: false}`; ladder, take profit and stop are in force",
-        )
-    elif spec.risk != "custom" or "recovery" in spec.model_fields_set:
-        yield Violation(
-            "V-UNSUPPORTED",
-            ("spec", "recovery"),
-            "Recovery Mode, which the preset fills in, is not carried out by this version; ladder, "
-            "take profit and stop are in force",
-            "write `recovery: {enabled: false}` to say so",
-            Severity.WARNING,
+            "actions",
+            "newDeals",
+            message="new deals through another Connection are not carried out by this version",
+            help_="write `newDeals: block`, and a Strategy of its own on that Connection",
         )
 
 
@@ -279,6 +256,7 @@ def _margin(terms: Terms, rules: MarketRules, worst: WorstCase) -> Iterator[Viol
             margin_limit=terms.margin_limit,
             max_active_deals=terms.max_active_deals,
             rates=rates_of(terms, rules),
+            extra_orders=terms.extra_orders,
         )
         yield Violation(
             "V-MARGIN",
@@ -384,9 +362,9 @@ def _stop(terms: Terms, rungs: tuple[Rung, ...], worst: WorstCase) -> Iterator[V
                 "raise stopLoss.percent, or lower the ladder's reach",
             )
             break
-    if terms.max_daily_loss_pct is None or terms.capital is None:
+    if terms.max_daily_loss_pct is None:
         return
-    allowed = terms.capital * terms.max_daily_loss_pct / HUNDRED
+    allowed = terms.margin_limit * terms.max_daily_loss_pct / HUNDRED
     if worst.loss_at_stop > allowed:
         yield Violation(
             "V-STOP",
@@ -400,23 +378,44 @@ def _stop(terms: Terms, rungs: tuple[Rung, ...], worst: WorstCase) -> Iterator[V
 
 def _take_profit(terms: Terms, rules: MarketRules) -> Iterator[Violation]:
     fees_pct = 2 * rules.taker_fee * HUNDRED
-    kept_pct = terms.take_profit_pct
+    kept_pct = min((profit for _, profit in terms.steps), default=terms.take_profit_pct)
     if terms.trailing_pct is not None:
         kept = (ONE + kept_pct / HUNDRED) * (ONE - terms.trailing_pct / HUNDRED) - ONE
+        if terms.sign < 0:
+            kept = ONE - (ONE - kept_pct / HUNDRED) * (ONE + terms.trailing_pct / HUNDRED)
         kept_pct = kept * HUNDRED
     if kept_pct < fees_pct:
         yield Violation(
             "V-TP",
-            ("spec", "takeProfit", "percent"),
+            ("spec", "takeProfit", "steps" if terms.steps else "percent"),
             f"the take profit keeps {figure(kept_pct)}%, less than the {figure(fees_pct)}% that "
             "two taker fees cost",
-            "raise takeProfit.percent",
+            "raise takeProfit.percent" if not terms.steps else "raise profitPct",
         )
-    if terms.recovery is not None and terms.recovery.take_profit_pct < fees_pct:
+    for (_, near), (_, far) in pairwise(terms.steps):
+        if far <= near:
+            yield Violation(
+                "V-TP",
+                ("spec", "takeProfit", "steps"),
+                f"the step at {figure(far)}% comes after the one at {figure(near)}%, but is not "
+                "beyond it",
+                "order the steps by profitPct, each above the one before",
+            )
+            break
+    shares = sum((share for share, _ in terms.steps), ZERO)
+    if terms.steps and shares != HUNDRED:
+        yield Violation(
+            "V-TP",
+            ("spec", "takeProfit", "steps"),
+            f"the steps' shares sum to {figure(shares)}%, not to 100%",
+            "change sharePct so that the whole position leaves",
+        )
+    recovery_pct = terms.recovery.take_profit_pct if terms.recovery.is_enabled else None
+    if recovery_pct is not None and recovery_pct < fees_pct:
         yield Violation(
             "V-TP",
             ("spec", "recovery", "actions", "takeProfitPct"),
-            f"the recovery take profit of {figure(terms.recovery.take_profit_pct)}% is less than "
+            f"the recovery take profit of {figure(recovery_pct)}% is less than "
             f"the {figure(fees_pct)}% that two taker fees cost",
             "raise recovery.actions.takeProfitPct",
         )
@@ -437,14 +436,15 @@ def _improvement(terms: Terms, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
 
 
 def _recovery(terms: Terms, exact: tuple[Rung, ...]) -> Iterator[Violation]:
-    if terms.recovery is None:
+    recovery = terms.recovery
+    if not recovery.is_enabled or recovery.drawdown_pct is None or recovery.escalate_pct is None:
         return
     average = exact[-1].average
     stop = _stop_at(terms, average=average, start=exact[0].price)
     order = (
-        ("exit drawdown", terms.recovery.exit_pct),
-        ("trigger", terms.recovery.trigger_pct),
-        ("escalation", terms.recovery.escalate_pct),
+        ("exit drawdown", recovery.exit_drawdown_pct),
+        ("trigger", recovery.drawdown_pct),
+        ("escalation", recovery.escalate_pct),
         ("distance of the stop from the full ladder's average", gap_pct(average, stop, terms.sign)),
     )
     for (name, value), (next_name, next_value) in pairwise(order):
@@ -458,7 +458,8 @@ def _recovery(terms: Terms, exact: tuple[Rung, ...]) -> Iterator[Violation]:
 
 
 def _orders(terms: Terms, rules: MarketRules) -> Iterator[Violation]:
-    needed = terms.max_active_deals * (terms.max_placed + ORDERS_BESIDE_RUNGS)
+    steps = max(len(terms.steps) - 1, 0)
+    needed = terms.max_active_deals * (terms.max_placed + steps + ORDERS_BESIDE_RUNGS)
     for limit, whose, path in (
         (rules.open_orders_max, "the exchange's", ("averaging", "maxPlaced")),
         (terms.max_open_orders, "the cap's", ("caps", "maxOpenOrders")),

@@ -8,7 +8,16 @@ from typing import Any
 
 from backfuturectl.model.orders import Fee, Leg, LegKind, OrderStatus, OrderType, Side
 from backfuturectl.strategy.arithmetic import LadderShape
-from backfuturectl.strategy.averaging.state import Closing, Deal, LegOrder, Phase, Setup, State
+from backfuturectl.strategy.averaging.state import (
+    Closing,
+    Deal,
+    Gauge,
+    LegOrder,
+    Phase,
+    Reduction,
+    Setup,
+    State,
+)
 from backfuturectl.strategy.base import Gate
 
 
@@ -25,6 +34,11 @@ def dump(state: State) -> str:
             "stopSinceMs": state.stop_since_ms,
             "restUntilMs": state.rest_until_ms,
             "failures": state.failures,
+            "gauge": _dump_gauge(state.gauge),
+            "escalations": state.escalations,
+            "lossDay": state.loss_day,
+            "dayLoss": _text(state.day_loss),
+            "lastWindow": state.last_window,
             "isPaused": state.is_paused,
             "isDraining": state.is_draining,
         },
@@ -39,13 +53,19 @@ def load(text: str, setup: Setup) -> State:
         setup=setup,
         phase=Phase(tree["phase"]),
         gate=Gate(tree["gate"]),
-        price=None if tree["price"] is None else Decimal(tree["price"]),
+        price=_number(tree["price"]),
         at_ms=tree["atMs"],
         deals=tree["deals"],
         deal=None if tree["deal"] is None else _load_deal(tree["deal"]),
         stop_since_ms=tree["stopSinceMs"],
         rest_until_ms=tree["restUntilMs"],
         failures=tree["failures"],
+        # Records of version 0.1 know nothing of what follows.
+        gauge=_load_gauge(tree.get("gauge")),
+        escalations=tuple(tree.get("escalations", ())),
+        loss_day=tree.get("lossDay", 0),
+        day_loss=Decimal(tree.get("dayLoss", 0)),
+        last_window=tree.get("lastWindow"),
         is_paused=tree["isPaused"],
         is_draining=tree["isDraining"],
     )
@@ -74,6 +94,12 @@ def _dump_deal(deal: Deal) -> dict[str, Any]:
         "settledBase": _text(deal.settled_base),
         "settledCost": _text(deal.settled_cost),
         "lastRungMs": deal.last_rung_ms,
+        "recoverySinceMs": deal.recovery_since_ms,
+        "peak": _text(deal.peak),
+        "low": _text(deal.low),
+        "reduction": _dump_reduction(deal.reduction),
+        "reduced": [[name, _text(loss)] for name, loss in deal.reduced],
+        "reducedMs": deal.reduced_ms,
         "noted": sorted(deal.noted),
     }
 
@@ -101,6 +127,12 @@ def _load_deal(tree: dict[str, Any]) -> Deal:
         settled_base=Decimal(tree["settledBase"]),
         settled_cost=Decimal(tree["settledCost"]),
         last_rung_ms=tree["lastRungMs"],
+        recovery_since_ms=tree.get("recoverySinceMs"),
+        peak=_number(tree.get("peak")),
+        low=_number(tree.get("low")),
+        reduction=_load_reduction(tree.get("reduction")),
+        reduced=tuple((name, Decimal(loss)) for name, loss in tree.get("reduced", ())),
+        reduced_ms=tree.get("reducedMs", 0),
         noted=frozenset(tree["noted"]),
     )
 
@@ -144,6 +176,58 @@ def _load_order(tree: dict[str, Any]) -> LegOrder:
         cancels=tree["cancels"],
         cancel_at_ms=tree["cancelAtMs"],
     )
+
+
+def _dump_gauge(gauge: Gauge | None) -> dict[str, Any] | None:
+    if gauge is None:
+        return None
+    return {
+        "smooth": _text(gauge.smooth),
+        "seenMs": gauge.seen_ms,
+        "underwaterSinceMs": gauge.underwater_since_ms,
+        "troubleSinceMs": gauge.trouble_since_ms,
+        "calmSinceMs": gauge.calm_since_ms,
+        "escalateSinceMs": gauge.escalate_since_ms,
+    }
+
+
+def _load_gauge(tree: dict[str, Any] | None) -> Gauge | None:
+    if tree is None:
+        return None
+    return Gauge(
+        smooth=Decimal(tree["smooth"]),
+        seen_ms=tree["seenMs"],
+        underwater_since_ms=tree["underwaterSinceMs"],
+        trouble_since_ms=tree["troubleSinceMs"],
+        calm_since_ms=tree["calmSinceMs"],
+        escalate_since_ms=tree["escalateSinceMs"],
+    )
+
+
+def _dump_reduction(reduction: Reduction | None) -> dict[str, Any] | None:
+    if reduction is None:
+        return None
+    return {
+        "amountBase": _text(reduction.amount_base),
+        "price": _text(reduction.price),
+        "lossPerBase": _text(reduction.loss_per_base),
+        "sinceMs": reduction.since_ms,
+    }
+
+
+def _load_reduction(tree: dict[str, Any] | None) -> Reduction | None:
+    if tree is None:
+        return None
+    return Reduction(
+        amount_base=Decimal(tree["amountBase"]),
+        price=Decimal(tree["price"]),
+        loss_per_base=Decimal(tree["lossPerBase"]),
+        since_ms=tree["sinceMs"],
+    )
+
+
+def _number(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 def _text(value: Decimal | None) -> str | None:

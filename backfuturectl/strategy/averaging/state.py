@@ -15,23 +15,31 @@ from backfuturectl.strategy.arithmetic import LadderShape, MarginRates
 from backfuturectl.strategy.assumptions import MarketRules
 from backfuturectl.strategy.base import BotIdentity, Gate
 from backfuturectl.strategy.presets import Terms
+from backfuturectl.strategy.schedule import Windows
 
 NEVER_MS: Final = 1 << 62
 """A time that does not come."""
+
+INFINITE: Final = Decimal("Infinity")
 
 
 class Phase(enum.StrEnum):
     """Where a bot is in a deal's life.
 
-    FLAT: no position; a base order may rest. ACTIVE: ladder, take profit, stop. HALTING: cancel
-    everything, then leave. COOLDOWN: rest after a deal. MANUAL: the facts contradict the books;
-    nothing is touched until an operator resumes.
+    FLAT: no position; a base order may rest. ACTIVE: ladder, take profit, stop. WATCH: as ACTIVE,
+    but no new rung is placed; a trigger of Recovery Mode is being confirmed. RECOVERY: the
+    recovery target, strict add-ons, no more. HALTING: cancel everything, then leave. COOLDOWN:
+    rest after a deal. HALTED: gave up too often, until an operator resumes. MANUAL: the facts
+    contradict the books; nothing is touched until an operator resumes.
     """
 
     FLAT = "FLAT"
     ACTIVE = "ACTIVE"
+    WATCH = "WATCH"
+    RECOVERY = "RECOVERY"
     HALTING = "HALTING"
     COOLDOWN = "COOLDOWN"
+    HALTED = "HALTED"
     MANUAL = "MANUAL"
 
 
@@ -40,13 +48,20 @@ class Happening(enum.StrEnum):
 
     ENTRY_FILLED = "entryFilled"
     NOTHING_FILLED = "nothingFilled"
+    TROUBLED = "troubled"
+    CALMED = "calmed"
+    CONFIRMED = "confirmed"
+    RECOVERED = "recovered"
     CLOSING = "closing"
     WENT_FLAT = "wentFlat"
+    GAVE_UP_TOO_OFTEN = "gaveUpTooOften"
     LEFT_ALONE = "leftAlone"
     RESTED = "rested"
     CONTRADICTED = "contradicted"
     CLEARED_FLAT = "clearedFlat"
     CLEARED_OPEN = "clearedOpen"
+    CLEARED_RECOVERY = "clearedRecovery"
+    RESUMED = "resumed"
 
 
 PHASES: Final[dict[tuple[Phase, Happening], Phase]] = {
@@ -55,24 +70,40 @@ PHASES: Final[dict[tuple[Phase, Happening], Phase]] = {
     (Phase.FLAT, Happening.CLOSING): Phase.HALTING,
     (Phase.ACTIVE, Happening.CLOSING): Phase.HALTING,
     (Phase.ACTIVE, Happening.WENT_FLAT): Phase.COOLDOWN,
+    (Phase.ACTIVE, Happening.TROUBLED): Phase.WATCH,
+    (Phase.WATCH, Happening.CALMED): Phase.ACTIVE,
+    (Phase.WATCH, Happening.CONFIRMED): Phase.RECOVERY,
+    (Phase.WATCH, Happening.CLOSING): Phase.HALTING,
+    (Phase.WATCH, Happening.WENT_FLAT): Phase.COOLDOWN,
+    (Phase.RECOVERY, Happening.RECOVERED): Phase.ACTIVE,
+    (Phase.RECOVERY, Happening.CLOSING): Phase.HALTING,
+    (Phase.RECOVERY, Happening.WENT_FLAT): Phase.COOLDOWN,
     # The base order filled while its cancel was on the way.
     (Phase.HALTING, Happening.ENTRY_FILLED): Phase.HALTING,
     (Phase.HALTING, Happening.NOTHING_FILLED): Phase.FLAT,
     (Phase.HALTING, Happening.CLOSING): Phase.HALTING,
     (Phase.HALTING, Happening.WENT_FLAT): Phase.COOLDOWN,
+    (Phase.HALTING, Happening.GAVE_UP_TOO_OFTEN): Phase.HALTED,
     (Phase.HALTING, Happening.LEFT_ALONE): Phase.FLAT,
+    (Phase.HALTED, Happening.RESUMED): Phase.FLAT,
     (Phase.COOLDOWN, Happening.RESTED): Phase.FLAT,
     (Phase.MANUAL, Happening.CLEARED_FLAT): Phase.FLAT,
     (Phase.MANUAL, Happening.CLEARED_OPEN): Phase.ACTIVE,
+    (Phase.MANUAL, Happening.CLEARED_RECOVERY): Phase.RECOVERY,
     **{(phase, Happening.CONTRADICTED): Phase.MANUAL for phase in Phase},
 }
 """The state machine; a missing row is a defect."""
 
 
 class Closing(enum.StrEnum):
-    """Why a deal ends before its take profit: STOP and CLOSE leave at market, ABANDON stays."""
+    """Why a deal ends by more than a resting order: all leave at market, only ABANDON stays.
+
+    TRAIL: the trailing take profit turned. ESCALATE: Recovery Mode gave up.
+    """
 
     STOP = "stop"
+    TRAIL = "trail"
+    ESCALATE = "escalate"
     CLOSE = "close"
     ABANDON = "abandon"
 
@@ -83,6 +114,7 @@ class Setup:
 
     Attributes:
         base_quote: Size of the base order.
+        windows: When new deals may begin.
         is_open_for_deals: Whether the document's own state lets new deals begin.
         on_change: What this generation does to an open deal's ladder.
     """
@@ -93,6 +125,7 @@ class Setup:
     rates: MarginRates
     base_quote: Decimal
     identity: BotIdentity
+    windows: Windows
     is_open_for_deals: bool
     on_change: str
 
@@ -151,6 +184,22 @@ class LegOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Reduction:
+    """A small part of the position that Recovery Mode wants to sell at a small loss.
+
+    Attributes:
+        price: The worst it may fill at.
+        loss_per_base: What one base unit sold at that price loses, fees of both ways in; quote.
+        since_ms: When it was decided; it is given up when it does not fill soon.
+    """
+
+    amount_base: Decimal
+    price: Decimal
+    loss_per_base: Decimal
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Deal:
     """From base order until flat.
 
@@ -168,6 +217,13 @@ class Deal:
             after that has an average of its own.
         settled_cost: Likewise, quote.
         last_rung_ms: When a rung last filled.
+        recovery_since_ms: Since when it has been in Recovery Mode; None while it is not.
+        peak: Best price since the trailing take profit was armed; None while it is not. Only what
+            an action recorded survives a restart, so the turn may come a little later then.
+        low: Worst price in Recovery Mode since its beginning or the last reduction, likewise.
+        reduction: What is being sold at a loss now.
+        reduced: Id and loss per base unit of each order that sold at a loss.
+        reduced_ms: When the last reduction was decided.
         noted: What people have been told and need not hear again.
     """
 
@@ -183,6 +239,12 @@ class Deal:
     settled_base: Decimal = ZERO
     settled_cost: Decimal = ZERO
     last_rung_ms: int = 0
+    recovery_since_ms: int | None = None
+    peak: Decimal | None = None
+    low: Decimal | None = None
+    reduction: Reduction | None = None
+    reduced: tuple[tuple[str, Decimal], ...] = ()
+    reduced_ms: int = 0
     noted: frozenset[str] = frozenset()
 
     def of(self, kind: LegKind, index: int = 0) -> tuple[LegOrder, ...]:
@@ -228,12 +290,40 @@ class Quiet:
         high: A price at or above ends it.
         until_ms: This time ends it.
         wants_room: Room for one more deal ends it.
+        calm_low: As low, for the calm price of `recovery.calm_price`.
+        calm_high: As high, likewise.
     """
 
     low: Decimal
     high: Decimal
     until_ms: int
     wants_room: bool
+    calm_low: Decimal = -INFINITE
+    calm_high: Decimal = INFINITE
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """What the prices of an open deal have said, for Recovery Mode's rules.
+
+    Ticks are not recorded, so after a restart this is as old as the last recorded step; `seen_ms`
+    tells, and what was not seen in between does not count as held.
+
+    Attributes:
+        smooth: Smoothed price at `seen_ms`.
+        seen_ms: Time of the newest price.
+        underwater_since_ms: Since when the deal has been at a loss; None while it is not.
+        trouble_since_ms: Since when a trigger has been true; None while none is.
+        calm_since_ms: Since when the rule that ends WATCH or RECOVERY has been true.
+        escalate_since_ms: Since when the drawdown has been beyond escalation.
+    """
+
+    smooth: Decimal
+    seen_ms: int
+    underwater_since_ms: int | None = None
+    trouble_since_ms: int | None = None
+    calm_since_ms: int | None = None
+    escalate_since_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +336,11 @@ class State:
         stop_since_ms: Since when the price has been beyond the stop; None while it is not.
         rest_until_ms: No deal begins before.
         failures: Entries that were refused in a row.
+        gauge: Recovery Mode's view of the prices; None while no deal is open.
+        escalations: When Recovery Mode gave up, oldest first, as far as the window reaches.
+        loss_day: UTC day, counted from the epoch, that `day_loss` belongs to.
+        day_loss: What deals closed on that day lost, unsigned quote; gains do not make up for it.
+        last_window: Schedule window in which the newest deal began, see `schedule.Windows`.
         quiet: Follows from the rest; None makes the next event look at everything.
     """
 
@@ -259,6 +354,11 @@ class State:
     stop_since_ms: int | None = None
     rest_until_ms: int = 0
     failures: int = 0
+    gauge: Gauge | None = None
+    escalations: tuple[int, ...] = ()
+    loss_day: int = 0
+    day_loss: Decimal = ZERO
+    last_window: int | None = None
     is_paused: bool = False
     is_draining: bool = False
     quiet: Quiet | None = field(default=None, compare=False, repr=False)

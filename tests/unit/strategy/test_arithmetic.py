@@ -23,7 +23,7 @@ from backfuturectl.strategy.arithmetic import (
     liquidation_price,
     loss_at,
     next_price,
-    notional_multiple,
+    notional,
     prices,
     shown,
     sizes_quote,
@@ -97,7 +97,7 @@ def test_dca_1_every_figure_of_every_rung() -> None:
 
 
 def test_dca_1_needs_4080_48843750_on_spot() -> None:
-    total = D(10) * notional_multiple(shape("1.3", "1.56", "1", "2.5", 7))
+    total = D(10) * notional(shape("1.3", "1.56", "1", "2.5", 7), D(1))
     assert total * MarginRates(1, D("0.001")).per_notional == D("4080.48843750")
 
 
@@ -135,7 +135,7 @@ def test_the_next_price_of_last_fill_is_the_ladders_own() -> None:
 )
 def test_the_presets_reach_and_multiple(risk: str, reach: str, multiple: str) -> None:
     assert digits(deviations_pct(preset_shape(risk))[-1], reach) == reach
-    assert digits(notional_multiple(preset_shape(risk)), multiple) == multiple
+    assert digits(notional(preset_shape(risk), D(1)), multiple) == multiple
 
 
 @pytest.mark.parametrize(
@@ -150,11 +150,11 @@ def test_margin_and_the_largest_base(
     risk: str, rates: MarginRates, limit: int, needed: str, largest: str
 ) -> None:
     form = preset_shape(risk)
-    worst = 2 * 100 * notional_multiple(form) * rates.per_notional
+    worst = 2 * 100 * notional(form, D(1)) * rates.per_notional
     assert digits(worst, needed) == needed
     base = largest_base(form, margin_limit=D(limit), max_active_deals=2, rates=rates)
     assert str(base.quantize(D("1e-6"), rounding=ROUND_DOWN)) == largest
-    assert 2 * base * notional_multiple(form) * rates.per_notional <= limit
+    assert 2 * base * notional(form, D(1)) * rates.per_notional <= limit
 
 
 def test_liq_1_the_position_is_gone_before_its_last_rung() -> None:
@@ -293,7 +293,7 @@ def test_closed_forms_hold_for_every_ladder(form: LadderShape) -> None:
         reach = delta * k if g == 1 else delta * (g**k - 1) / (g - 1)
         multiple = 1 + (ratio * k if v == 1 else ratio * (v**k - 1) / (v - 1))
     assert abs(deviations_pct(form)[-1] - reach) < D("1e-20")
-    assert abs(notional_multiple(form) - multiple) < D("1e-20")
+    assert abs(notional(form, D(1)) - multiple) < D("1e-20")
 
 
 @pytest.mark.parametrize("text", ["1E+3", "10.500", "0", "1E-7"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import LegKind, OrderStatus
+from backfuturectl.strategy.averaging.reduction import budget_of, reduced_loss
 from backfuturectl.strategy.averaging.state import Setup
 from backfuturectl.strategy.base import Command, DealClosed, Gate, Place, SetupChanged
 from tests.unit.strategy.venue import KIND, Venue, setup
@@ -17,6 +18,40 @@ from tests.unit.strategy.venue import KIND, Venue, setup
 D = Decimal
 
 SPOT, FUTURES = MarketKind.SPOT, MarketKind.FUTURES
+# Confirmations so short that a random history sees Recovery Mode from within.
+RECOVERY = {
+    "enabled": True,
+    "trigger": {"drawdownPct": D(2), "confirmFor": "60s", "emaSpan": "10s"},
+    "actions": {
+        "takeProfitPct": D("0.5"),
+        "strict": {
+            "minAverageImprovementPct": D("0.2"),
+            "minSpacingPct": D(1),
+            "minInterval": "60s",
+            "maxExtraOrders": 2,
+        },
+        "reduce": {
+            "enabled": True,
+            "closePct": D(20),
+            "reboundPct": D("0.5"),
+            "minInterval": "60s",
+            "lossBudgetPct": D(5),
+        },
+    },
+    "exit": {"drawdownPct": D(1), "marginUsedPct": D(99), "confirmFor": "60s"},
+    "escalate": {
+        "drawdownPct": D(4),
+        "maxDuration": "2h",
+        "cooldown": "60s",
+        "maxPerWindow": {"count": 1, "window": "1d"},
+    },
+}
+LONGER = {"stepScale": D("1.2")}
+STEPS = (
+    {"sharePct": D(30), "profitPct": D("0.5")},
+    {"sharePct": D(30), "profitPct": D(1)},
+    {"sharePct": D(40), "profitPct": D(2)},
+)
 DOCUMENTS: dict[str, tuple[MarketKind, dict[str, object]]] = {
     "spot long": (SPOT, {}),
     "spot long, auto": (SPOT, {"baseOrder": "auto"}),
@@ -25,6 +60,13 @@ DOCUMENTS: dict[str, tuple[MarketKind, dict[str, object]]] = {
         SPOT,
         {"entry": {"orderType": "market"}, "stopLoss": {"confirmFor": "30s"}},
     ),
+    "spot long, recovery": (SPOT, {"recovery": RECOVERY, "averaging": LONGER}),
+    "futures short, recovery": (
+        FUTURES,
+        {"recovery": RECOVERY, "averaging": LONGER, "direction": "short"},
+    ),
+    "spot long, trailing": (SPOT, {"takeProfit": {"trailing": {"deviationPct": D("0.3")}}}),
+    "spot long, steps": (SPOT, {"takeProfit": {"steps": STEPS}}),
     "futures long": (FUTURES, {"baseOrder": "auto"}),
     "futures short": (FUTURES, {"baseOrder": "auto", "direction": "short"}),
 }
@@ -37,6 +79,7 @@ EDITS: tuple[dict[str, object], ...] = (
     {"averaging": {"maxOrders": 2}, "onChange": "close"},
     {"averaging": {"maxOrders": 2}, "onChange": "keep"},
     {"state": "paused"},
+    {"recovery": {"enabled": False}},
 )
 
 
@@ -59,7 +102,7 @@ SETUPS = {
 _KINDS = (
     "tick", "tick", "tick", "accept", "accept", "fill", "fill", "part", "cancel", "cancel",
     "report", "report", "stale", "reject", "unknown", "absent", "refuse", "late", "gate",
-    "command", "edit", "plunge", "home", "home",
+    "command", "edit", "plunge", "home", "home", "hold", "hold", "hold",
 )  # fmt: skip
 HISTORIES = st.lists(
     st.tuples(st.sampled_from(_KINDS), st.integers(0, 1_000), st.integers(1, 99)), max_size=70
@@ -94,15 +137,14 @@ def margin_holds(venue: Venue) -> None:
 
 
 def one_take_profit(venue: Venue) -> None:
-    """Never two take profits that may fill."""
-    assert (
-        sum(
-            venue.orders[place.order.client_order_id].status.may_rest
-            for place in venue.sent
-            if place.leg.kind is LegKind.TAKE_PROFIT
-        )
-        <= 1
-    )
+    """Never two take profits, or two of one step, that may fill."""
+    resting = [
+        place.leg.index
+        for place in venue.sent
+        if place.leg.kind is LegKind.TAKE_PROFIT
+        and venue.orders[place.order.client_order_id].status.may_rest
+    ]
+    assert len(resting) == len(set(resting))
 
 
 def exits_fit(venue: Venue) -> None:
@@ -118,6 +160,50 @@ def exits_fit(venue: Venue) -> None:
         D(0),
     )
     assert leaving <= max(sign * venue.held(), D(0))
+
+
+class Averages:
+    """Invariant 2: between two looks at RECOVERY no fill moved the average against the deal."""
+
+    def __init__(self) -> None:
+        self.before: tuple[str, int, Decimal] | None = None
+
+    def __call__(self, venue: Venue) -> None:
+        view, deal = KIND.view(venue.state), venue.state.deal
+        now = None
+        if view.state == "RECOVERY" and view.average is not None and not deal.is_winding:
+            now = ("RECOVERY", deal.number, view.average)
+        if now and self.before and now[:2] == self.before[:2]:
+            worse = venue.state.setup.terms.sign * (now[2] - self.before[2])
+            assert worse <= D("1e-20")
+        self.before = now
+
+
+class Beginnings:
+    """Invariant 3: a deal begins in FLAT, in no other phase."""
+
+    def __init__(self) -> None:
+        self.deals = 0
+
+    def __call__(self, venue: Venue) -> None:
+        if venue.state.deals > self.deals:
+            assert KIND.view(venue.state).state in {"FLAT", "MANUAL"}
+        self.deals = venue.state.deals
+
+
+class Reductions:
+    """Invariant 4: what reductions lose stays within the budget they were decided by."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, venue: Venue) -> None:
+        deal = venue.state.deal
+        if deal is None:
+            return
+        if len(deal.reduced) > self.count:
+            assert reduced_loss(deal) <= budget_of(deal, venue.state.setup)
+        self.count = len(deal.reduced)
 
 
 def result_is_cash(venue: Venue) -> None:
@@ -160,7 +246,22 @@ def play(venue: Venue, name: str, history: list[tuple[str, int, int]]) -> None:
                 venue.command(tuple(Command)[pick % 4])  # abandoning is tested by itself
             case "edit":
                 generations = SETUPS[name]
+                before = venue.phase()
                 venue.tell(SetupChanged(generations[pick % len(generations)], venue.now_ms))
+                # Invariant 5: an edit may close a deal, but it brings none back to trading.
+                if before in {"RECOVERY", "HALTED"}:
+                    assert venue.phase() in {before, "HALTING"}
+                if before == "COOLDOWN" and venue.state.at_ms < venue.state.rest_until_ms:
+                    assert venue.phase() == "COOLDOWN"
+            case "hold" if venue.state.deal is not None:  # long enough to be confirmed
+                start, fall = (
+                    venue.state.deal.base.price,
+                    D(size % 6) * venue.state.setup.terms.sign,
+                )
+                for _ in range(6):
+                    venue.tick((start * (100 - fall) / 100).quantize(D("0.01")), after_ms=15_000)
+                    if pick % 2:
+                        venue.settle()
             case _ if order is None or chosen is None:
                 pass
             case "accept":
@@ -223,7 +324,16 @@ def test_no_history_breaks_an_invariant_and_every_history_ends_flat(
     name: str, fee_in: str, history: list[tuple[str, int, int]]
 ) -> None:
     venue = Venue.start(SETUPS[name][0], fee_in=fee_in if "spot" in name else "USDT")
-    venue.checks = [restart, margin_holds, one_take_profit, exits_fit, result_is_cash]
+    venue.checks = [
+        restart,
+        margin_holds,
+        one_take_profit,
+        exits_fit,
+        result_is_cash,
+        Averages(),
+        Beginnings(),
+        Reductions(),
+    ]
     play(venue, name, history)
     converge(venue, name)
     assert not any(order.status.may_rest for order in venue.orders.values())

@@ -293,13 +293,14 @@ def test_a_share_is_of_the_declared_capital() -> None:
     [
         {"mode": "paper"},
         {"entry": {"trigger": "rsi"}},
-        {"takeProfit": {"percent": D(1), "trailing": {"deviationPct": D("0.2")}}},
-        {"takeProfit": {"steps": ({"sharePct": D(100), "profitPct": D(1)},)}},
-        {"caps": {"maxDailyRealisedLossPct": D(3)}},
-        {"caps": {"maxDealAge": "30d"}},
+        {
+            "takeProfit": {
+                "trailing": {"deviationPct": D("0.2")},
+                "steps": ({"sharePct": D(100), "profitPct": D(1)},),
+            }
+        },
         {"caps": {"maxSpreadPct": D("0.5")}},
-        {"schedule": {"newDeals": ("Mon-Fri 00:00-24:00",)}},
-        {"recovery": {"trigger": {"drawdownPct": D(8)}}},
+        {"recovery": {"actions": {"newDeals": "viaConnection: other"}}},
     ],
 )
 def test_what_is_not_carried_out_is_refused(changes: dict[str, object]) -> None:
@@ -311,8 +312,8 @@ def test_what_is_not_carried_out_is_refused(changes: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("changes", "warned"),
     [
-        ({}, ["recovery"]),
-        ({"recovery": {}}, ["recovery"]),
+        ({}, []),
+        ({"recovery": {}}, []),
         ({"recovery": {"enabled": False}}, []),
         (
             {"recovery": {"enabled": False}, "stopLoss": {"onExchange": "preferred"}},

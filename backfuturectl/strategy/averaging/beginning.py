@@ -1,0 +1,141 @@
+"""How a deal begins: whether one may, and its base order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from backfuturectl.model.market import ONE, is_tradable
+from backfuturectl.model.orders import Leg, LegKind, OrderStatus, OrderType
+from backfuturectl.strategy.averaging.closing import DAY_MS, loss_reached
+from backfuturectl.strategy.averaging.draft import Draft
+from backfuturectl.strategy.averaging.ledger import is_dust, target_price
+from backfuturectl.strategy.averaging.orders import entry
+from backfuturectl.strategy.averaging.state import (
+    INFINITE,
+    NEVER_MS,
+    Deal,
+    Happening,
+    Phase,
+    Quiet,
+    State,
+    moved,
+)
+from backfuturectl.strategy.base import Action, Note
+from backfuturectl.strategy.proofs import prove
+from backfuturectl.strategy.schedule import MINUTE_MS
+from backfuturectl.strategy.violation import errors, figure
+
+PAUSE_AFTER_NO_FILL_MS: Final = 60_000
+"""Rest after a base order that nobody filled."""
+
+REFUSED_MS: Final = 30_000
+"""First rest after an entry that was refused; doubled each time, up to an hour."""
+
+REFUSED_MAX_MS: Final = 3_600_000
+
+
+def begin(state: State, done: list[Action]) -> State:
+    """Begin a deal if everything allows it; there is a price and room for one."""
+    if state.phase is not Phase.FLAT or not state.may_begin or state.at_ms < state.rest_until_ms:
+        return state
+    if resting_until_ms(state) or not _is_triggered(state):
+        return state
+    setup, number = state.setup, state.deals + 1
+    assert state.price is not None
+    found = errors(prove(setup.terms, setup.rules, start=state.price))
+    if found:
+        return _refused(state, done, f"{found[0].code}: {found[0].message}")
+    price, amount = entry(setup, state.price)
+    sellable = amount * (ONE - setup.terms.sign * setup.market.taker_fee)
+    if not is_tradable(amount, price, setup.market) or is_dust(
+        sellable, target_price(state.price, setup), setup.market
+    ):
+        return _refused(
+            state,
+            done,
+            f"V-MIN: the base order of {figure(setup.base_quote)} {setup.market.quote} less its "
+            "fee is below the exchange's minimum",
+        )
+    deal = Deal(number=number, base_quote=setup.base_quote, shape=setup.terms.shape)
+    draft = Draft.of(state, deal, state.price)
+    draft.place(
+        Leg(LegKind.BASE),
+        type_=OrderType(setup.terms.entry_type),
+        price=price,
+        amount_base=amount,
+        why=f"deal {number} opens at {state.price:f}",
+    )
+    done += draft.actions
+    window = setup.windows.current(state.at_ms)
+    return replace(state, deals=number, deal=draft.deal, last_window=window)
+
+
+def resting_until_ms(state: State) -> int:
+    """Return until when schedule or caps allow no new deal; zero when they allow one."""
+    now_ms, setup = state.at_ms, state.setup
+    if loss_reached(state):
+        return (now_ms // DAY_MS + 1) * DAY_MS
+    window = setup.windows.current(now_ms)
+    is_used = setup.terms.entry_trigger == "schedule" and window == state.last_window
+    if window is None or is_used:
+        return (now_ms // MINUTE_MS + 1) * MINUTE_MS  # windows begin at whole minutes
+    return 0
+
+
+def quiet_before(state: State) -> Quiet:
+    """Return until when prices begin no deal."""
+    if state.phase is Phase.COOLDOWN:
+        return Quiet(-INFINITE, INFINITE, state.rest_until_ms, wants_room=False)
+    if state.phase is not Phase.FLAT or not state.may_begin:
+        return Quiet(-INFINITE, INFINITE, NEVER_MS, wants_room=False)
+    until_ms = max(state.rest_until_ms, resting_until_ms(state))
+    if state.at_ms < until_ms:
+        return Quiet(-INFINITE, INFINITE, until_ms, wants_room=False)
+    price = state.setup.terms.entry_price
+    if price is None or _is_triggered(state):
+        until_ms = NEVER_MS
+        if not state.setup.windows.is_always:
+            until_ms = (state.at_ms // MINUTE_MS + 1) * MINUTE_MS
+        return Quiet(-INFINITE, INFINITE, until_ms, wants_room=True)
+    if state.setup.terms.entry_trigger == "priceBelow":
+        return Quiet(price, INFINITE, NEVER_MS, wants_room=False)
+    return Quiet(-INFINITE, price, NEVER_MS, wants_room=False)
+
+
+def _is_triggered(state: State) -> bool:
+    """Return whether the price is where the file wants a deal to begin."""
+    terms = state.setup.terms
+    if terms.entry_price is None or state.price is None:
+        return True
+    if terms.entry_trigger == "priceBelow":
+        return state.price <= terms.entry_price
+    return terms.entry_trigger != "priceAbove" or state.price >= terms.entry_price
+
+
+def unfilled(state: State, deal: Deal) -> State:
+    """End a deal whose base order filled nothing."""
+    is_refused = deal.base.status in {OrderStatus.REJECTED, OrderStatus.ABSENT}
+    failures = state.failures + 1 if is_refused else 0
+    rest_ms = _refused_rest_ms(failures) if is_refused else PAUSE_AFTER_NO_FILL_MS
+    return moved(
+        replace(
+            state,
+            deal=replace(deal, is_over=True),
+            failures=failures,
+            rest_until_ms=state.at_ms + rest_ms,
+        ),
+        Happening.NOTHING_FILLED,
+    )
+
+
+def _refused(state: State, done: list[Action], why: str) -> State:
+    """Rest before the next try, and say why once."""
+    if not state.failures:
+        done.append(Note("EntryRefused", f"no deal begins: {why}", is_warning=True))
+    failures = state.failures + 1
+    return replace(state, failures=failures, rest_until_ms=state.at_ms + _refused_rest_ms(failures))
+
+
+def _refused_rest_ms(failures: int) -> int:
+    return int(min(REFUSED_MS * 2 ** min(failures - 1, 10), REFUSED_MAX_MS))

@@ -1,0 +1,101 @@
+"""How a deal ends: what it came to, and what comes after it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from backfuturectl.model.market import HUNDRED, ZERO
+from backfuturectl.model.orders import Leg, LegKind
+from backfuturectl.model.units import format_duration
+from backfuturectl.strategy.averaging.ledger import books
+from backfuturectl.strategy.averaging.state import Closing, Deal, Happening, State, moved
+from backfuturectl.strategy.base import Action, DealClosed, Note
+from backfuturectl.strategy.violation import figure
+
+DAY_MS: Final = 86_400_000
+
+
+def closed(state: State, deal: Deal, done: list[Action]) -> State:
+    """End a deal that is flat."""
+    setup, kept, leg = state.setup, books(deal, state.setup), exit_leg(deal)
+    message = f"deal {deal.number} closed by {leg}: {kept.result_quote:+f} {setup.market.quote}"
+    if kept.other_fees:
+        paid = ", ".join(f"{fee.amount:f} {fee.currency}" for fee in kept.other_fees)
+        message += f", and fees of {paid}"
+    if kept.position_base:
+        message += f"; {kept.position_base:f} {setup.market.base} too small to sell are left"
+    done.append(Note("DealClosed", message))
+    done.append(DealClosed(deal.number, state.at_ms, kept.result_quote, leg))
+    day = state.at_ms // DAY_MS
+    loss = max(-kept.result_quote, ZERO) + (state.day_loss if state.loss_day == day else ZERO)
+    state = replace(
+        state,
+        deal=replace(deal, is_over=True),
+        stop_since_ms=None,
+        gauge=None,
+        loss_day=day,
+        day_loss=loss,
+        rest_until_ms=state.at_ms + _rest_ms(state, deal, leg),
+    )
+    if loss_reached(state):
+        done.append(
+            Note(
+                "DailyLossReached",
+                f"deals closed today lost {figure(loss)} {setup.market.quote}; no new one begins "
+                "before midnight UTC",
+                is_warning=True,
+            )
+        )
+    if deal.closing is not Closing.ESCALATE:
+        return moved(state, Happening.WENT_FLAT)
+    return _given_up(state, done)
+
+
+def loss_reached(state: State) -> bool:
+    """Return whether today's realised losses allow no new deal.
+
+    The cap is a share of marginLimit over all deals at once; each bot answers for one deal's part.
+    """
+    terms = state.setup.terms
+    if terms.max_daily_loss_pct is None or state.loss_day != state.at_ms // DAY_MS:
+        return False
+    limit = terms.margin_limit / terms.max_active_deals * terms.max_daily_loss_pct / HUNDRED
+    return state.day_loss >= limit
+
+
+def _rest_ms(state: State, deal: Deal, leg: Leg) -> int:
+    """Return the rest after *deal*; one that Recovery Mode ended in any way rests longest."""
+    terms = state.setup.terms
+    if deal.closing is Closing.ESCALATE:
+        return terms.recovery.cooldown_ms
+    is_stopped = leg.kind is LegKind.STOP_LOSS
+    rest_ms = terms.rest_after_stop_loss_ms if is_stopped else terms.rest_after_take_profit_ms
+    return rest_ms if deal.recovery_since_ms is None else max(rest_ms, terms.rest_after_recovery_ms)
+
+
+def _given_up(state: State, done: list[Action]) -> State:
+    """Count the escalation; too many within the window halt the bot until a person resumes it."""
+    terms = state.setup.terms.recovery
+    since_ms = state.at_ms - terms.window_ms
+    recent = tuple(at_ms for at_ms in (*state.escalations, state.at_ms) if at_ms > since_ms)
+    state = replace(state, escalations=recent)
+    if len(recent) <= terms.window_count:
+        return moved(state, Happening.WENT_FLAT)
+    done.append(
+        Note(
+            "Halted",
+            f"Recovery Mode gave up {len(recent)} times within "
+            f"{format_duration(terms.window_ms)}; `resume` lets new deals begin",
+            is_warning=True,
+        )
+    )
+    return moved(state, Happening.GAVE_UP_TOO_OFTEN)
+
+
+def exit_leg(deal: Deal) -> Leg:
+    """Return the leg of the newest exit that filled; CLOSE when dust ended a deal by itself."""
+    for order in reversed(deal.orders):
+        if order.filled_base and not order.leg.kind.is_adding:
+            return order.leg
+    return Leg(LegKind.CLOSE)

@@ -1,0 +1,303 @@
+"""The orders that add: which rungs of the ladder should rest, and in Recovery Mode which add-on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import islice
+from typing import Final
+
+from backfuturectl.model.market import ONE, ZERO, is_tradable, round_amount, round_price
+from backfuturectl.model.orders import Leg, LegKind, OrderStatus, OrderType, Side
+from backfuturectl.model.units import format_duration
+from backfuturectl.strategy.arithmetic import (
+    average_after,
+    beyond,
+    extra_size_quote,
+    improvement_pct,
+    next_price,
+    precisely,
+    prices,
+    sizes_quote,
+)
+from backfuturectl.strategy.averaging.draft import Draft, at_most, failures
+from backfuturectl.strategy.averaging.ledger import Books, books, stop_of
+from backfuturectl.strategy.averaging.state import Deal, LegOrder, Phase
+from backfuturectl.strategy.presets import RecoveryTerms
+from backfuturectl.strategy.violation import figure
+
+RUNG_FAILURES_MAX: Final = 6
+"""Refusals in a row after which a rung is left out; exits are tried on."""
+
+
+@precisely
+def rest_rungs(draft: Draft) -> None:
+    """Keep the next rungs resting, as far as phase, margin and the average allow."""
+    deal, setup = draft.deal, draft.setup
+    if _is_too_old(draft):
+        draft.cancel_all(
+            (order for order in deal.resting if order.leg.kind is LegKind.RUNG),
+            "the deal is older than maxDealAge",
+        )
+        return
+    kept = books(deal, setup)
+    window = _strict_window(draft, kept) if draft.is_recovering else _window(draft)
+    by_rung = {order.leg.index: order for order in deal.resting if order.leg.kind is LegKind.RUNG}
+    for k, order in by_rung.items():
+        if k not in window or order.ladder != deal.ladder:
+            draft.cancel(order, "it is not among the rungs that should rest")
+    for extra in deal.resting:
+        if extra.leg.kind is LegKind.RUNG and by_rung[extra.leg.index] is not extra:
+            draft.cancel(extra, "there is one order per rung")
+    # Whatever may rest is counted before anything is added; nearest first, as it would fill.
+    room = setup.notional_max - kept.entered_cost
+    for order in sorted(deal.resting, key=lambda order: order.leg.index):
+        if order.leg.kind is not LegKind.RUNG:
+            continue
+        is_on_book = order.status is OrderStatus.OPEN  # and fills at its own price
+        room -= order.left_base * (order.price if is_on_book else _worst(draft, order.price))
+        if room < 0:
+            draft.cancel(order, "the margin limit has no room for it")
+    amount = kept.entered_base - deal.settled_base
+    cost = kept.entered_cost - deal.settled_cost
+    for k in window:
+        if k in by_rung:
+            amount += by_rung[k].left_base
+            cost += by_rung[k].left_base * by_rung[k].price
+            continue
+        if draft.phase is Phase.WATCH:
+            continue  # what rests may stay; nothing new is added while trouble is confirmed
+        placed = _place_rung(draft, k, amount=amount, cost=cost, room=room)
+        amount += placed.amount_base
+        cost += placed.amount_base * placed.price
+        room -= placed.amount_base * _worst(draft, placed.price)
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """What placing a rung took; an amount of zero when it was not placed."""
+
+    price: Decimal = ONE
+    amount_base: Decimal = ZERO
+
+
+def _place_rung(draft: Draft, k: int, *, amount: Decimal, cost: Decimal, room: Decimal) -> _Placed:
+    """Place rung *k* if it may be: *amount* and *cost* are what is held once the nearer fill."""
+    deal, setup, market = draft.deal, draft.setup, draft.setup.market
+    if not _is_rested(draft, setup.terms.min_interval_ms):
+        return _Placed()
+    if not draft.is_due(Leg(LegKind.RUNG, k)):
+        return _Placed()
+    price = round_price(_rung_price(draft, k), market, is_buy=setup.entry_side is Side.BUY)
+    if price <= 0:
+        return _Placed()
+    size = _rung_left(deal, k)
+    if setup.terms.max_order_notional is not None:
+        size = min(size, setup.terms.max_order_notional)
+    wanted = round_amount(min(size, max(room, ZERO)) / _worst(draft, price), market)
+    wanted = at_most(wanted, market.amount_max)
+    if not is_tradable(wanted, price, market):
+        draft.note(
+            "RungSkipped",
+            f"rung {k} at {price:f} is left out: margin limit and order sizes leave "
+            f"{figure(max(room, ZERO))} {market.quote}, too little for the exchange",
+            once=f"small {k}",
+        )
+        return _Placed()
+    # A rung that was filled in part is judged as the whole that it is.
+    parts = deal.of(LegKind.RUNG, k)
+    before = (cost - sum((part.cost_quote for part in parts), ZERO)) / (
+        amount - sum((part.filled_base for part in parts), ZERO)
+    )
+    after = average_after(cost, amount, price=price, size_quote=wanted * price)
+    improvement = improvement_pct(before, after, setup.terms.sign)
+    needed = setup.terms.min_improvement_pct
+    if draft.is_recovering:
+        needed = max(needed, setup.terms.recovery.min_improvement_pct)
+    if improvement < needed:
+        draft.note(
+            "RungSkipped",
+            f"rung {k} at {price:f} is left out: it improves the average by "
+            f"{figure(improvement)}%, less than {figure(needed)}%",
+            once=f"improvement {k}",
+        )
+        return _Placed()
+    draft.place(
+        Leg(LegKind.RUNG, k),
+        type_=OrderType.LIMIT,
+        price=price,
+        amount_base=wanted,
+        why=f"rung {k} of {deal.shape.max_orders}",
+    )
+    return _Placed(price, wanted)
+
+
+def _window(draft: Draft) -> tuple[int, ...]:
+    """Return the numbers of the rungs that should rest now: the nearest ones not yet done."""
+    return tuple(islice(_open_rungs(draft), draft.setup.terms.max_placed))
+
+
+def _strict_window(draft: Draft, kept: Books) -> tuple[int, ...]:
+    """Return the one add-on that Recovery Mode allows now, if any.
+
+    It is the nearest open rung that lies far enough from the last fill and improves the average
+    enough; one beyond the ladder only once the ladder has no open rung left.
+    """
+    deal, setup = draft.deal, draft.setup
+    terms = setup.terms.recovery
+    if not terms.is_adding or not _is_rested(draft, terms.min_interval_ms):
+        return ()
+    amount = kept.entered_base - deal.settled_base
+    cost = kept.entered_cost - deal.settled_cost
+    for k in _open_rungs(draft, terms.extra_orders):
+        price = round_price(_rung_price(draft, k), setup.market, is_buy=setup.terms.sign > 0)
+        if price <= 0 or not _is_before_stop(draft, price):
+            return ()
+        if allows_add_on(
+            terms,
+            setup.terms.sign,
+            total_quote=cost,
+            amount_base=amount,
+            last_fill=_worst_fill(deal, setup.terms.sign),
+            price=price,
+            size_quote=_rung_left(deal, k),
+        ):
+            return (k,)
+    return ()
+
+
+@precisely
+def allows_add_on(
+    terms: RecoveryTerms,
+    sign: int,
+    *,
+    total_quote: Decimal,
+    amount_base: Decimal,
+    last_fill: Decimal,
+    price: Decimal,
+    size_quote: Decimal,
+) -> bool:
+    """Return whether Recovery Mode lets *size_quote* be added at *price*.
+
+    Args:
+        terms: Spacing and improvement that are asked for.
+        sign: +1 for a long, -1 for a short.
+        total_quote: What the position cost.
+        amount_base: What it holds.
+        last_fill: The worst price at which it was entered so far.
+        price: Where the add-on would fill.
+        size_quote: What it would cost.
+    """
+    if sign * (beyond(last_fill, sign, terms.min_spacing_pct) - price) < 0:
+        return False
+    after = average_after(total_quote, amount_base, price=price, size_quote=size_quote)
+    gained = improvement_pct(total_quote / amount_base, after, sign)
+    return gained >= terms.min_improvement_pct
+
+
+def _open_rungs(draft: Draft, extra: int = 0) -> Iterator[int]:
+    """Yield the rungs not yet done, nearest first, with *extra* beyond the ladder."""
+    deal = draft.deal
+    for k in range(1, deal.shape.max_orders + extra + 1):
+        orders = deal.of(LegKind.RUNG, k)
+        if _is_done(draft, k, orders):
+            continue
+        if failures(orders) >= RUNG_FAILURES_MAX:
+            draft.note(
+                "RungGivenUp",
+                f"rung {k} was refused {RUNG_FAILURES_MAX} times in a row and is left out",
+                once=f"given up {k}",
+            )
+            continue
+        yield k
+
+
+def _is_done(draft: Draft, k: int, orders: tuple[LegOrder, ...]) -> bool:
+    if any(order.status is OrderStatus.FILLED for order in orders):
+        return True
+    if not any(order.filled_base for order in orders) or any(order.may_rest for order in orders):
+        return False
+    # Canceled after a part was filled: done when the rest is too small for an order of its own.
+    market = draft.setup.market
+    price = orders[-1].price
+    return not is_tradable(round_amount(_rung_left(draft.deal, k) / price, market), price, market)
+
+
+def _rung_left(deal: Deal, k: int) -> Decimal:
+    """Return what rung *k* may still cost: its size less what its orders have filled."""
+    filled = sum((order.cost_quote for order in deal.of(LegKind.RUNG, k)), ZERO)
+    if k > deal.shape.max_orders:
+        return max(extra_size_quote(deal.shape, deal.base_quote) - filled, ZERO)
+    return max(sizes_quote(deal.shape, deal.base_quote)[k] - filled, ZERO)
+
+
+def _rung_price(draft: Draft, k: int) -> Decimal:
+    """Return rung *k*'s exact price: from the base's fill, or from the last fill before it.
+
+    One beyond the ladder lies as far from the worst fill as Recovery Mode asks for.
+    """
+    deal, terms = draft.deal, draft.setup.terms
+    if k > deal.shape.max_orders:
+        before = tuple(
+            o for o in deal.orders if not (o.leg.kind is LegKind.RUNG and o.leg.index >= k)
+        )
+        worst = _worst_fill(replace(deal, orders=before), terms.sign)
+        return beyond(worst, terms.sign, terms.recovery.min_spacing_pct)
+    last, price = 0, deal.base.cost_quote / deal.base.filled_base
+    if deal.shape.reference == "baseOrder":
+        return prices(deal.shape, price)[k]
+    for order in deal.orders:
+        is_nearer = order.leg.kind is LegKind.RUNG and last <= order.leg.index < k
+        if is_nearer and order.filled_base:
+            last, price = order.leg.index, order.cost_quote / order.filled_base
+    for number in range(last + 1, k + 1):
+        price = next_price(deal.shape, k=number, previous=price)
+    return price
+
+
+def _worst_fill(deal: Deal, sign: int) -> Decimal:
+    """Return the entry price furthest against the position; the base order has filled."""
+    fills = [
+        order.cost_quote / order.filled_base
+        for order in deal.orders
+        if order.leg.kind.is_adding and order.filled_base
+    ]
+    return min(fills) if sign > 0 else max(fills)
+
+
+def _is_before_stop(draft: Draft, price: Decimal) -> bool:
+    average = books(draft.deal, draft.setup).average
+    assert average is not None
+    return draft.setup.terms.sign * (price - stop_of(draft.deal, average, draft.setup)) > 0
+
+
+def _is_rested(draft: Draft, interval_ms: int) -> bool:
+    """Return whether the last rung's fill is *interval_ms* ago."""
+    last_ms = draft.deal.last_rung_ms
+    if not last_ms or draft.at_ms >= last_ms + interval_ms:
+        return True
+    draft.wake(last_ms + interval_ms)
+    return False
+
+
+def _is_too_old(draft: Draft) -> bool:
+    limit_ms = draft.setup.terms.max_deal_age_ms
+    if limit_ms is None:
+        return False
+    due_ms = draft.deal.base.placed_at_ms + limit_ms
+    if draft.at_ms < due_ms:
+        draft.wake(due_ms)
+        return False
+    draft.note(
+        "DealTooOld",
+        f"deal {draft.deal.number} is older than maxDealAge ({format_duration(limit_ms)}): it adds "
+        "nothing any more, and only waits for its exit",
+        once="too old",
+    )
+    return True
+
+
+def _worst(draft: Draft, price: Decimal) -> Decimal:
+    """Return the highest price an entry at *price* can fill at: a short sells at what is bid."""
+    return price if draft.setup.entry_side is Side.BUY else max(price, draft.price)
