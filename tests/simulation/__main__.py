@@ -8,6 +8,8 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
+import click
+
 from tests.simulation.history import HistoryError, Told, run
 
 
@@ -25,12 +27,12 @@ def main() -> int:
             if isinstance(outcome, Told):
                 told.append(outcome)
                 if asked.seeds <= 10:
-                    print(outcome)
+                    click.echo(outcome)
             else:
                 failed.append(outcome)
-                print(outcome, flush=True)
+                click.echo(outcome)
     took_s = time.perf_counter() - began_s
-    print(
+    click.echo(
         f"{len(told)} of {len(seeds)} histories hold: {sum(t.orders for t in told)} orders, "
         f"{sum(t.fills for t in told)} fills, {sum(t.deals for t in told)} deals, "
         f"{sum(t.lives for t in told)} lives, "

@@ -6,23 +6,26 @@ import asyncio
 import hashlib
 import logging
 import tempfile
+from collections.abc import Coroutine
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
+from typing import TypeVar, cast
 
-from backfuturectl.model.market import ZERO, round_amount
+from backfuturectl.matching.values import VenueOrder
 from backfuturectl.model.orders import OrderStatus
-from backfuturectl.model.status import Reason
+from backfuturectl.model.records import OrderRecord
 from backfuturectl.strategy.base import Gate
 from tests.simulation import prices
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.faults import GOOD_RIGHTS, READ_RIGHTS, WITHDRAW_RIGHTS
-from tests.simulation.invariants import Broken, Trader, deal_books
+from tests.simulation.invariants import BrokenError, Trader, deal_books
 from tests.simulation.world import STEP_S, Daemon, Plan, Recorder, World
-from tests.unit.strategy.venue import market
 
-TROUBLE_STEPS = 1500
+TROUBLE_STEPS = 1000
 CALM_STEPS = 1500
+T = TypeVar("T")
 _NEVER_THERE = {OrderStatus.ABSENT, OrderStatus.REJECTED}
 
 
@@ -48,7 +51,7 @@ class Told:
     digest: str
 
 
-def run(seed: int, *, verbose: bool = False) -> Told:
+def run(seed: int) -> Told:
     """Run the history of *seed*.
 
     Raises:
@@ -100,11 +103,8 @@ class History:
         self._out.append(w)
         logging.getLogger("backfuturectl").addHandler(Recorder(w))
         asyncio.get_running_loop().set_exception_handler(self._unretrieved)
-        rng = w.rng
         w.plans = {plan.name: plan for plan in self._plans()}
-        self._originals = {
-            name: Plan(p.name, p.connection, p.pairs, dict(p.fields)) for name, p in w.plans.items()
-        }
+        self._originals = deepcopy(w.plans)
         w.write()
         w.add_foreign()
         self._daemon = w.add_daemon("daemon")
@@ -113,7 +113,7 @@ class History:
             await self._trouble()
             w.note("calm")
             await self._calm()
-            return self._told(rng.random())
+            return self._told()
         finally:
             for daemon in w.daemons:
                 await w.kill(daemon)
@@ -148,9 +148,9 @@ class History:
             self._crash: 0.004,
             self._change_key: 0.002,
         }
-        twin_at = rng.randrange(200, 800)
-        copy_at = rng.randrange(150, 600)
-        relapse_at = rng.randrange(copy_at + 50, TROUBLE_STEPS - 200)
+        twin_at = rng.randrange(200, 600)
+        copy_at = rng.randrange(150, 500)
+        relapse_at = rng.randrange(copy_at + 50, TROUBLE_STEPS)
         while w.steps < TROUBLE_STEPS:
             await w.step()
             daemon = self._daemon
@@ -210,12 +210,7 @@ class History:
         w, rng = self._w, self._w.rng
         name = rng.choice(sorted(self._originals))
         if name not in w.plans:
-            w.plans[name] = Plan(
-                name,
-                self._originals[name].connection,
-                self._originals[name].pairs,
-                dict(self._originals[name].fields),
-            )
+            w.plans[name] = deepcopy(self._originals[name])
             w.note(f"{name} is back")
             w.write()
             return
@@ -296,10 +291,7 @@ class History:
         assert daemon.life is not None
         daemon.life.crash_at = None
         if self.kind == "usual":
-            w.plans = {
-                name: Plan(p.name, p.connection, p.pairs, dict(p.fields))
-                for name, p in self._originals.items()
-            }
+            w.plans = deepcopy(self._originals)
             w.write()
         for some in w.daemons:
             for name in w.keys:
@@ -315,7 +307,7 @@ class History:
         else:
             complaint = await w.until(self._not_ready, within_steps=CALM_STEPS)
             if complaint:
-                raise Broken(f"did not converge: {complaint}")
+                raise BrokenError(f"did not converge: {complaint}")
             await w.step(100)
             for symbol, price in w.last_price.items():
                 w.prices[symbol] = repeat(price)
@@ -323,7 +315,7 @@ class History:
                 lambda: self._not_ready() or self._books_differ(), within_steps=200
             )
             if complaint:
-                raise Broken(f"did not converge: {complaint}")
+                raise BrokenError(f"did not converge: {complaint}")
 
     def _not_ready(self) -> str:
         c = self._daemon.c
@@ -359,7 +351,9 @@ class History:
             for order in w.venue.orders(account)
             if order.client_id and order.client_id.startswith("bf")
         }
-        rows = {row.client_order_id: row for row in _now(daemon.store.orders())}
+        rows: dict[str, OrderRecord] = {
+            row.client_order_id: row for row in _now(daemon.store.orders())
+        }
         for name, order in theirs.items():
             row = rows.get(name)
             if row is None:
@@ -374,12 +368,12 @@ class History:
             if name not in theirs and row.status not in _NEVER_THERE:
                 return f"{name} is {row.status} and was never at the exchange"
         for (installation, code), trader in w.ledger.traders.items():
-            text = self._trader_differs(trader, f"bf{installation}{code}", theirs, rows)
+            text = self._trader_differs(trader, f"bf{installation}{code}", theirs)
             if text:
                 return f"{trader.bot}: {text}"
         return ""
 
-    def _trader_differs(self, trader: Trader, prefix: str, theirs: dict, rows: dict) -> str:
+    def _trader_differs(self, trader: Trader, prefix: str, theirs: dict[str, VenueOrder]) -> str:
         w, store = self._w, self._daemon.store
         mine = [order for name, order in theirs.items() if name.startswith(prefix)]
         told = _now(store.fills(trader.bot))
@@ -398,11 +392,10 @@ class History:
                 their.fee,
             ):
                 return f"fill {fill} is {their} at the exchange"
-        by_deal: dict[int, list] = {}
+        by_deal: dict[int, list[VenueOrder]] = {}
         for order in mine:
-            by_deal.setdefault(int(order.client_id[12:17], 36), []).append(order)
+            by_deal.setdefault(int((order.client_id or "")[12:17], 36), []).append(order)
         deals = {deal.number: deal for deal in _now(store.deals(trader.bot))}
-        self._deals = max(getattr(self, "_deals", 0), 0)
         seat = self._daemon.c.strategies.seats.get(trader.bot)
         view = seat.bot.view() if seat is not None else None
         for number, orders in by_deal.items():
@@ -439,27 +432,24 @@ class History:
                     and order.created_at_ms < w.clock.now_ms() - 120_000
                 ]
                 if others and seat.bot.gate[0] is Gate.OPEN:
-                    raise Broken(f"{daemon.name} {name} sees {others[0].client_id} and goes on")
+                    raise BrokenError(
+                        f"{daemon.name} {name} sees {others[0].client_id} and goes on"
+                    )
 
     def _relapsed_are_shut(self) -> None:
         c = self._daemon.c
         for name in self._w.shut_bots:
             seat = c.strategies.seats.get(name)
             if seat is not None and seat.bot.gate[0] is not Gate.SHUT:
-                raise Broken(f"{name} lost a part of its journal and is {seat.bot.gate}")
+                raise BrokenError(f"{name} lost a part of its journal and is {seat.bot.gate}")
 
-    def _told(self, last: float) -> Told:
+    def _told(self) -> Told:
         w = self._w
         orders = [order for account in w.keys for order in w.venue.orders(account)]
         fills = [fill for account in w.keys for fill in w.venue.fills(account)]
-        deals = {
-            (o.client_id or "")[:17]
-            for o in orders
-            if (o.client_id or "").startswith("bf") and o.filled_base
-        }
-        text = (
-            f"{last} {[(o.client_id, o.status, o.filled_quote, o.updated_at_ms) for o in orders]}"
-        )
+        ours = [o.client_id or "" for o in orders if o.filled_base]
+        deals = {name[:17] for name in ours if name.startswith("bf")}
+        text = str([(o.client_id, o.status, o.filled_quote, o.updated_at_ms) for o in orders])
         return Told(
             seed=self._seed,
             kind=self.kind,
@@ -472,13 +462,10 @@ class History:
         )
 
 
-def _now(reading):
+def _now(reading: Coroutine[object, object, T]) -> T:
     """Return what a reading of an inline store returns, which never waits."""
     try:
         reading.send(None)
     except StopIteration as end:
-        return end.value
+        return cast(T, end.value)
     raise AssertionError("an inline store does not wait")
-
-
-__all__ = ["HistoryError", "Told", "round_amount", "run", "Reason", "ZERO", "market"]

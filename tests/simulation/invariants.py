@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 
 from backfuturectl.matching.values import VenueOrder, symbol_of
 from backfuturectl.matching.venue import Venue
@@ -16,7 +17,10 @@ from backfuturectl.model.market import ZERO, MarketKind
 TAKER_FEES = {MarketKind.SPOT: Decimal("0.001"), MarketKind.FUTURES: Decimal("0.0006")}
 
 
-class Broken(AssertionError):
+parsed = lru_cache(maxsize=10_000)(parse_client_order_id)
+
+
+class BrokenError(AssertionError):
     """An invariant does not hold."""
 
 
@@ -76,7 +80,7 @@ def deal_books(orders: Iterable[VenueOrder], trader: Trader) -> DealBooks:
     books = DealBooks()
     base = trader.pair.partition("/")[0]
     for order in orders:
-        name = parse_client_order_id(order.client_id or "")
+        name = parsed(order.client_id or "")
         assert name is not None, "only orders of ours are summed"
         rest = order.remaining_base if order.is_open else ZERO
         books.is_resting |= order.is_open
@@ -107,7 +111,6 @@ class Ledger:
     venue: Venue
     accounts: tuple[str, ...]
     traders: dict[tuple[str, str], Trader]
-    installations: set[str]
     deals: dict[tuple[str, str], dict[int, list[tuple[str, int]]]] = field(default_factory=dict)
     ids: Counter[tuple[str, str]] = field(default_factory=Counter)
     _read: dict[str, int] = field(default_factory=dict)
@@ -117,20 +120,20 @@ class Ledger:
         for account in self.accounts:
             orders = self.venue.orders(account)
             for order in orders[self._read.get(account, 0) :]:
-                name = parse_client_order_id(order.client_id or "")
+                name = parsed(order.client_id or "")
                 if name is None:
                     if order.is_liquidation:
-                        raise Broken(f"the exchange liquidated {order}")
+                        raise BrokenError(f"the exchange liquidated {order}")
                     continue
                 key = (name.installation, name.bot)
                 if key not in self.traders:
-                    raise Broken(f"{order.client_id} belongs to no bot")
+                    raise BrokenError(f"{order.client_id} belongs to no bot")
                 self.deals.setdefault(key, {}).setdefault(name.deal, []).append(
                     (account, order.serial)
                 )
                 self.ids[account, order.client_id or ""] += 1
                 if self.ids[account, order.client_id or ""] > 1:
-                    raise Broken(f"the exchange has two orders {order.client_id}")
+                    raise BrokenError(f"the exchange has two orders {order.client_id}")
             self._read[account] = len(orders)
 
     def orders(self, key: tuple[str, str], deal: int) -> list[VenueOrder]:
@@ -151,7 +154,7 @@ class Ledger:
                 yield trader, number, books
 
     def check(self) -> None:
-        """Raise Broken for the first thing that does not hold."""
+        """Raise BrokenError for the first thing that does not hold."""
         self.update()
         margins: dict[str, Decimal] = {}
         for trader, number, books in self.live():
@@ -160,7 +163,7 @@ class Ledger:
             margin = quote * (Decimal(1) / trader.leverage + 2 * TAKER_FEES[trader.kind])
             margins[trader.strategy] = margins.get(trader.strategy, ZERO) + margin
             if margins[trader.strategy] > trader.limit:
-                raise Broken(
+                raise BrokenError(
                     f"{trader.strategy}: margin {margins[trader.strategy]:.4f} is above its limit "
                     f"of {trader.limit}, {trader.bot} deal {number}: {books}"
                 )
@@ -168,17 +171,18 @@ class Ledger:
             if trader.kind is MarketKind.FUTURES:
                 position = self.venue.position(trader.account, trader.symbol)
                 if position is not None and position.amount_base * trader.sign < 0:
-                    raise Broken(f"{trader.bot} was flipped to {position.amount_base}")
+                    raise BrokenError(f"{trader.bot} was flipped to {position.amount_base}")
 
     def _check_left(self, trader: Trader, number: int, books: DealBooks) -> None:
         if books.left_base + books.exits_base > books.entered_base - books.base_fee:
-            raise Broken(
+            raise BrokenError(
                 f"{trader.bot} deal {number}: exits of {books.left_base} and {books.exits_base} "
                 f"resting exceed what was entered: {books}"
             )
 
 
-def one_task_per_bot(life: str) -> None:
+def one_task_per_bot() -> None:
+    """Raise BrokenError when two tasks run one bot."""
     names = Counter(
         task.get_name()
         for task in asyncio.all_tasks()
@@ -186,7 +190,7 @@ def one_task_per_bot(life: str) -> None:
     )
     for name, count in names.items():
         if count > 1:
-            raise Broken(f"{life}: {count} tasks are `{name}`")
+            raise BrokenError(f"{count} tasks are `{name}`")
 
 
 def codes(traders: Iterable[Trader], installation: str) -> dict[tuple[str, str], Trader]:

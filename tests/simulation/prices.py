@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from itertools import count, islice
+from itertools import count, islice, pairwise
 
 TICK = Decimal("0.01")
 START = 100.0
@@ -83,7 +83,7 @@ def _candles(rng: random.Random, price: float) -> Iterator[float]:
         corners = [float(row[name]) for name in ("open", "low", "high", "close")]
         if corners[3] < corners[0]:
             corners[1], corners[2] = corners[2], corners[1]
-        for start, end in zip(corners, corners[1:], strict=False):
+        for start, end in pairwise(corners):
             for part in range(4):
                 yield start + (end - start) * part / 4
         price = corners[3]

@@ -27,7 +27,7 @@ from backfuturectl.matching.values import (
 )
 from backfuturectl.matching.venue import Venue
 from backfuturectl.model.ids import parse_client_order_id
-from backfuturectl.model.market import ZERO, MarketKind
+from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import NewOrder, OrderStatus, OrderType, Side
 from backfuturectl.reconcile.controller import Controller
 from backfuturectl.reconcile.hub import Hub, Opened, Where
@@ -46,7 +46,7 @@ from tests.simulation.faults import (
     UnreliableStore,
     Weather,
 )
-from tests.simulation.invariants import Broken, Ledger, Trader, codes, one_task_per_bot
+from tests.simulation.invariants import BrokenError, Ledger, Trader, codes, one_task_per_bot
 from tests.simulation.prices import START
 from tests.simulation.prices import path as price_path
 from tests.unit.config import samples
@@ -59,7 +59,6 @@ OWN_COINS = Decimal(10)
 SPOT, FUTURES = MarketKind.SPOT, MarketKind.FUTURES
 CONNECTIONS = {"spot": SPOT, "futures": FUTURES}
 LIMIT = Decimal(1000)
-_QUIET = ("defect", "events were not recorded")
 
 
 @dataclass
@@ -156,6 +155,12 @@ class World:
     """Everything there is in one history.
 
     Attributes:
+        keys: Each connection's key, as the exchange has it.
+        plans: The strategies that the files shall have.
+        underway: Requests that go on without the daemon that sent them.
+        foreign: Resting orders of somebody else: account and serial.
+        shut_bots: Bots that must not send anything any more.
+        is_shared: Whether two installations trade the accounts, each for itself.
         last: What happened last, for the report of a failure.
         defect: The first thing that was logged as a defect.
     """
@@ -178,13 +183,13 @@ class World:
         self.shut_bots: set[str] = set()
         self.is_shared = False
         self.steps = 0
-        self.deals_closed = 0
+        self.lives = 0
         self.venue = self._venue()
         self.prices: dict[str, Iterator[Decimal]] = {
             symbol: price_path(self.stream(f"prices {symbol}")) for symbol in self.venue.listings
         }
         self.last_price = dict.fromkeys(self.venue.listings, Decimal(int(START)))
-        self.ledger = Ledger(self.venue, tuple(CONNECTIONS), {}, set())
+        self.ledger = Ledger(self.venue, tuple(CONNECTIONS), {})
 
     def stream(self, what: str) -> random.Random:
         """Return randomness for one purpose, so that one more draw here changes nothing there."""
@@ -266,7 +271,8 @@ class World:
         store.life, store.weather = life, self.weather
         daemon.store = store
         started: asyncio.Future[Controller] = asyncio.get_running_loop().create_future()
-        number = len(self.last)
+        self.lives += 1
+        number = self.lives
 
         async def run() -> None:
             async with asyncio.TaskGroup() as tasks:
@@ -354,7 +360,7 @@ class World:
         """What must hold when an order leaves the daemon."""
         try:
             self._must_hold_at_send(order, account, daemon)
-        except Broken as error:
+        except BrokenError as error:
             self.defect = self.defect or str(error)
             raise
         self.note(
@@ -365,23 +371,25 @@ class World:
     def _must_hold_at_send(self, order: NewOrder, account: str, daemon: Daemon) -> None:
         name = parse_client_order_id(order.client_order_id)
         if name is None:
-            raise Broken(f"{order.client_order_id} is no id of ours")
+            raise BrokenError(f"{order.client_order_id} is no id of ours")
         trader = self.ledger.traders[name.installation, name.bot]
         if trader.bot in self.shut_bots and daemon is self.daemons[0]:
-            raise Broken(f"{trader.bot} must stay shut and sends {order}")
+            raise BrokenError(f"{trader.bot} must stay shut and sends {order}")
         row = self._row(daemon, order.client_order_id)
         if row != OrderStatus.INTENDED:
-            raise Broken(f"{order.client_order_id} is sent while the store says {row}")
+            raise BrokenError(f"{order.client_order_id} is sent while the store says {row}")
         if not name.leg.kind.is_adding or daemon.controller is None:
             return
         line = daemon.c.lines.line(account)
         if line.report is not None and not line.is_online:
-            raise Broken(f"{order.client_order_id} adds while {account} is {line.report.outcome}")
+            raise BrokenError(
+                f"{order.client_order_id} adds while {account} is {line.report.outcome}"
+            )
         seat = daemon.c.strategies.seats.get(trader.bot)
         if seat is None:
-            raise Broken(f"{order.client_order_id} is sent by a bot that is not on the books")
+            raise BrokenError(f"{order.client_order_id} is sent by a bot that is not on the books")
         if seat.bot.gate[0] is not Gate.OPEN:
-            raise Broken(f"{order.client_order_id} adds while the gate is {seat.bot.gate}")
+            raise BrokenError(f"{order.client_order_id} adds while the gate is {seat.bot.gate}")
         others = [
             other
             for other in daemon.c.strategies.of(trader.strategy).values()
@@ -389,7 +397,7 @@ class World:
         ]
         most = seat.planned.spec.max_active_deals or 1
         if len(others) + 1 > most and not name.attempt and name.leg.kind.value == "b":
-            raise Broken(f"{order.client_order_id} begins a deal beyond {most}")
+            raise BrokenError(f"{order.client_order_id} begins a deal beyond {most}")
 
     def _row(self, daemon: Daemon, client_order_id: str) -> str | None:
         with daemon.engines.reader.connect() as connection:
@@ -398,9 +406,9 @@ class World:
             ).scalar_one_or_none()
 
     def check(self) -> None:
-        """Raise Broken for what does not hold right now."""
+        """Raise BrokenError for what does not hold right now."""
         if self.defect:
-            raise Broken(self.defect)
+            raise BrokenError(self.defect)
         if self.is_shared:
             self.ledger.update()
         else:
@@ -408,12 +416,13 @@ class World:
         for daemon in self.daemons:
             if daemon.task is not None and daemon.task.done():
                 daemon.task.result()
-                raise Broken(f"{daemon.name} ended by itself")
+                raise BrokenError(f"{daemon.name} ended by itself")
         if self.steps % 10 == 0:
-            one_task_per_bot("all") if len(self.daemons) == 1 else None
+            if len(self.daemons) == 1:
+                one_task_per_bot()
             for account, serial in self.foreign:
                 if not self.venue.order(account, serial).is_open:
-                    raise Broken(f"the foreign order {serial} on {account} was touched")
+                    raise BrokenError(f"the foreign order {serial} on {account} was touched")
 
     # Time.
 
@@ -451,6 +460,3 @@ class World:
             await self.step(5)
             complaint = what()
         return complaint
-
-
-__all__ = ["ZERO", "Broken", "Daemon", "Plan", "World"]
