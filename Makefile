@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo lint check test bench lock clean
+.PHONY: help install demo lint check test simulate bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -37,6 +37,9 @@ check: lint ## The fast tier: lint, and the tests that need no other process
 test: check ## Everything: the fast tier, contracts, simulations, end to end
 	$(BIN)/pytest -q -n 2 tests/contract tests/simulation tests/e2e
 	$(BIN)/backfuturectl validate configs
+
+simulate: install ## Whole daemons on virtual time, one history per seed (START=1 SEEDS=100)
+	@$(BIN)/python -m tests.simulation --start $(or $(START),1) --seeds $(or $(SEEDS),100)
 
 bench: install ## Print the figures of docs/benchmarks.md, measured here
 	@$(BIN)/python -m bench
