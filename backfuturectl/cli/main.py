@@ -144,25 +144,26 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except UsageError as error:
-        _complain(str(error))
+        complain(str(error))
         sys.exit(EXIT_USAGE)
     except ConfigurationError as error:
-        _complain(str(error), error.remedy)
+        complain(str(error), error.remedy)
         sys.exit(EXIT_CONFIGURATION)
     except BackfutureError as error:
-        _complain(str(error), str(getattr(error, "remedy", "")))
+        complain(str(error), str(getattr(error, "remedy", "")))
         sys.exit(EXIT_COULD_NOT_RUN)
     except Exception as error:  # a user never sees a traceback
         if os.environ.get(_DEBUG):
             raise
-        _complain(
+        complain(
             f"internal error: {type(error).__name__}",
             f"this is a defect; run again with {_DEBUG}=1 and report what it prints",
         )
         sys.exit(EXIT_DEFECT)
 
 
-def _complain(message: str, remedy: str = "") -> None:
+def complain(message: str, remedy: str = "") -> None:
+    """Print an error and what to do about it to standard error."""
     click.echo(f"error: {message}", err=True)
     if remedy:
         click.echo(f"help: {remedy}", err=True)

@@ -9,9 +9,13 @@ from typing import Any, Final
 
 import click
 
-from backfuturectl.cli.render import print_object
+from backfuturectl.cli.main import complain
+from backfuturectl.cli.render import API_VERSION, print_object
+from backfuturectl.model.errors import BackfutureError
 
 EXIT_CHANGES: Final = 2
+EXIT_ERROR: Final = 1
+"""With ``--detailed-exitcode``, where 2 already means changes."""
 
 
 @click.command()
@@ -30,6 +34,9 @@ def plan(*, root: Path | None, detailed_exitcode: bool, output: str) -> None:
     What runs is asked of the daemon, or read from the state store when none runs. Any checkout can
     be compared: in a pull request, `--root` is the branch's files.
 
+    Signs: + starts, - stops or drains, ~ is updated in place, ± is replaced, ! is tested again or
+    refused. In brackets: when a change reaches an open deal.
+
     \b
     Examples:
       backfuturectl plan
@@ -38,12 +45,18 @@ def plan(*, root: Path | None, detailed_exitcode: bool, output: str) -> None:
     from backfuturectl.config.settings import load_settings  # noqa: PLC0415 - slow import
     from backfuturectl.reconcile.preview import preview, running_now  # noqa: PLC0415
 
-    settings = load_settings(root=root)
-    rows = preview(settings.root, _running(settings.socket, lambda: running_now(settings)))
+    try:
+        settings = load_settings(root=root)
+        rows = preview(settings.root, _running(settings.socket, lambda: running_now(settings)))
+    except BackfutureError as error:
+        if not detailed_exitcode:
+            raise
+        complain(str(error), str(getattr(error, "remedy", "")))
+        raise click.exceptions.Exit(EXIT_ERROR) from error
     if output == "text":
         click.echo("\n".join(_lines(rows)))
     else:
-        print_object({"actions": rows}, output)
+        print_object({"apiVersion": API_VERSION, "kind": "Plan", "actions": rows}, output)
     if rows and detailed_exitcode:
         raise click.exceptions.Exit(EXIT_CHANGES)
 
@@ -73,4 +86,7 @@ def _lines(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
         yield f"{_SIGNS.get(row['action'], '!')} {row['action']} {row['bot']}{how}{why}"
         for change in row["changes"]:
             yield (f"    {change['path']}: {change['old']} → {change['new']}  [{change['effect']}]")
-    yield f"{count} changes" if count else "no changes: what runs equals the files"
+    if count:
+        yield f"{count} change{'s' if count > 1 else ''}"
+    else:
+        yield "no changes: what runs equals the files"

@@ -167,4 +167,5 @@ def _status_and_plan(world: World) -> None:
     assert status["connections"] == {"total": 3, "online": 2}
     assert status["bots"] == {"total": 2, "running": 2}
     planned = asked(world, "plan")
+    assert (planned["apiVersion"], planned["kind"]) == (API_VERSION, "Plan")
     assert all({"action", "bot", "changes"} <= row.keys() for row in planned["actions"])

@@ -84,3 +84,14 @@ def test_bash_completes(words, at, expected):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_completion_script_asks_this_program(shell):
     assert "_BACKFUTURECTL_COMPLETE" in run("completion", shell).stdout
+
+
+def test_a_plan_that_fails_is_told_from_a_plan_with_changes(tmp_path):
+    where = {
+        "BACKFUTURECTL_STATE_DIR": str(tmp_path / "state"),
+        "BACKFUTURECTL_RUNTIME_DIR": str(tmp_path / "run"),
+    }
+    missing = run("plan", "--root", str(tmp_path / "none"), "--detailed-exitcode", **where)
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "help:" in missing.stderr
+    assert run("plan", "--root", str(tmp_path / "none"), **where).returncode == 78
