@@ -50,6 +50,11 @@ def demo(*, keep: bool, folder: Path | None) -> None:
         is_kept = keep and found.is_clean
         if is_kept:
             _say_how(world)
+    except (BrokenPipeError, KeyboardInterrupt):
+        # Nobody waits for the end, so nobody looks at what is left either.
+        world.stop()
+        shutil.rmtree(place, ignore_errors=True)
+        raise
     finally:
         if not is_kept:
             world.stop()

@@ -16,8 +16,9 @@ def status(output: str) -> None:
     r"""Show how the daemon is doing: files, connections, strategies, bots, blocked deletions.
 
     Exit code 1 when something needs a person: files that cannot be read, a connection that is not
-    Online, a strategy that has not converged, a deletion that waits for `approve`. A pause does not
-    count. 2 when no daemon answers.
+    Online, a strategy that has not converged, a bot that may not trade, a deletion that waits for
+    `approve`. A pause or halt does not count. 2 when no
+    daemon answers.
 
     \b
     Examples:
@@ -34,10 +35,17 @@ def status(output: str) -> None:
             for row in asked.get(kind)["items"]:
                 if row["status"] not in _GOOD or not row.get("isCurrent", True):
                     click.echo(_unwell(kind, row))
-    if _needs_a_person(found):
+    degraded = [row for row in asked.get("bots")["items"] if _is_degraded(row, found["holds"])]
+    if output not in {"json", "yaml"}:
+        for row in degraded[:_SHOWN_MAX]:
+            click.echo(f"DEGRADED     bot {row['name']}: {row['gateReason']}")
+        if len(degraded) > _SHOWN_MAX:
+            click.echo(f"DEGRADED     and {len(degraded) - _SHOWN_MAX} more bots")
+    if degraded or _needs_a_person(found):
         raise click.exceptions.Exit(1)
 
 
+_SHOWN_MAX: Final = 10
 _GOOD: Final = frozenset({"Online", "Ready"})
 _ONE_OF: Final = {"connections": "connection", "strategies": "strategy"}
 
@@ -47,6 +55,13 @@ def _unwell(kind: str, row: dict[str, Any]) -> str:
     # A good one that is not current has an edit or a deletion under way.
     label = "CHANGING" if row["status"] in _GOOD else row["status"].upper()
     return f"{label:12} {name}: {row['reason']}; see `backfuturectl describe {name}`"
+
+
+def _is_degraded(bot: dict[str, Any], holds: list[dict[str, Any]]) -> bool:
+    """Return whether *bot* may not trade for a reason that is not an operator's halt."""
+    places = {"all", f"strategy/{bot['strategy']}", f"connection/{bot['connection']}"}
+    is_halted = any(hold["verb"] == "halt" and hold["target"] in places for hold in holds)
+    return bot["gate"] != "open" and bool(bot["gateReason"]) and not is_halted
 
 
 def _text(found: dict[str, Any]) -> str:

@@ -124,6 +124,8 @@ ANSWERS: dict[str, Any] = {
     "bots": [
         {
             "name": "btc/BTC-USDT",
+            "strategy": "btc",
+            "gate": "open",
             "connection": "mexc-spot-main",
             "state": "ACTIVE",
             "isPaused": True,
@@ -138,6 +140,8 @@ ANSWERS: dict[str, Any] = {
         },
         {
             "name": "btc/ETH-USDT",
+            "strategy": "btc",
+            "gate": "exits",
             "connection": "mexc-spot-main",
             "state": "COOLDOWN",
             "isPaused": False,
@@ -148,7 +152,7 @@ ANSWERS: dict[str, Any] = {
             "margin": "0",
             "nextExit": None,
             "openOrders": 0,
-            "gateReason": "",
+            "gateReason": "the exchange is unavailable",
         },
     ],
     "deals": [
