@@ -343,9 +343,12 @@ class Caps(_Document):
         None, description="Orders resting at once, over all pairs."
     )
     max_daily_realised_loss_pct: Percent | None = Field(
-        None, description="Of marginLimit; no new deal that day beyond it."
+        None,
+        description="Of marginLimit, each bot for one deal's part; no new deal that day (UTC).",
     )
-    max_deal_age: DurationMs | None = Field(None, description="An older deal is reported.")
+    max_deal_age: DurationMs | None = Field(
+        None, description="An older deal is reported and adds nothing any more."
+    )
     max_spread_pct: Percent | None = Field(
         None, description="No new deal while bid and ask are further apart."
     )

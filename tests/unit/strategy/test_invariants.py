@@ -377,3 +377,35 @@ def test_replaying_every_order_report_changes_nothing(
         step = KIND.step(before, event)
         assert step.state.deal == before.deal
         assert not [action for action in step.actions if isinstance(action, Place)]
+
+
+WALKS = st.lists(st.tuples(st.integers(-90, 80), st.integers(1, 8)), min_size=10, max_size=60)
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if "recovery" in name])
+@given(walk=WALKS)
+@settings(max_examples=60, deadline=None)
+def test_no_walk_of_prices_through_recovery_breaks_an_invariant(
+    name: str, walk: list[tuple[int, int]]
+) -> None:
+    """An honest exchange and a restart after every step; each price holds for a while."""
+    venue = Venue.start(SETUPS[name][0])
+    venue.checks = [
+        restart,
+        margin_holds,
+        one_take_profit,
+        exits_fit,
+        result_is_cash,
+        Averages(),
+        Beginnings(),
+        Reductions(),
+    ]
+    venue.run(100)
+    sign = venue.state.setup.terms.sign
+    price = D(97) if sign > 0 else D(103)
+    for hundredths, ticks in walk:
+        price = (price * (10_000 + hundredths) / 10_000).quantize(D("0.01"))
+        venue.run(*[price] * ticks, after_ms=15_000)
+    venue.command(Command.CLOSE)
+    venue.settle()
+    assert venue.is_flat()

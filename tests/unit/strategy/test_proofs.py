@@ -11,6 +11,7 @@ from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import Exchange, StrategySpec
 from backfuturectl.model.units import Money
 from backfuturectl.strategy.assumptions import MarketRules, assumed_rules, rules_of
+from backfuturectl.strategy.filled import filled
 from backfuturectl.strategy.presets import PRESETS, Terms, resolve
 from backfuturectl.strategy.proofs import (
     prove,
@@ -328,6 +329,55 @@ def test_what_only_a_default_asks_for_is_a_warning(
     found = unsupported(document(**changes))
     assert [each.path[1] for each in found] == warned
     assert not errors(found)
+
+
+def step(share: int, profit: str) -> dict[str, object]:
+    return {"sharePct": D(share), "profitPct": D(profit)}
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ((step(50, "1"), step(50, "2")), None),
+        ((step(50, "0.1"), step(50, "2")), "keeps 0.1%"),
+        ((step(50, "2"), step(50, "1")), "not beyond it"),
+        ((step(50, "1"), step(40, "2")), "sum to 90%"),
+    ],
+)
+def test_steps_pay_their_fees_in_order_and_sum_to_all(
+    steps: tuple[dict[str, object], ...], said: str | None
+) -> None:
+    found = prove(terms(takeProfit={"steps": steps}), FUTURES)
+    assert codes(found) == (["V-TP"] if said else [])
+    assert said is None or said in found[0].message
+
+
+def test_steps_count_as_open_orders() -> None:
+    four = tuple(step(25, f"{number}") for number in (1, 2, 3, 4))
+    bound = replace(FUTURES, open_orders_max=20)
+    # Three deals of three rungs, a take profit and one more each.
+    assert prove(terms(maxActiveDeals=3), bound) == ()
+    assert codes(prove(terms(maxActiveDeals=3, takeProfit={"steps": four}), bound)) == ["V-ORDERS"]
+
+
+@pytest.mark.parametrize("direction", ["long", "short"])
+def test_the_trailing_deviation_must_leave_the_fees(direction: str) -> None:
+    def found(deviation: str) -> list[str]:
+        trailing = {"percent": D(1), "trailing": {"deviationPct": D(deviation)}}
+        return codes(prove(terms(direction=direction, takeProfit=trailing), FUTURES))
+
+    assert found("0.25") == []
+    assert found("0.95") == ["V-TP"]
+
+
+def test_a_filled_document_means_what_the_short_one_meant() -> None:
+    for changes in ({}, {"recovery": {"enabled": False}}, {"risk": "aggressive"}):
+        short = document(**changes)
+        whole = filled(short, CAPITAL, MarketKind.FUTURES)
+        assert not errors(unsupported(whole))
+        for spec_ in (short, whole):
+            assert resolve(spec_, CAPITAL, MarketKind.FUTURES) == terms(**changes)
+    assert filled(document(), CAPITAL, MarketKind.FUTURES).recovery.trigger.drawdown_pct == 8
 
 
 @pytest.mark.parametrize("exchange", list(Exchange))

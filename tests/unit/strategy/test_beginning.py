@@ -1,0 +1,166 @@
+"""When a deal may begin: price triggers, the schedule, the day's losses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backfuturectl.model.errors import PermanentError
+from backfuturectl.model.orders import LegKind
+from backfuturectl.strategy.base import SetupChanged
+from backfuturectl.strategy.schedule import parse_windows
+from tests.unit.strategy.venue import KIND, Venue, setup
+
+D = Decimal
+MONDAY_MS = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp() * 1_000)
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+def bases(venue: Venue) -> int:
+    return sum(place.leg.kind is LegKind.BASE for place in venue.sent)
+
+
+# Price.
+
+
+@pytest.mark.parametrize(
+    ("trigger", "path", "begun"),
+    [
+        ("priceBelow", [101, "100.01", 100], [0, 0, 1]),
+        ("priceBelow", [99], [1]),
+        ("priceAbove", [99, "99.99", 100], [0, 0, 1]),
+        ("priceAbove", [101], [1]),
+    ],
+)
+def test_a_deal_waits_for_its_price(trigger: str, path: list[object], begun: list[int]) -> None:
+    venue = Venue.start(setup(entry={"trigger": trigger, "price": D(100)}))
+    for price, count in zip(path, begun, strict=True):
+        venue.tick(price)
+        assert bases(venue) == count
+
+
+def test_the_price_must_still_be_there_when_there_is_room() -> None:
+    venue = Venue.start(setup(entry={"trigger": "priceBelow", "price": D(100)}))
+    venue.tick(99, may_open=False)
+    venue.tick(101)
+    assert not bases(venue)
+    venue.tick(99)
+    assert bases(venue) == 1
+
+
+# Schedule.
+
+
+def at(day: int, hour: int, minute: int = 0) -> int:
+    return MONDAY_MS + day * DAY_MS + hour * HOUR_MS + minute * 60_000
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("Mon-Fri 00:00-24:00", [at(0, 0), at(4, 23, 59)], [at(5, 0), at(6, 23)]),
+        ("Sat-Mon 08:00-20:00", [at(5, 8), at(6, 9), at(0, 19, 59)], [at(0, 20), at(1, 9)]),
+        ("Fri 22:00-06:00", [at(4, 22), at(5, 5, 59)], [at(4, 5), at(5, 6), at(5, 22)]),
+    ],
+)
+def test_windows_say_when(text: str, inside: list[int], outside: list[int]) -> None:
+    windows = parse_windows([text], "UTC")
+    assert all(windows.current(at_ms) is not None for at_ms in inside)
+    assert all(windows.current(at_ms) is None for at_ms in outside)
+
+
+def test_windows_follow_the_clocks_of_their_zone() -> None:
+    windows = parse_windows(["Mon-Sun 09:00-10:00"], "Europe/Berlin")
+    winter = int(datetime(2026, 1, 15, 8, 30, tzinfo=UTC).timestamp() * 1_000)
+    summer = int(datetime(2026, 7, 15, 7, 30, tzinfo=UTC).timestamp() * 1_000)
+    assert windows.current(winter) is not None
+    assert windows.current(summer) is not None
+    assert windows.current(summer + HOUR_MS) is None
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_one_number_stands_for_one_occurrence_of_a_window(at_ms: int) -> None:
+    windows = parse_windows(["Mon-Sun 18:00-06:00"], "UTC")
+    number = windows.current(at_ms)
+    assert (number is None) is (6 <= at_ms // HOUR_MS % 24 < 18)
+    if number is not None:
+        assert windows.current(at_ms + 12 * HOUR_MS) is None
+        assert windows.current(at_ms + DAY_MS) == number + 24 * 60
+
+
+def test_no_deal_begins_outside_the_schedule_and_exits_do_not_mind_it() -> None:
+    made = setup(
+        schedule={"newDeals": ("Mon-Fri 08:00-09:00",)}, cooldown={"afterTakeProfit": "60s"}
+    )
+    venue = Venue.start(made, now_ms=at(0, 7, 58))
+    venue.run(100, 100, after_ms=50_000)
+    assert not bases(venue)
+    venue.run(100, after_ms=20_000)  # 08:00
+    assert venue.phase() == "ACTIVE"
+    venue.run(*[100] * 40, after_ms=120_000)
+    venue.run("101.4")  # after 09:00
+    assert venue.phase() == "COOLDOWN"
+    venue.run(*[100] * 60, after_ms=60_000)
+    assert bases(venue) == 1
+    venue.run(100, after_ms=22 * HOUR_MS)
+    assert bases(venue) == 2
+
+
+def test_the_trigger_schedule_begins_one_deal_per_window() -> None:
+    made = setup(
+        entry={"trigger": "schedule"},
+        schedule={"newDeals": ("Mon-Sun 08:00-12:00",)},
+        cooldown={"afterTakeProfit": "60s"},
+    )
+    venue = Venue.start(made, now_ms=at(0, 8))
+    venue.run(100, "101.4", after_ms=60_000)
+    assert venue.closed()
+    venue.state = KIND.load(KIND.dump(venue.state), made)
+    venue.run(*[100] * 30, after_ms=120_000)
+    assert bases(venue) == 1
+    venue.run(100, after_ms=DAY_MS - HOUR_MS)
+    assert bases(venue) == 2
+
+
+def test_an_unknown_time_zone_is_refused() -> None:
+    with pytest.raises(PermanentError, match="Mars/Olympus"):
+        setup(schedule={"timezone": "Mars/Olympus"})
+
+
+# Losses.
+
+
+def stopped(caps: dict[str, object]) -> Venue:
+    venue = Venue.start(
+        setup(caps=caps, cooldown={"afterStopLoss": "60s"}), now_ms=MONDAY_MS + 8 * HOUR_MS
+    )
+    venue.run(100, 90)
+    assert venue.closed()[0].result_quote < -10
+    return venue
+
+
+def test_a_day_with_too_much_lost_begins_no_deal_until_midnight() -> None:
+    venue = stopped({"maxDailyRealisedLossPct": D(1)})
+    assert "DailyLossReached" in venue.notes()
+    venue.state = KIND.load(KIND.dump(venue.state), venue.state.setup)
+    venue.run(*[90] * 15, after_ms=HOUR_MS)
+    assert bases(venue) == 1
+    venue.run(90, after_ms=HOUR_MS)
+    assert bases(venue) == 2
+
+
+def test_a_loss_below_the_cap_stops_nothing_and_an_edit_of_the_cap_counts_at_once() -> None:
+    venue = stopped({"maxDailyRealisedLossPct": D(5)})
+    assert "DailyLossReached" not in venue.notes()
+    strict = setup(caps={"maxDailyRealisedLossPct": D(1)}, cooldown={"afterStopLoss": "60s"})
+    venue.tell(SetupChanged(strict, venue.now_ms))
+    venue.run(90, after_ms=HOUR_MS)
+    assert bases(venue) == 1
+    venue.tell(SetupChanged(setup(), venue.now_ms))
+    venue.run(90, after_ms=60_000)
+    assert bases(venue) == 2
