@@ -33,7 +33,8 @@ class Gate(enum.StrEnum):
 class Command(enum.StrEnum):
     """What an operator or the reconciler asks of a bot.
 
-    PAUSE: no new deal, the open one is managed. RESUME: lifts PAUSE, DRAIN and HALTED.
+    PAUSE: no new deal, the open one is managed. RESUME: lifts PAUSE and DRAIN; a bot that was not
+    draining also leaves HALTED, so that a document which comes back does not do it alone.
     DRAIN: manage to the exit, then stay flat. CLOSE: cancel all, close at market, stay flat.
     ABANDON: cancel our orders, leave the position, forget the deal.
     """

@@ -111,7 +111,9 @@ def _worst(terms: Terms, rules: MarketRules, exact: tuple[Rung, ...]) -> WorstCa
     planned = notional(terms.shape, base)
     total = notional(terms.shape, base, terms.extra_orders)
     # Orders beyond the ladder fill beyond its last rung; there they would lose the most.
-    average = total / (planned / exact[-1].average + (total - planned) / exact[-1].price)
+    average = exact[-1].average
+    if total > planned:
+        average = total / (planned / average + (total - planned) / exact[-1].price)
     loss = loss_at(
         _stop_at(terms, average=exact[-1].average, start=exact[0].price),
         terms.sign,

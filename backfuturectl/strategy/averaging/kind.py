@@ -326,8 +326,10 @@ def _commanded(state: State, command: Command) -> State:
                 deal = replace(deal, closing=Closing.ABANDON)
             return replace(state, is_draining=True, deal=deal or state.deal)
         case Command.RESUME:
+            was_draining = state.is_draining
             state = replace(state, is_paused=False, is_draining=False)
-            if state.phase is Phase.HALTED:
+            # A document that comes back resumes its drained bots; that alone is no person's word.
+            if state.phase is Phase.HALTED and not was_draining:
                 return moved(replace(state, rest_until_ms=state.at_ms), Happening.RESUMED)
             return _cleared(state) if state.phase is Phase.MANUAL else state
 

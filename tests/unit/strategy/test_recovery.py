@@ -521,6 +521,10 @@ def test_too_many_escalations_halt_until_resume() -> None:
     venue.tell(SetupChanged(deep(recovery=document(enabled=False)), venue.now_ms))
     hold(venue, "91", 100, step=5)
     assert (venue.phase(), len(venue.sent)) == ("HALTED", sent)
+    venue.command(Command.DRAIN)  # the document goes
+    venue.command(Command.RESUME)  # and comes back, which is an edit
+    venue.run("91")
+    assert venue.phase() == "HALTED"
     venue.command(Command.RESUME)
     venue.run("91")
     assert venue.phase() == "ACTIVE"
