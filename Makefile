@@ -29,7 +29,7 @@ lint: install ## Formatting, lint, types, layers, dependencies, dead code
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/vulture
-	$(BIN)/backfuturectl schema --check
+	$(BIN)/backfuturectl schema --check schemas
 
 check: lint ## The fast tier: lint, and the tests that need no other process
 	$(BIN)/pytest -q -n 2 tests/unit tests/golden tests/shell

@@ -219,6 +219,12 @@ class _Figures:
             f"{verdict} the limit of {self._text(worst.limit)} {quote}"
         )
         yield f"loss at stop  {self._text(worst.loss_at_stop)} {quote}, fees in"
+        recovery = self._terms.recovery
+        if recovery.is_enabled and recovery.drawdown_pct and recovery.escalate_pct:
+            yield (
+                f"recovery      begins {self._text(recovery.drawdown_pct)}% from the average, fees "
+                f"in; gives up at {self._text(recovery.escalate_pct)}%"
+            )
 
     def _text(self, value: Decimal) -> str:
         if self._is_exact:

@@ -56,7 +56,8 @@ def run(
     logs.configure(settings.log_level, settings.log_format)
     try:
         asyncio.run(daemon.run(settings, os.environ))
-    except* Exception as group:  # noqa: BLE001 - unwrapped: the cause is reported, not its wrapping
+    # Not `except*`, which would wrap again what is raised here.
+    except ExceptionGroup as group:
         raise _first(group) from None
 
 

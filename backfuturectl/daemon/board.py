@@ -20,7 +20,7 @@ from backfuturectl.planning.diff import diff
 from backfuturectl.reconcile.connections import report_row
 from backfuturectl.reconcile.controller import Controller
 from backfuturectl.reconcile.registry import Entry
-from backfuturectl.reconcile.strategies import Seat
+from backfuturectl.reconcile.seats import Seat
 from backfuturectl.store.database import Store
 from backfuturectl.strategy.base import Gate
 

@@ -168,7 +168,7 @@ class StatusServer:
             limit=min(_number(request, "limit", _LIMIT_DEFAULT), _LIMIT_MAX),
             since=_number(request, "since", 0),
         )
-        name = kind.rstrip("s").capitalize()
+        name = kind.removesuffix("s").replace("strategie", "strategy").capitalize()
         return _json({"apiVersion": API_VERSION, "kind": f"{name}List", "items": items})
 
     async def _get_one(self, request: web.Request) -> web.Response:

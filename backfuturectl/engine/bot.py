@@ -68,11 +68,15 @@ MISSING_PATIENCE_MS: Final = 120_000
 """How long an acknowledged order may be invisible before a person has to look."""
 
 MISMATCH_LOOKS: Final = 5
-"""Looks after which a mismatch is believed: a fill between two questions looks like one."""
+"""A fill between two questions looks like a mismatch: only one that stays is believed."""
+
+ABSENT_WATCH_S: Final = 120.0
+"""How long the open orders are looked through for one that was believed never to have arrived."""
 
 PAUSE_MAX_S: Final = 15.0
 """Longest pause between two tries while the exchange or the store fails."""
 
+_MISSING: Final = "missing/"
 _FORGOTTEN: Final = (
     "order {} carries this bot's id but is not in its journal; was an older state restored?"
 )
@@ -123,6 +127,7 @@ class Bot:
         self._stop = asyncio.Event()
         self._gate_told: Gate | None = None
         self._poll_at = 0.0
+        self._watch_absent_s = 0.0
         self._is_prepared = False
         self._is_memory_proven = False
         self._remembers_until_ms = journal.updated_at_ms
@@ -177,7 +182,20 @@ class Bot:
     def cancel_adding(self) -> None:
         """Cancel resting orders that would enlarge the position, in turn."""
         self._must_cancel_adding = True
+        self._poll_at = 0.0
         self._wake.set()
+
+    def forgive(self) -> None:
+        """Drop what was held against the account, and compare it with the journal anew.
+
+        What still contradicts the journal holds the bot again.
+        """
+        for who in tuple(self._holds):
+            if who in {"journal", "position", "twin"} or who.startswith(_MISSING):
+                self._holds.pop(who)
+        self._first_missing_ms.clear()
+        self._foreign_seen.clear()
+        self.reconcile_soon()
 
     def stop(self) -> None:
         """End `run` at its next safe point: no call in flight, everything recorded."""
@@ -216,9 +234,9 @@ class Bot:
                 if self._must_reconcile:
                     await self._reconcile()
                 await self._drain()
-                if self._must_cancel_adding:
-                    await self._cancel_adding()
                 if loop.time() >= self._poll_at:
+                    if self._must_cancel_adding:
+                        await self._cancel_adding()
                     await self._poll()
                     await self._drain()
                 self.last_error = None
@@ -231,8 +249,7 @@ class Bot:
                 self._poll_at = loop.time() + wait_s
                 self._on_trouble(error)
                 await self._pause(wait_s)
-            is_idle = not (self._inbox or self._results or self._must_reconcile)
-            if is_idle and not self._must_cancel_adding:
+            if not (self._inbox or self._results or self._must_reconcile):
                 await self._sleep_until_woken(self._poll_at - loop.time())
 
     async def _pause(self, wait_s: float) -> None:
@@ -380,10 +397,11 @@ class Bot:
             _LOG.warning("%s: cancel of %s: %s", self.name.bot, action.client_order_id, error)
 
     async def _cancel_adding(self) -> None:
-        self._must_cancel_adding = False
-        for order in self._kind.open_orders(self._state):
-            if order.leg.kind.is_adding:
-                await self._cancel(Cancel(order.client_order_id, "asked for by the operator"))
+        """Cancel adding orders; asked again with every poll until none rests any more."""
+        adding = [o for o in self._kind.open_orders(self._state) if o.leg.kind.is_adding]
+        self._must_cancel_adding = bool(adding)
+        for order in adding:
+            await self._cancel(Cancel(order.client_order_id, "asked for by the operator"))
 
     def _learn_later(
         self, client_order_id: str, status: OrderStatus, error: OperationError | None = None
@@ -400,6 +418,8 @@ class Bot:
         self._results.append((change, ()))
         if status is OrderStatus.UNKNOWN:
             self._soon()
+        elif status is OrderStatus.ABSENT:
+            self._watch_absent_s = asyncio.get_running_loop().time() + ABSENT_WATCH_S
 
     def _soon(self) -> None:
         self._poll_at = min(self._poll_at, asyncio.get_running_loop().time())
@@ -419,13 +439,19 @@ class Bot:
         loop = asyncio.get_running_loop()
         mine = self._kind.open_orders(self._state)
         self._poll_at = loop.time() + IDLE_POLL_S * self._jitter.uniform(0.8, 1.2)
-        if not mine:
+        if self._must_cancel_adding:
+            self._urgent()
+        if "position" in self._holds:
+            self.reconcile_soon()  # it may have been a view that lagged behind
+            return
+        if not mine and loop.time() > self._watch_absent_s:
             return
         await self._look_at(mine, await self._account.open_orders(self.name.pair))
 
     async def _look_at(self, mine: Sequence[OpenOrder], listed: tuple[Order, ...]) -> None:
         by_id = {order.client_order_id: order for order in listed}
-        self._judge_listed(listed, {order.client_order_id for order in mine})
+        for intruder in self._judge_listed(listed, {order.client_order_id for order in mine}):
+            await self._expel(intruder)
         for known in mine:
             seen = by_id.get(known.client_order_id)
             if seen is None:
@@ -437,8 +463,32 @@ class Bot:
             else:
                 await self._learn(known, seen)
 
+    async def _expel(self, order: Order) -> None:
+        """Cancel an order of ours that was believed never to have arrived, and book what it did.
+
+        The deal has gone on without it, so it must not be taken into the deal again.
+        """
+        row = self._journal.order(order.client_order_id)
+        assert row is not None, "only orders of the journal are ours to cancel"
+        _LOG.warning("%s: %s appeared after all; canceling it", self.name.bot, row.leg)
+        await self._cancel(Cancel(order.client_order_id, "it was believed absent"))
+        seen = await self._account.order(self.name.pair, order.client_order_id, order.order_id)
+        self._urgent()
+        if seen is not None and seen.status.is_final:
+            known = OpenOrder(
+                client_order_id=row.client_order_id,
+                leg=row.leg,
+                side=row.side,
+                price=row.price,
+                amount_base=row.amount_base,
+                status=row.status,
+                filled_base=row.filled_base,
+            )
+            await self._learn(known, seen)
+
     async def _learn(self, known: OpenOrder, seen: Order) -> None:
         self._first_missing_ms.pop(known.client_order_id, None)
+        self.release(_MISSING + known.client_order_id)
         self._sent_at_ms.pop(known.client_order_id, None)
         self._journal.acknowledge(known.client_order_id, seen.order_id)
         filled, cost, fees = seen.filled_base, seen.cost_quote, seen.fees
@@ -495,12 +545,14 @@ class Bot:
             return
         first_ms = self._first_missing_ms.setdefault(known.client_order_id, now_ms)
         if now_ms - first_ms > MISSING_PATIENCE_MS:
+            # Exits wait for it, since it may fill; it is looked for at the pace of resting orders.
             self.hold(
-                "journal",
-                Gate.SHUT,
+                _MISSING + known.client_order_id,
+                Gate.EXITS_ONLY,
                 f"the exchange no longer knows {known.leg} ({known.client_order_id}), which it "
                 "had acknowledged",
             )
+            return
         self._urgent()
 
     def _urgent(self) -> None:
@@ -518,8 +570,10 @@ class Bot:
         if self._is_stopping:
             return
         self._must_reconcile = False
-        if mismatch is not None:
-            self.hold("journal", Gate.SHUT, mismatch)
+        if mismatch is None:
+            self.release("position")
+        elif "position" not in self._holds:
+            self.hold("position", Gate.SHUT, mismatch)
             self._journal.note(
                 Note(str(Reason.POSITION_MISMATCH), mismatch, is_warning=True),
                 self._clock.now_ms(),
@@ -572,7 +626,8 @@ class Bot:
 
     async def _lasting_mismatch(self) -> str | None:
         mismatch = await self._mismatch()
-        for _ in range(MISMATCH_LOOKS - 1):
+        looks = 0 if "position" in self._holds else MISMATCH_LOOKS - 1
+        for _ in range(looks):
             if mismatch is None or self._is_stopping:
                 return None
             await self._pause(URGENT_POLL_S)
@@ -592,8 +647,13 @@ class Bot:
         balances = await self._account.balances()
         return position_mismatch(expected, market=self._market, position=None, balances=balances)
 
-    def _judge_listed(self, listed: tuple[Order, ...], journal: Collection[str]) -> None:
-        """Decide what open orders mean that the state does not know as open."""
+    def _judge_listed(self, listed: tuple[Order, ...], journal: Collection[str]) -> list[Order]:
+        """Decide what open orders mean that the state does not know as open.
+
+        Returns:
+            Orders of ours that were believed never to have arrived.
+        """
+        intruders = []
         for order in listed:
             whose = owner(
                 order, journal=journal, installation=self._installation, bot=self.name.bot
@@ -601,8 +661,7 @@ class Bot:
             row = self._journal.order(order.client_order_id)
             if whose is Owner.LOST and row is not None:
                 if row.status is OrderStatus.ABSENT:
-                    # Believed never to have arrived, and open all the same: the exchange is right.
-                    self._learn_later(order.client_order_id, OrderStatus.OPEN)
+                    intruders.append(order)
                 continue  # otherwise the list is older than what is known
             if whose is Owner.MINE or order.order_id in self._foreign_seen:
                 continue
@@ -628,3 +687,4 @@ class Bot:
                 ),
                 self._clock.now_ms(),
             )
+        return intruders

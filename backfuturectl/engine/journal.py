@@ -35,10 +35,12 @@ class Provenance:
 
     Attributes:
         commit: Git commit of the configuration root; empty outside a work tree.
+        document: The Strategy document itself; a restart runs an open deal by it.
     """
 
     generation: int
     commit: str
+    document: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +64,26 @@ class Journal:
         *,
         orders: Iterable[OrderRecord],
         open_deal: DealRecord | None,
+        closed_deal: DealRecord | None = None,
     ) -> None:
         self._store = store
         self._name = name
         self._orders = {order.client_order_id: order for order in orders}
         self._deal = open_deal
+        self._closed = closed_deal
 
     @classmethod
     async def load(cls, store: Store, name: BotName) -> Journal:
         """Return the journal with what the store remembers."""
-        deals = await store.deals(name.bot, is_open=True)
+        deals = await store.deals(name.bot, limit=1)
         newest = await store.orders(name.bot, limit=1)
         of_newest = await store.orders(name.bot, newest[0].deal) if newest else ()
         return cls(
             store,
             name,
             orders=(*await store.orders(name.bot, is_open=True), *of_newest),
-            open_deal=deals[0] if deals else None,
+            open_deal=deals[0] if deals and deals[0].closed_at_ms is None else None,
+            closed_deal=deals[0] if deals and deals[0].closed_at_ms is not None else None,
         )
 
     def order(self, client_order_id: str) -> OrderRecord | None:
@@ -111,7 +116,7 @@ class Journal:
             TransientError: STORE_UNAVAILABLE; nothing was recorded and nothing may be sent.
         """
         orders = dict(self._orders)
-        deal = self._deal
+        deal, closed = self._deal, self._closed
         writes: list[Write] = []
         if change is not None and change.client_order_id in orders:
             row = _changed(orders[change.client_order_id], change, now_ms)
@@ -134,15 +139,16 @@ class Journal:
                     )
                     writes.append(deal)
                 case DealClosed():
-                    assert deal is not None, "a deal closes only after it opened"
-                    writes.append(
-                        replace(
-                            deal,
-                            closed_at_ms=action.at_ms,
-                            result_quote=action.result_quote,
-                            exit_leg=str(action.exit_leg),
-                        )
+                    # A fee that is told late corrects the result of a deal that is closed already.
+                    ended = deal or closed
+                    assert ended is not None, "a deal closes only after it opened"
+                    closed = replace(
+                        ended,
+                        closed_at_ms=action.at_ms,
+                        result_quote=action.result_quote,
+                        exit_leg=str(action.exit_leg),
                     )
+                    writes.append(closed)
                     deal = None
                 case Note():
                     writes.append(self._event(action, now_ms))
@@ -158,6 +164,7 @@ class Journal:
                 state=state,
                 generation=provenance.generation,
                 updated_at_ms=now_ms,
+                document=provenance.document,
             )
         )
         await self._store.commit(writes)
@@ -165,7 +172,7 @@ class Journal:
         self._orders = {
             key: row for key, row in orders.items() if row.deal == newest or not row.status.is_final
         }
-        self._deal = deal
+        self._deal, self._closed = deal, closed
 
     def acknowledge(self, client_order_id: str, order_id: str) -> None:
         """Keep the exchange's order id beside ours; the next record of the order stores it."""

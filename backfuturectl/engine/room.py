@@ -1,28 +1,51 @@
-"""maxActiveDeals over the bots of one strategy."""
+"""maxActiveDeals and the margin limit over the bots of one strategy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
+
+from backfuturectl.model.market import ZERO
 
 
 @dataclass(slots=True)
 class DealRoom:
     """Who of a strategy's bots holds a deal; one event loop, so asking and taking cannot race.
 
+    A deal is booked with the share of the margin limit it was planned for. An edit that changes the
+    shares must not let old and new ones together exceed the limit.
+
     Attributes:
         deals_max: maxActiveDeals of the generation in force.
+        limit: marginLimit of the generation in force, quote.
     """
 
-    deals_max: int
-    _holders: set[str] = field(default_factory=set)
+    deals_max: int = 1
+    limit: Decimal = ZERO
+    _shares: dict[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def share(self) -> Decimal:
+        """What one more deal is planned for, quote."""
+        return self.limit / self.deals_max
 
     def has_room(self, bot: str) -> bool:
         """Return whether *bot* may hold a deal now; one that holds one keeps it."""
-        return bot in self._holders or len(self._holders) < self.deals_max
+        if bot in self._shares:
+            return True
+        used = sum(self._shares.values(), ZERO)
+        return len(self._shares) < self.deals_max and used + self.share <= self.limit
 
-    def note(self, bot: str, *, has_deal: bool) -> None:
-        """Book *bot* in or out."""
-        if has_deal:
-            self._holders.add(bot)
+    def note(self, bot: str, *, has_deal: bool, share: Decimal | None = None) -> None:
+        """Book *bot* in or out; *share* is what its deal was planned for, None the present one."""
+        if not has_deal:
+            self._shares.pop(bot, None)
+        elif share is not None:
+            self._shares[bot] = share
         else:
-            self._holders.discard(bot)
+            self._shares.setdefault(bot, self.share)
+
+    @property
+    def holders(self) -> int:
+        """How many deals are booked."""
+        return len(self._shares)

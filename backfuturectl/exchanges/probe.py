@@ -274,10 +274,11 @@ class _Run:
         if wanted in markets:
             return markets[wanted]
         if self.terms.pair is not None:
-            raise PermanentError(
-                Reason.MARKET_UNAVAILABLE, f"the exchange lists no market `{self.terms.pair}`"
-            )
-        return markets[min(markets)]
+            # The pair's own strategy is told; the account's others are not its hostages.
+            warning = f"the exchange lists no market `{self.terms.pair}`"
+            if warning not in self.warnings:
+                self.warnings.append(warning)
+        return markets[_USUAL_PAIR if _USUAL_PAIR in markets else min(markets)]
 
 
 async def _checked(

@@ -38,6 +38,7 @@ class BotRecord:
         kind: Strategy kind, a key of the registry; says how to read *state*.
         state: JSON of the kind's state value.
         generation: Of the strategy document it runs.
+        document: The Strategy document it runs, as it came; an open deal lives by this one.
         is_retired: It is off the books; the row stays, since deal numbers must never repeat.
     """
 
@@ -49,6 +50,7 @@ class BotRecord:
     state: str
     generation: int
     updated_at_ms: int
+    document: bytes = b""
     is_retired: bool = False
 
 

@@ -230,8 +230,6 @@ _ON_DELETE: Final[dict[str, Ending]] = {
 
 def _leave(bot: RunningBot, strategy: StrategySpec | None) -> Iterator[PlanAction]:
     """End a bot whose document, or whose pair in *strategy* (its newest spec), is gone."""
-    if bot.is_stopping:
-        return
     if strategy is None:
         how, why = _ON_DELETE[bot.spec.on_delete], "the strategy was removed from the files"
     else:
@@ -239,6 +237,8 @@ def _leave(bot: RunningBot, strategy: StrategySpec | None) -> Iterator[PlanActio
         why = f"the pair {bot.pair} was removed from the strategy"
     if not bot.has_open_deal:
         yield StopBot(bot.bot, Ending.FLAT, why)
+    elif bot.is_stopping:
+        return  # its end is under way; a later plan takes it off the books
     elif how is not Ending.DRAIN:
         yield StopBot(bot.bot, how, why)
     elif not bot.is_draining:
@@ -250,7 +250,10 @@ def _edit(
 ) -> Iterator[PlanAction]:
     """Bring a bot on the books to its newest generation."""
     if bot.is_stopping:
-        return  # it starts again, by a later plan, when its end is confirmed
+        if not bot.has_open_deal:  # its end is confirmed: it starts again
+            way = _in_the_way(wanted, leaving)
+            yield ReplaceBot(bot.bot, wanted, Ending.FLAT, (), way)
+        return
     if bot.digest == wanted.digest:
         if bot.is_draining or bot.generation != wanted.generation or bot.refused_digest is not None:
             yield UpdateBot(bot.bot, wanted, (), is_resumed=bot.is_draining)

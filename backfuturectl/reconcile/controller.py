@@ -30,7 +30,7 @@ from backfuturectl.planning.prune import PruneVerdict, TreeEvidence, guard_prune
 from backfuturectl.reconcile.connections import RETEST_NOW, Lines
 from backfuturectl.reconcile.hub import Hub
 from backfuturectl.reconcile.queue import Again, Done, Ending, Failed, WorkQueue
-from backfuturectl.reconcile.registry import Entry, Registry, complaint, settle
+from backfuturectl.reconcile.registry import Entry, Registry, complaint_of, settle
 from backfuturectl.reconcile.source import Generation, Source, stored_document
 from backfuturectl.reconcile.strategies import Strategies
 from backfuturectl.store.database import Remove, Store
@@ -206,26 +206,27 @@ class Controller:
         for key, document in usable.items():
             error = generation.undecrypted.get(key[1]) if key[0] == "Connection" else None
             if error is not None:
-                self.registry.refuse(key, document.path, ())
-                self._settle(
-                    self.registry.entries[key],
-                    error.reason,
-                    str(error),
-                    error.raw_code,
-                    aspects=_decrypted(error),
-                )
+                refusal = (error.reason, str(error), error.raw_code)
+                if self.registry.refuse(key, document.path, refusal):
+                    self._turn(key)  # the last good key goes on, also after a restart
+                self._complain(key, aspects=_decrypted(error))
             elif self.registry.see(document):
                 self._turn(key)
         for key, document in loaded.documents.items():
             if key in usable:
                 continue
             findings = tuple(f for f in loaded.findings_of(key) if f.is_error)
-            if self.registry.refuse(key, document.path, findings):
+            if self.registry.refuse(key, document.path, complaint_of(findings), findings):
                 self._turn(key)
-            self._settle(self.registry.entries[key], *complaint(findings))
+            self._complain(key)
         if loaded.is_complete:
             for key in set(self.registry.entries) - set(loaded.documents):
                 self.registry.miss(key)
+
+    def _complain(self, key: Key, *, aspects: tuple[Condition, ...] = ()) -> None:
+        entry = self.registry.entries[key]
+        assert entry.complaint is not None, "the caller refused the document"
+        self._settle(entry, *entry.complaint, aspects=aspects)
 
     def _turn(self, key: Key) -> None:
         kind, name = key

@@ -25,8 +25,8 @@ from backfuturectl.planning.plan import (
     UpdateBot,
     plan,
 )
+from backfuturectl.reconcile.seats import desired_bots
 from backfuturectl.reconcile.source import stored_document
-from backfuturectl.reconcile.strategies import desired_bots
 from backfuturectl.store.database import Store
 
 Row = dict[str, Any]
@@ -86,7 +86,15 @@ def preview(root: Path, running_rows: Iterable[Row]) -> list[Row]:
     }
     running = _running(rows, documents)
     actions = plan(_desired(loaded), running)
-    return [*_connection_changes(loaded, documents), *(_row(action) for action in actions)]
+    return [
+        *_connection_changes(loaded, documents),
+        *(_row(action) for action in actions if not _is_only_a_number(action)),
+    ]
+
+
+def _is_only_a_number(action: PlanAction) -> bool:
+    """Return whether *action* changes nothing but the generation, which files do not have."""
+    return isinstance(action, UpdateBot) and not action.changes and not action.is_resumed
 
 
 def _desired(loaded: Loaded) -> dict[str, DesiredBot]:

@@ -22,6 +22,10 @@ WORKERS: Final = 16
 """Keys worked on at once; the exchanges' rate budgets are the real limit."""
 
 
+RESOLUTION_S: Final = 0.001
+"""Appointments this near are due."""
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """Nothing more to do until something changes."""
@@ -106,8 +110,9 @@ class WorkQueue:
 
     def _take(self, now: float) -> list[str]:
         free = WORKERS - len(self._running)
+        soon = now + RESOLUTION_S  # a clock may round a shorter sleep to none, for ever
         due = sorted(
-            (at, key) for key, at in self._due.items() if at <= now and key not in self._running
+            (at, key) for key, at in self._due.items() if at <= soon and key not in self._running
         )
         taken = [key for _, key in due[: max(free, 0)]]
         for key in taken:

@@ -8,7 +8,7 @@ document changes only its own status.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from backfuturectl.config.parsing import Document
@@ -17,6 +17,9 @@ from backfuturectl.model.records import EventRecord, ResourceRecord
 from backfuturectl.model.status import Reason
 from backfuturectl.planning.conditions import Outcome, ResourceStatus, observe, transitions
 
+Complaint = tuple[Reason, str, str | None]
+"""Reason, one sentence, and the tool's own code: why a document in the files is not usable."""
+
 
 @dataclass(slots=True)
 class Entry:
@@ -24,7 +27,8 @@ class Entry:
 
     Attributes:
         generation: Of *applied*; 0 before the first.
-        findings: Why the files' document is not usable; empty when it is.
+        findings: Rules that the files' document breaks; empty when it is usable.
+        complaint: Why it is not usable, a broken rule or credentials that could not be had.
         is_present: Whether the files have it, usable or not.
         status: How it stands; None before the first pass over it.
     """
@@ -36,6 +40,7 @@ class Entry:
     generation: int = 0
     path: str = ""
     findings: tuple[Finding, ...] = ()
+    complaint: Complaint | None = None
     is_present: bool = True
     status: ResourceStatus | None = None
 
@@ -92,20 +97,24 @@ class Registry:
         """Take a usable document of the files; return whether its content changed."""
         entry = self.entries.setdefault(document.key, Entry(*document.key))
         before = entry.desired
-        was_invalid = bool(entry.findings)
+        was_invalid = entry.complaint is not None
         entry.desired = document
         entry.path = document.path
         entry.findings = ()
+        entry.complaint = None
         entry.is_present = True
         return before is None or before.digest != document.digest or was_invalid
 
-    def refuse(self, key: Key, path: str, findings: Iterable[Finding]) -> bool:
+    def refuse(
+        self, key: Key, path: str, complaint: Complaint, findings: Iterable[Finding] = ()
+    ) -> bool:
         """Take note that the files' document is not usable; return whether that is news."""
         entry = self.entries.setdefault(key, Entry(*key))
-        news = entry.desired is not None or entry.findings != tuple(findings)
+        news = entry.status is None or entry.desired is not None or entry.complaint != complaint
         entry.desired = None
         entry.path = path
         entry.findings = tuple(findings)
+        entry.complaint = complaint
         entry.is_present = True
         return news
 
@@ -114,6 +123,7 @@ class Registry:
         entry = self.entries[key]
         entry.desired = None
         entry.findings = ()
+        entry.complaint = None
         entry.is_present = False
 
     def drop(self, key: Key) -> None:
@@ -137,7 +147,13 @@ class Registry:
 
 
 def settle(entry: Entry, outcome: Outcome, now_ms: int) -> tuple[EventRecord, ...]:
-    """Set how *entry* stands; return the events to keep, one per transition."""
+    """Set how *entry* stands; return the events to keep, one per transition.
+
+    While the files' document is not usable that is what is shown: it is what is to be mended.
+    """
+    if entry.complaint is not None:
+        reason, message, raw_code = entry.complaint
+        outcome = replace(outcome, reason=reason, message=message, raw_code=raw_code)
     before = entry.status
     entry.status = observe(before, outcome, now_ms)
     about = f"{entry.kind}/{entry.name}"
@@ -160,11 +176,12 @@ _REASON_OF_RULES: Final = {
 """Reason by the hundred of a rule code: BF3xx are references."""
 
 
-def complaint(findings: Sequence[Finding]) -> tuple[Reason, str]:
+def complaint_of(findings: Sequence[Finding]) -> Complaint:
     """Return what keeps a document from being used, in one sentence with its place."""
     first = findings[0]
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    return _REASON_OF_RULES.get(first.code[2:3], Reason.SCHEMA_INVALID), (
+    message = (
         f"{first.file}:{first.span.line}:{first.span.column}: {first.field or 'document'}: "
         f"{first.message} [{first.code}]{more}"
     )
+    return _REASON_OF_RULES.get(first.code[2:3], Reason.SCHEMA_INVALID), message, None

@@ -19,11 +19,11 @@ from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.journal import BotName, Journal, Provenance
 from backfuturectl.engine.room import DealRoom
 from backfuturectl.model.errors import OperationError, PermanentError, TransientError
-from backfuturectl.model.ids import bot_id
 from backfuturectl.model.market import Market
 from backfuturectl.model.records import BotRecord, HoldRecord, ResourceRecord
-from backfuturectl.model.resources import Connection, ConnectionSpec, Strategy, StrategySpec
+from backfuturectl.model.resources import Connection, Strategy
 from backfuturectl.model.status import Reason
+from backfuturectl.model.units import Money
 from backfuturectl.planning.conditions import Outcome
 from backfuturectl.planning.plan import (
     DesiredBot,
@@ -40,11 +40,12 @@ from backfuturectl.planning.plan import (
 )
 from backfuturectl.reconcile import queue
 from backfuturectl.reconcile.connections import Line, Lines
-from backfuturectl.reconcile.registry import Entry, Registry, complaint, settle
+from backfuturectl.reconcile.registry import Entry, Registry, settle
+from backfuturectl.reconcile.seats import Seat, desired_bots, running_bot, spec_of
+from backfuturectl.reconcile.source import stored_document
 from backfuturectl.reconcile.supervisor import Ended, Supervisor
 from backfuturectl.store.database import Remove, Store
 from backfuturectl.strategy.base import BotIdentity, Command, Gate
-from backfuturectl.strategy.filled import filled
 from backfuturectl.strategy.registry import KINDS
 
 _LOG = logging.getLogger(__name__)
@@ -53,53 +54,8 @@ WIND_DOWN_LOOK_S: Final = 2.0
 """How often a bot that was told to end is looked at."""
 
 _LEAVE: Final = "leave"
+_CANCEL: Final = "cancel"
 _COMMANDS: Final = {Ending.CLOSE: Command.CLOSE, Ending.ABANDON: Command.ABANDON}
-
-
-@dataclass(slots=True)
-class Seat:
-    """One bot on the books, with what it runs and what it was told.
-
-    Attributes:
-        planned: What it was last told to be.
-        account_digest: Of the Connection document whose account it uses.
-        refused_digest: Of the edit that was last refused, and why; None when none is.
-    """
-
-    supervisor: Supervisor
-    planned: DesiredBot
-    account_digest: str
-    is_draining: bool = False
-    is_stopping: bool = False
-    refused_digest: str | None = None
-    refused_why: str = ""
-
-    @property
-    def bot(self) -> Bot:
-        """The bot."""
-        return self.supervisor.bot
-
-    @property
-    def has_open_deal(self) -> bool:
-        """Whether it has a position, or an order that may rest."""
-        view = self.bot.view()
-        return view.deal_number is not None or view.open_orders > 0
-
-    def running(self) -> RunningBot:
-        """Return what `planning` needs to know."""
-        return RunningBot(
-            bot=self.planned.bot,
-            strategy=self.planned.strategy,
-            connection=self.planned.connection,
-            pair=self.planned.pair,
-            spec=self.planned.spec,
-            generation=self.planned.generation,
-            digest=self.planned.digest,
-            has_open_deal=self.has_open_deal,
-            is_draining=self.is_draining,
-            is_stopping=self.is_stopping,
-            refused_digest=self.refused_digest,
-        )
 
 
 @dataclass(slots=True)
@@ -108,6 +64,8 @@ class _Pass:
 
     Attributes:
         trouble: Why a bot on the books could not be seated; None when all could.
+        setups: What was built and proven, by bot.
+        sources: The Strategy document that each bot of this pass is to run, by its digest.
     """
 
     waits_for: str = ""
@@ -115,6 +73,7 @@ class _Pass:
     refused: str = ""
     is_winding: bool = False
     setups: dict[str, tuple[Any, Market]] = field(default_factory=dict)
+    sources: dict[str, bytes] = field(default_factory=dict)
 
 
 class Strategies:
@@ -176,14 +135,12 @@ class Strategies:
             cancel: Also cancel resting orders that would enlarge a position.
             close: Also close open deals at market.
         """
-        record = HoldRecord(target, verb, self._clock.now_ms())
+        record = HoldRecord(target, verb, self._clock.now_ms(), note=_CANCEL if cancel else "")
         await self._store.commit([record])
         self.holds[target, verb] = record
-        seats = [seat for seat in self.seats.values() if target in _targets(seat)]
+        seats = [seat for seat in self.seats.values() if target in seat.targets]
         for seat in seats:
             self._lay_hand_on(seat)
-            if cancel:
-                seat.bot.cancel_adding()
             if close:
                 seat.bot.command(Command.CLOSE)
         return len(seats)
@@ -194,20 +151,23 @@ class Strategies:
         await self._store.commit([Remove(HoldRecord, key) for key in lifted])
         for key in lifted:
             del self.holds[key]
-        seats = [seat for seat in self.seats.values() if target in _targets(seat)]
+        seats = [seat for seat in self.seats.values() if target in seat.targets]
         for seat in seats:
             seat.bot.command(Command.RESUME)
-            if seat.is_draining:
+            if seat.is_draining or seat.is_stopping:
                 seat.bot.command(Command.DRAIN)
-            seat.bot.release("journal", reconcile=True)
+            seat.bot.forgive()
             self._lay_hand_on(seat)
         return len(seats)
 
     def _lay_hand_on(self, seat: Seat) -> None:
         """Make *seat* obey the holds that are in force on it."""
-        verbs = {verb for target, verb in self.holds if target in _targets(seat)}
+        holds = [hold for hold in self.holds.values() if hold.target in seat.targets]
+        verbs = {hold.verb for hold in holds}
         if "pause" in verbs:
             seat.bot.command(Command.PAUSE)
+        if any(hold.note == _CANCEL for hold in holds):
+            seat.bot.cancel_adding()
         if "halt" in verbs:
             seat.bot.hold("operator", Gate.EXITS_ONLY, "halted by the operator")
         else:
@@ -224,7 +184,7 @@ class Strategies:
         if any(seat.planned.connection == connection for seat in self.seats.values()):
             return True
         return any(
-            _spec(document).connection == connection
+            spec_of(document).connection == connection
             for entry in self._registry.of_kind("Strategy")
             for document in (entry.desired, entry.applied)
             if document is not None
@@ -265,7 +225,11 @@ class Strategies:
             document = entry.applied  # the deletion guard has not let it go
         desired = self._desired(entry, document) if document is not None else {}
         running = {name: seat.running() for name, seat in self.of(entry.name).items()}
+        if document is not None:
+            left.sources[document.digest] = document.source
         actions = plan(desired, running, departing=self._departing(entry.name))
+        if document is not None:
+            actions = self._whole(actions, document, entry.name)
         # Everything new is built before anything old is touched.
         for wanted in _arrivals(actions):
             await self._build(wanted, left)
@@ -274,57 +238,123 @@ class Strategies:
         for seat in self.of(entry.name).values():
             if document is not None and seat.refused_digest == document.digest:
                 left.refused = seat.refused_why
+            left.is_winding = left.is_winding or seat.is_draining or seat.is_stopping
         if left.trouble is not None:
             raise left.trouble
         return await self._conclude(entry, document, left)
 
+    def _whole(
+        self, actions: tuple[PlanAction, ...], document: Document, name: str
+    ) -> tuple[PlanAction, ...]:
+        """Return *actions*, or none but the refusals: a generation is applied whole or not at all.
+
+        While one bot refuses the document, the strategy's others keep the old one too, also those
+        that could take it.
+        """
+        seats = self.of(name).values()
+        refusals = tuple(action for action in actions if isinstance(action, RefuseEdit))
+        standing = [
+            seat
+            for seat in seats
+            if seat.refused_digest == document.digest
+            and seat.planned.digest != document.digest
+            and seat.has_open_deal
+        ]
+        if not refusals and not standing:
+            for seat in seats:
+                seat.refused_digest = None
+            return actions
+        why = refusals[0].why if refusals else standing[0].refused_why
+        for seat in seats:
+            seat.refused_digest = document.digest
+            seat.refused_why = why
+        return ()
+
     def _departing(self, strategy: str) -> tuple[RunningBot, ...]:
-        """Return bots of other strategies that the files no longer name.
+        """Return bots of other strategies that the files no longer name, seated or only stored.
 
         A strategy that was renamed looks like one that left and one that came: the newcomer must
         wait until its predecessor is off the account and pair.
         """
         present = {e.name for e in self._registry.of_kind("Strategy") if e.is_present}
-        return tuple(
+        seated = [
             seat.running()
             for seat in self.seats.values()
             if seat.planned.strategy != strategy and seat.planned.strategy not in present
-        )
-
-    async def _resume(self, entry: Entry, left: _Pass) -> None:
-        """Seat the bots that the store remembers, with the generation they ran."""
+        ]
         stored = [
+            running_bot(wanted, has_open_deal=True)
+            for record in self._unseated()
+            if record.strategy != strategy
+            and record.strategy not in present
+            and (wanted := self._remembered(record)) is not None
+        ]
+        return (*seated, *stored)
+
+    def _unseated(self, strategy: str | None = None) -> list[BotRecord]:
+        """Return the stored bots that are on the books and have no seat yet."""
+        return [
             record
             for record in self._stored.values()
-            if record.strategy == entry.name
-            and record.bot not in self.seats
+            if record.bot not in self.seats
             and not record.is_retired
+            and strategy in {None, record.strategy}
         ]
-        if not stored:
-            return
-        if entry.applied is None:
-            # Its strategy never finished starting; the plan starts it with the files' document.
-            return
-        known = self._desired(entry, entry.applied, extra=stored)
+
+    def _remembered(self, record: BotRecord) -> DesiredBot | None:
+        """Return what a stored bot ran, by the very document it ran; None when that is unknown."""
+        document = stored_document(record.document, record.strategy) if record.document else None
+        if document is None or not isinstance(document.resource, Strategy):
+            return None
+        entry = self._registry.get("Connection", document.resource.spec.connection)
+        target = entry.document if entry is not None else None
+        if target is None or not isinstance(target.resource, Connection):
+            return None
+        bots = desired_bots(
+            document,
+            target.resource.spec,
+            generation=record.generation,
+            extra_pairs=[record.pair],
+        )
+        return bots[record.bot]
+
+    async def _resume(self, entry: Entry, left: _Pass) -> None:
+        """Seat the bots that the store remembers, each with the document it ran."""
+        stored = self._unseated(entry.name)
+        room = self._rooms.setdefault(entry.name, DealRoom())
         for record in stored:
-            wanted = known[record.bot]
+            # Until a bot shows that it is flat, its deal counts: the others must not take its room.
+            room.note(record.bot, has_deal=True)
+        for record in stored:
+            wanted = self._remembered(record)
+            if wanted is None:
+                left.trouble = PermanentError(
+                    Reason.REFERENCE_NOT_FOUND,
+                    f"{record.bot}: the connection or the document it ran is not known any more",
+                )
+                continue
+            left.sources[wanted.digest] = record.document
             if await self._is_built(wanted, left):
                 await self._seat(wanted, left)
 
     async def _move(self, strategy: str, left: _Pass) -> None:
         """Move bots to the account of their connection's newest key, once that key passed."""
-        for seat in self.of(strategy).values():
-            line = self._lines.line(seat.planned.connection)
-            is_moving = line.is_online and seat.account_digest != line.account_digest
-            if is_moving and await self._is_built(seat.planned, left):
-                await seat.supervisor.stop()
-                del self.seats[seat.planned.bot]
-                await self._reseat(seat)
+        moving = [
+            seat
+            for seat in self.of(strategy).values()
+            if (line := self._lines.line(seat.planned.connection)).is_online
+            and seat.account_digest != line.account_digest
+            and await self._is_built(seat.planned, left)
+        ]
+        await _stop(moving)
+        for seat in moving:
+            del self.seats[seat.planned.bot]
+            await self._reseat(seat)
 
     def _desired(
         self, entry: Entry, document: Document, *, extra: Iterable[BotRecord] = ()
     ) -> dict[str, DesiredBot]:
-        spec = _spec(document)
+        spec = spec_of(document)
         connection = self._registry.get("Connection", spec.connection)
         target = connection.document if connection is not None else None
         if target is None:
@@ -362,13 +392,21 @@ class Strategies:
             return
         markets = await line.shared.public.markets()
         market = markets.get(wanted.pair)
-        if market is None or not market.is_active:
+        is_known = wanted.bot in self.seats or wanted.bot in self._stored
+        if market is None or not (market.is_active or is_known):
             raise PermanentError(
                 Reason.MARKET_UNAVAILABLE,
                 f"{wanted.pair} does not exist on {line.shared.public.exchange}, or is closed",
             )
         identity = BotIdentity(self._store.installation, wanted.bot)
-        setup = KINDS[wanted.spec.kind].setup(wanted.spec, market, identity)
+        spec = wanted.spec
+        if spec.on_change == "adopt":
+            # Deals that are open share the limit, however few the edit allows from now on.
+            open_deals = sum(s.has_open_deal for s in self.of(wanted.strategy).values())
+            spec = spec.model_copy(
+                update={"max_active_deals": max(spec.max_active_deals or 1, open_deals)}
+            )
+        setup = KINDS[spec.kind].setup(spec, market, identity)
         left.setups[wanted.bot] = (setup, market)
 
     def _is_ready(self, line: Line) -> bool:
@@ -391,9 +429,8 @@ class Strategies:
                         for item in changes
                     )
                     _LOG.info("%s: %s", bot, fields)
-            case RefuseEdit(bot, digest, _, why):
-                self.seats[bot].refused_digest = digest
-                self.seats[bot].refused_why = why
+            case RefuseEdit():
+                pass  # `_whole` lets no refusal through
             case DrainBot(bot, why):
                 self._drain(self.seats[bot], why, left)
             case StopBot(bot, how, why):
@@ -407,21 +444,27 @@ class Strategies:
                 left.is_winding = True
 
     async def _start(self, desired: DesiredBot, after: tuple[str, ...], left: _Pass) -> None:
-        if any(name in self.seats for name in after):
+        unseated = {record.bot for record in self._unseated()}
+        if any(name in self.seats or name in unseated for name in after):
             left.is_winding = True
             return
         await self._seat(desired, left)
 
     async def _seat(self, desired: DesiredBot, left: _Pass) -> None:
         built = left.setups.get(desired.bot)
-        line = self._lines.line(desired.connection)
-        if built is None or line.account is None or line.shared is None:
+        if built is None:
             return  # its connection is not Online; that is in *left* already
         setup, market = built
+        kind = KINDS[desired.spec.kind]
         name = BotName(
             desired.bot, desired.strategy, desired.connection, desired.pair, desired.spec.kind
         )
-        kind = KINDS[desired.spec.kind]
+        journal = await Journal.load(self._store, name)
+        # From here on nothing waits: the line that is read is the line that is obeyed.
+        line = self._lines.line(desired.connection)
+        if line.account is None or line.shared is None:
+            left.waits_for = desired.connection
+            return
         stored = self._stored.get(desired.bot)
         bot = Bot(
             name,
@@ -430,26 +473,36 @@ class Strategies:
             state=kind.load(stored.state, setup) if stored is not None else kind.initial(setup),
             market=market,
             account=line.account,
-            journal=await Journal.load(self._store, name),
+            journal=journal,
             room=self._room(desired),
             clock=self._clock,
             jitter=self._jitter,
-            provenance=Provenance(desired.generation, self.commit),
+            provenance=self._provenance(desired, left),
             on_trouble=lambda error: self._on_trouble(desired.connection, error),
         )
         supervisor = Supervisor(
             bot, on_trouble=lambda error: self._on_trouble(desired.connection, error)
         )
-        self.seats[desired.bot] = Seat(supervisor, desired, line.account_digest)
+        seat = Seat(supervisor, desired, line.account_digest, self._clock.now_ms())
+        self.seats[desired.bot] = seat
         if stored is not None and stored.is_retired:
             bot.command(Command.RESUME)  # it was drained when it left; it is wanted again
-        self._lay_hand_on(self.seats[desired.bot])
+        else:
+            seat.is_draining = bot.view().is_draining
+        seat.obey(line)
+        self._lay_hand_on(seat)
         line.shared.feed.listen(desired.pair, desired.bot, bot.offer_price)
         supervisor.start(self._tasks)
 
+    def _provenance(self, desired: DesiredBot, left: _Pass) -> Provenance:
+        return Provenance(desired.generation, self.commit, left.sources.get(desired.digest, b""))
+
     def _room(self, desired: DesiredBot) -> DealRoom:
-        room = self._rooms.setdefault(desired.strategy, DealRoom(1))
+        room = self._rooms.setdefault(desired.strategy, DealRoom())
         room.deals_max = desired.spec.max_active_deals or 1
+        limit = desired.spec.margin_limit
+        assert isinstance(limit, Money), "presets are filled in, and shares turned into money"
+        room.limit = limit.amount
         return room
 
     def _update(self, seat: Seat, desired: DesiredBot, left: _Pass, *, is_resumed: bool) -> None:
@@ -457,13 +510,17 @@ class Strategies:
         if built is None:
             return  # its connection is not Online; the old generation goes on
         setup, market = built
-        self._room(desired)
-        seat.bot.adopt(setup, market, Provenance(desired.generation, self.commit))
+        room = self._room(desired)
+        if desired.spec.on_change == "adopt" and seat.has_open_deal:
+            shares = max(room.deals_max, room.holders)
+            room.note(desired.bot, has_deal=True, share=room.limit / shares)
+        seat.bot.adopt(setup, market, self._provenance(desired, left))
         seat.planned = desired
         seat.refused_digest = None
         if is_resumed and seat.is_draining:
             seat.is_draining = False
             seat.bot.command(Command.RESUME)
+            self._lay_hand_on(seat)  # a pause is the operator's to lift
 
     def _drain(self, seat: Seat, why: str, left: _Pass) -> None:
         left.is_winding = True
@@ -488,11 +545,12 @@ class Strategies:
 
     async def _retire(self, bot: str) -> None:
         """Take a bot off the books; its state stays, since its deal numbers must never repeat."""
-        await self.restore()
-        record = self._stored.get(bot)
+        records = await self._store.bots()
+        record = next((record for record in records if record.bot == bot), None)
         if record is not None:
-            self._stored[bot] = replace(record, is_retired=True)
-            await self._store.commit([self._stored[bot]])
+            retired = replace(record, is_retired=True)
+            await self._store.commit([retired])
+            self._stored[bot] = retired
 
     async def _unseat(self, seat: Seat) -> bool:
         """Stop a flat bot's task; return False when it took a deal in the last moment."""
@@ -512,11 +570,14 @@ class Strategies:
 
     async def _reseat(self, seat: Seat) -> None:
         """Run the same bot again after its task ended, from what the store remembers."""
-        await self.restore()
+        name = seat.planned.bot
+        records = await self._store.bots()
+        self._stored.update({record.bot: record for record in records if record.bot == name})
         left = _Pass()
+        left.sources[seat.planned.digest] = seat.bot.provenance.document
         await self._build(seat.planned, left)
         await self._seat(seat.planned, left)
-        fresh = self.seats.get(seat.planned.bot)
+        fresh = self.seats.get(name)
         if fresh is not None and (seat.is_draining or seat.is_stopping):
             fresh.is_draining = True
             fresh.bot.command(Command.DRAIN)
@@ -556,8 +617,6 @@ class Strategies:
     async def _tell(
         self, entry: Entry, reason: Reason, message: str, raw_code: str | None = None
     ) -> None:
-        if entry.findings:  # the files' document is not usable: that is what is to be mended
-            reason, message = complaint(entry.findings)
         outcome = Outcome(entry.generation_wanted, reason, message, raw_code)
         self._store.post(settle(entry, outcome, self._clock.now_ms()))
 
@@ -567,11 +626,7 @@ class Strategies:
         """Tell a connection's bots how it stands."""
         line = self._lines.line(connection)
         for seat in [s for s in self.seats.values() if s.planned.connection == connection]:
-            if not line.is_online:
-                standing = line.report.outcome if line.report is not None else Reason.NOT_TESTED
-                seat.bot.hold("connection", Gate.EXITS_ONLY, f"connection is {standing}")
-            else:
-                seat.bot.release("connection", reconcile=True)
+            seat.obey(line)
 
     def watch_prices(self, now_ms: int, stale_after_ms: int) -> None:
         """Hold bots back whose prices are stale, and let go of those whose prices came back."""
@@ -579,6 +634,7 @@ class Strategies:
             line = self._lines.line(seat.planned.connection)
             pair = seat.planned.pair
             last_ms = line.shared.feed.last_at_ms(pair) if line.shared is not None else 0
+            last_ms = max(last_ms, seat.seated_at_ms)
             if now_ms - last_ms > stale_after_ms:
                 seat.bot.hold("prices", Gate.EXITS_ONLY, "no fresh price")
             else:
@@ -586,55 +642,11 @@ class Strategies:
 
     async def stop_all(self) -> None:
         """Stop every bot's task at its next safe point; resting orders stay on the exchange."""
-        async with asyncio.TaskGroup() as group:
-            for seat in self.seats.values():
-                group.create_task(seat.supervisor.stop(), name=f"stop {seat.planned.bot}")
+        await _stop(self.seats.values())
 
     def running_count(self) -> int:
         """Return how many bots run."""
         return sum(s.supervisor.status is Ended.RUNNING for s in self.seats.values())
-
-
-def desired_bots(
-    document: Document,
-    connection: ConnectionSpec,
-    *,
-    generation: int,
-    extra_pairs: Iterable[str] = (),
-) -> dict[str, DesiredBot]:
-    """Return the bots that a Strategy *document* asks for on its *connection*, presets filled in.
-
-    Args:
-        document: A usable Strategy document.
-        connection: What its Connection says.
-        generation: What the bots are to be traced to.
-        extra_pairs: Pairs beyond the document's, whose bots are on the books still.
-    """
-    spec = _spec(document)
-    complete = filled(spec, connection.capital, connection.market)
-    return {
-        bot_id(document.name, pair): DesiredBot(
-            bot=bot_id(document.name, pair),
-            strategy=document.name,
-            connection=spec.connection,
-            pair=pair,
-            spec=complete,
-            generation=generation,
-            digest=document.digest,
-        )
-        for pair in (*spec.pairs, *extra_pairs)
-    }
-
-
-def _targets(seat: Seat) -> tuple[str, ...]:
-    """Return what a hold may name to reach *seat*."""
-    return (f"strategy/{seat.planned.strategy}", f"connection/{seat.planned.connection}", "all")
-
-
-def _spec(document: Document) -> StrategySpec:
-    resource = document.resource
-    assert isinstance(resource, Strategy), "a usable Strategy document has its resource"
-    return resource.spec
 
 
 def _arrivals(actions: Iterable[PlanAction]) -> Iterable[DesiredBot]:
@@ -642,3 +654,10 @@ def _arrivals(actions: Iterable[PlanAction]) -> Iterable[DesiredBot]:
     for action in actions:
         if isinstance(action, StartBot | UpdateBot):
             yield action.desired
+
+
+async def _stop(seats: Iterable[Seat]) -> None:
+    """Stop the tasks of *seats*, all at once."""
+    async with asyncio.TaskGroup() as group:
+        for seat in seats:
+            group.create_task(seat.supervisor.stop(), name=f"stop {seat.planned.bot}")

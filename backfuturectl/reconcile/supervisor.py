@@ -20,7 +20,7 @@ from backfuturectl.planning.backoff import Failures, delay_s
 
 _LOG = logging.getLogger(__name__)
 
-STOP_PATIENCE_S: Final = 10.0
+STOP_PATIENCE_S: Final = 20.0
 """How long a bot may take to finish the call it is in; the exchange's own timeout is shorter."""
 
 
@@ -46,6 +46,7 @@ class Supervisor:
         self.trouble: tuple[Reason, str] | None = None
         self._on_trouble = on_trouble
         self._is_stopping = False
+        self._retry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self, group: asyncio.TaskGroup) -> None:
@@ -72,6 +73,10 @@ class Supervisor:
             await asyncio.wait([self._task])
         self.status = Ended.STOPPED
 
+    def retry_now(self) -> None:
+        """End a wait between two runs: what the bot met is over."""
+        self._retry.set()
+
     async def _run(self) -> None:
         failures = 0
         loop = asyncio.get_running_loop()
@@ -96,7 +101,12 @@ class Supervisor:
             wait_s = delay_s(
                 Failures(self.bot.name.bot, failures), jitter=0.5, retry_after_s=retry_after_s
             )
-            await asyncio.sleep(wait_s)
+            self._retry.clear()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._retry.wait()
+            except TimeoutError:
+                pass
             self.status = Ended.RUNNING
             self.trouble = None
         self.status = Ended.STOPPED

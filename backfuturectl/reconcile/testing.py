@@ -16,7 +16,7 @@ from backfuturectl.model.errors import OperationError, UsageError
 from backfuturectl.model.resources import Connection
 from backfuturectl.model.status import REASONS, Reason
 from backfuturectl.reconcile.connections import report_row, test_once
-from backfuturectl.reconcile.registry import complaint
+from backfuturectl.reconcile.registry import complaint_of
 from backfuturectl.reconcile.source import Generation, Source
 from backfuturectl.secrets.sops import Sops
 
@@ -61,7 +61,7 @@ async def _test(document: Document, generation: Generation, rng: random.Random) 
     raw_code: str | None = None
     findings = [f for f in generation.loaded.findings_of(document.key) if f.is_error]
     if findings or resource is None:
-        reason, message = complaint(findings)
+        reason, message, raw_code = complaint_of(findings)
     else:
         try:
             if document.name in generation.undecrypted:

@@ -38,7 +38,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             "CREATE TABLE bots (bot TEXT NOT NULL PRIMARY KEY, strategy TEXT NOT NULL,"
             " connection TEXT NOT NULL, pair TEXT NOT NULL, kind TEXT NOT NULL,"
             " state TEXT NOT NULL, generation INTEGER NOT NULL, updated_at_ms INTEGER NOT NULL,"
-            " is_retired INTEGER NOT NULL)",
+            " document BLOB NOT NULL, is_retired INTEGER NOT NULL)",
             "CREATE TABLE deals (deal TEXT NOT NULL PRIMARY KEY, bot TEXT NOT NULL,"
             " number INTEGER NOT NULL, side TEXT NOT NULL, opened_at_ms INTEGER NOT NULL,"
             " closed_at_ms INTEGER, result_quote TEXT, exit_leg TEXT)",

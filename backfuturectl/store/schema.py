@@ -50,6 +50,7 @@ BOTS: Final = Table(
     Column("state", Text, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("updated_at_ms", Integer, nullable=False),
+    Column("document", LargeBinary, nullable=False),
     Column("is_retired", Integer, nullable=False),
 )
 

@@ -231,6 +231,11 @@ class Terms:
         return self.shape.sign
 
     @property
+    def target_pct(self) -> Decimal:
+        """Where the take profit begins: its first step, or all of it."""
+        return self.steps[0][1] if self.steps else self.take_profit_pct
+
+    @property
     def extra_orders(self) -> int:
         """Add-ons beyond the ladder that a deal may come to need margin for."""
         recovery = self.recovery
@@ -290,9 +295,7 @@ def resolve(spec: StrategySpec, capital: Money | None, market_kind: MarketKind) 
         max_placed=averaging.max_placed,
         min_interval_ms=averaging.min_interval,
         min_improvement_pct=averaging.min_average_improvement_pct,
-        take_profit_pct=filling.fill(
-            spec.take_profit.percent, lambda preset: preset.take_profit_pct, "takeProfit.percent"
-        ),
+        take_profit_pct=_take_profit_pct(spec, filling),
         steps=tuple((step.share_pct, step.profit_pct) for step in spec.take_profit.steps),
         trailing_pct=trailing.deviation_pct if trailing is not None else None,
         stop_pct=filling.fill(
@@ -393,6 +396,14 @@ def _leverage(spec: StrategySpec, market_kind: MarketKind, filling: _Filling) ->
             "use `direction: long`, or a futures Connection",
         )
     return 1
+
+
+def _take_profit_pct(spec: StrategySpec, filling: _Filling) -> Decimal:
+    """Return the target; with steps nothing leaves at `percent`, so it need not be written."""
+    percent, steps = spec.take_profit.percent, spec.take_profit.steps
+    if percent is None and steps:
+        return steps[0].profit_pct
+    return filling.fill(percent, lambda preset: preset.take_profit_pct, "takeProfit.percent")
 
 
 def _margin_limit(

@@ -93,7 +93,7 @@ def ladder_of(
         terms.shape,
         base_quote=base_quote_of(terms, rules),
         start=start,
-        take_profit_pct=terms.take_profit_pct,
+        take_profit_pct=terms.target_pct,
         rates=rates_of(terms, rules),
         grid=rules.grid if is_rounded else Grid(),
     )
@@ -380,7 +380,7 @@ def _stop(terms: Terms, rungs: tuple[Rung, ...], worst: WorstCase) -> Iterator[V
 
 def _take_profit(terms: Terms, rules: MarketRules) -> Iterator[Violation]:
     fees_pct = 2 * rules.taker_fee * HUNDRED
-    kept_pct = min((profit for _, profit in terms.steps), default=terms.take_profit_pct)
+    kept_pct = min((profit for _, profit in terms.steps), default=terms.target_pct)
     if terms.trailing_pct is not None:
         kept = (ONE + kept_pct / HUNDRED) * (ONE - terms.trailing_pct / HUNDRED) - ONE
         if terms.sign < 0:

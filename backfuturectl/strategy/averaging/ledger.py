@@ -76,7 +76,7 @@ def books(deal: Deal, setup: Setup) -> Books:
 def target_price(average: Decimal, setup: Setup, *, is_recovering: bool = False) -> Decimal:
     """Return the take profit's price, exact: the first step's where it is staged."""
     terms = setup.terms
-    percent = terms.steps[0][1] if terms.steps else terms.take_profit_pct
+    percent = terms.target_pct
     if is_recovering and terms.recovery.take_profit_pct is not None:
         percent = terms.recovery.take_profit_pct
     return take_profit_price(average, terms.sign, percent)

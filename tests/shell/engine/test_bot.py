@@ -267,7 +267,7 @@ async def test_a_fill_list_that_never_comes_is_not_waited_for_for_ever() -> None
         assert len(w.resting(TAKE_PROFIT)) == 1
 
 
-async def test_an_acknowledged_order_that_vanishes_shuts_the_bot_and_is_not_replaced() -> None:
+async def test_an_acknowledged_order_that_vanishes_leaves_exits_only_and_is_not_replaced() -> None:
     async with world() as w:
         await w.price("100", for_s=5)
         (gone,) = w.resting(TAKE_PROFIT)
@@ -276,7 +276,7 @@ async def test_an_acknowledged_order_that_vanishes_shuts_the_bot_and_is_not_repl
         assert w.bot is not None
         assert w.bot.gate[0] is Gate.OPEN
         await w.price("100", for_s=60)
-        assert w.bot.gate[0] is Gate.SHUT
+        assert w.bot.gate[0] is Gate.EXITS_ONLY
         assert gone.client_id in w.bot.gate[1]
         await w.price("97.9", for_s=120)
         assert [order.client_id for order in w.orders(TAKE_PROFIT)] == [gone.client_id]

@@ -1,0 +1,141 @@
+"""A bot on the books: what it runs, what it was told, and what its connection allows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from backfuturectl.config.parsing import Document
+from backfuturectl.engine.bot import Bot
+from backfuturectl.model.ids import bot_id
+from backfuturectl.model.resources import ConnectionSpec, Strategy, StrategySpec
+from backfuturectl.model.status import Reason
+from backfuturectl.planning.plan import DesiredBot, RunningBot
+from backfuturectl.reconcile.connections import Line
+from backfuturectl.reconcile.supervisor import Supervisor
+from backfuturectl.strategy.base import Gate
+from backfuturectl.strategy.filled import filled
+
+
+@dataclass(slots=True)
+class Seat:
+    """One bot on the books.
+
+    Attributes:
+        planned: What it was last told to be.
+        account_digest: Of the Connection document whose account it uses.
+        seated_at_ms: When it was seated: prices are not stale before they could come.
+        refused_digest: Of the edit that was last refused, and why; None when none is.
+    """
+
+    supervisor: Supervisor
+    planned: DesiredBot
+    account_digest: str
+    seated_at_ms: int
+    is_draining: bool = False
+    is_stopping: bool = False
+    refused_digest: str | None = None
+    refused_why: str = ""
+
+    @property
+    def bot(self) -> Bot:
+        """The bot."""
+        return self.supervisor.bot
+
+    @property
+    def has_open_deal(self) -> bool:
+        """Whether it has a position, or an order that may rest."""
+        view = self.bot.view()
+        return view.deal_number is not None or view.open_orders > 0
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What an operator's hold may name to reach it."""
+        return (f"strategy/{self.planned.strategy}", f"connection/{self.planned.connection}", "all")
+
+    def running(self) -> RunningBot:
+        """Return what `planning` needs to know."""
+        return running_bot(
+            self.planned,
+            has_open_deal=self.has_open_deal,
+            is_draining=self.is_draining,
+            is_stopping=self.is_stopping,
+            refused_digest=self.refused_digest,
+        )
+
+    def obey(self, line: Line) -> None:
+        """Let the bot do what its connection's standing allows.
+
+        A bot trades freely only through the account of the newest key, and only while that key's
+        last test passed.
+        """
+        if not line.is_online:
+            standing = line.report.outcome if line.report is not None else Reason.NOT_TESTED
+            self.bot.hold("connection", Gate.EXITS_ONLY, f"connection is {standing}")
+        elif self.account_digest != line.account_digest:
+            self.bot.hold("connection", Gate.EXITS_ONLY, "its key is being replaced")
+        else:
+            self.bot.release("connection", reconcile=True)
+            self.supervisor.retry_now()
+
+
+def running_bot(
+    planned: DesiredBot,
+    *,
+    has_open_deal: bool,
+    is_draining: bool = False,
+    is_stopping: bool = False,
+    refused_digest: str | None = None,
+) -> RunningBot:
+    """Return *planned* as a bot on the books."""
+    return RunningBot(
+        bot=planned.bot,
+        strategy=planned.strategy,
+        connection=planned.connection,
+        pair=planned.pair,
+        spec=planned.spec,
+        generation=planned.generation,
+        digest=planned.digest,
+        has_open_deal=has_open_deal,
+        is_draining=is_draining,
+        is_stopping=is_stopping,
+        refused_digest=refused_digest,
+    )
+
+
+def desired_bots(
+    document: Document,
+    connection: ConnectionSpec,
+    *,
+    generation: int,
+    extra_pairs: Iterable[str] = (),
+) -> dict[str, DesiredBot]:
+    """Return the bots that a Strategy *document* asks for on its *connection*, presets filled in.
+
+    Args:
+        document: A usable Strategy document.
+        connection: What its Connection says.
+        generation: What the bots are to be traced to.
+        extra_pairs: Pairs beyond the document's, whose bots are on the books still.
+    """
+    spec = spec_of(document)
+    complete = filled(spec, connection.capital, connection.market)
+    return {
+        bot_id(document.name, pair): DesiredBot(
+            bot=bot_id(document.name, pair),
+            strategy=document.name,
+            connection=spec.connection,
+            pair=pair,
+            spec=complete,
+            generation=generation,
+            digest=document.digest,
+        )
+        for pair in (*spec.pairs, *extra_pairs)
+    }
+
+
+def spec_of(document: Document) -> StrategySpec:
+    """Return what a usable Strategy document says."""
+    resource = document.resource
+    assert isinstance(resource, Strategy), "a usable Strategy document has its resource"
+    return resource.spec
