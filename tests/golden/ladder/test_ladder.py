@@ -25,6 +25,7 @@ CASES = {
     ),
     "balanced.txt": ("strategies/balanced.yaml",),
     "balanced.yaml": ("strategies/balanced.yaml", "--price", "60000", "-o", "yaml"),
+    "recovery.txt": ("strategies/recovery.yaml",),
     "short.txt": ("strategies/short.yaml", "--price", "60000", "--tick", "0.1"),
 }
 

@@ -352,6 +352,13 @@ def test_steps_pay_their_fees_in_order_and_sum_to_all(
     assert said is None or said in found[0].message
 
 
+def test_steps_need_no_percent_beside_them() -> None:
+    made = resolve(
+        spec(takeProfit={"percent": None, "steps": (step(100, "1.5"),)}), None, MarketKind.SPOT
+    )
+    assert made.target_pct == D("1.5")
+
+
 def test_steps_count_as_open_orders() -> None:
     four = tuple(step(25, f"{number}") for number in (1, 2, 3, 4))
     bound = replace(FUTURES, open_orders_max=20)
