@@ -10,6 +10,11 @@ from backfuturectl.daemon.client import daemon
 @click.command()
 @click.argument("digest")
 def approve(digest: str) -> None:
-    """Let the blocked deletion named by DIGEST through; `status` shows the digest and the list."""
+    r"""Let the blocked deletion named by DIGEST through; `status` shows the digest and the list.
+
+    \b
+    Examples:
+      backfuturectl approve 3f9a1c
+    """
     daemon().act("approve", digest=digest)
     click.echo("approved; the strategies end as their onDelete says")

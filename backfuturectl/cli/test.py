@@ -83,7 +83,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _explain(row: Mapping[str, Any]) -> None:
     if row["status"] != "Online":
-        code = f" (exchange code {row['rawCode']})" if row["rawCode"] else ""
+        code = f" (code {row['rawCode']})" if row["rawCode"] else ""
         click.echo(f"\n{row['name']}: {row['reason']}: {row['cause']}{code}")
         if row["message"]:
             click.echo(f"  {row['message']}")

@@ -44,8 +44,9 @@ def validate(
     """Check configuration offline: no key, no network.
 
     Schema, references, Policy, secrets encrypted, and proof that the worst case of every strategy
-    fits its margin. PATH is a configuration root (default: configs/ if it exists, else the current
-    directory); single files are checked alone, without what they refer to.
+    fits its margin. PATH is a configuration root (default: BACKFUTURECTL_ROOT, else configs/ if
+    it exists, else the current directory); single files are checked alone, without what they
+    refer to.
 
     \b
     Exit codes: 0 clean, 1 findings, 2 could not run.
@@ -62,7 +63,13 @@ def validate(
         raise UsageError("there are more --output than --format")
     if on_screen > 1:
         raise UsageError("only one --format can go to standard output: give an --output for others")
-    loaded = _load(paths or (_CONVENTION if os.path.isdir(_CONVENTION) else ".",))
+    loaded = _load(paths or (_default_root(),))
+    if not loaded.documents and not loaded.findings:
+        # A CI step that looks in the wrong place must not pass.
+        raise BackfutureError(
+            f"no Connection, Strategy or Policy below {', '.join(paths) or _default_root()}; "
+            "give the configuration root"
+        )
     for index, name in enumerate(chosen):
         if index < on_screen:
             if isinstance(sys.stdout, io.TextIOWrapper):  # an old terminal must not end the run
@@ -79,6 +86,11 @@ def validate(
         _write(summary_file, github_summary(loaded), mode="a")
     if any(_fails(finding.severity.value, strict=strict) for finding in loaded.findings):
         sys.exit(_EXIT_FINDINGS)
+
+
+def _default_root() -> str:
+    given = os.environ.get("BACKFUTURECTL_ROOT")
+    return given or (_CONVENTION if os.path.isdir(_CONVENTION) else ".")
 
 
 def _automatic_format() -> str:

@@ -334,7 +334,7 @@ class ControllerBoard:
             "average": _rounded(view.average),
             "unrealised": _rounded(view.unrealised_quote),
             "margin": _rounded(view.margin_quote),
-            "nextExit": _text(view.next_exit),
+            "nextExit": _rounded(view.next_exit),
             "openOrders": view.open_orders,
             "generation": seat.planned.generation,
             "gate": str(gate),

@@ -86,7 +86,9 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> None:
                 stack.push_async_callback(controller.lines.close)
                 _on_signals(tasks, controller, notifier)
                 await controller.restore()
-                board = ControllerBoard(controller, store, clock, root=str(settings.root))
+                board = ControllerBoard(
+                    controller, store, clock, root=str(settings.root.absolute())
+                )
                 server = StatusServer(
                     board,
                     socket=settings.socket,
@@ -185,6 +187,8 @@ async def _keep_lease(store: Store, lease: LeaseRecord, clock: WallClock) -> Non
 
 
 def _summary(controller: Controller) -> str:
+    if controller.source_trouble and not controller.registry.entries:
+        return f"files unreadable, and nothing runs yet: {controller.source_trouble}"
     if controller.source_trouble:
         return f"files unreadable, last good state runs: {controller.source_trouble}"
     connections = list(controller.registry.of_kind("Connection"))

@@ -136,7 +136,7 @@ class Story:
         for name, spec in _STRATEGIES.items():
             world.write_strategy(name, {**spec, **_QUICK})
         self._show_file(world.connection_file("mexc-spot-main"), lines=24)
-        self._command("validate", "configs", "--format", "text", tail=2)
+        self._command("validate", "configs", "--format", "text", only="documents in")
 
         self._head("the connection test: three keys pass, one can withdraw and is refused")
         self._command("test", expected=1)
@@ -290,7 +290,7 @@ class Story:
         elapsed_s = time.monotonic() - self._started_s
         self._say(f"\n[{self._step}] {text}  ({elapsed_s:.0f} s)")
 
-    def _command(self, *arguments: str, expected: int = 0, tail: int | None = None) -> None:
+    def _command(self, *arguments: str, expected: int = 0, only: str = "") -> None:
         self._say(f"$ backfuturectl {' '.join(arguments)}")
         done = self.world.command(*arguments)
         if done.returncode != expected:
@@ -298,9 +298,9 @@ class Story:
                 f"`backfuturectl {' '.join(arguments)}` ended with {done.returncode}, expected "
                 f"{expected}: {done.stdout}{done.stderr}"
             )
-        lines = done.stdout.rstrip().splitlines()
-        for line in lines if tail is None else lines[-tail:]:
-            self._say(f"  {line}")
+        for line in done.stdout.rstrip().splitlines():
+            if only in line:
+                self._say(f"  {line}")
 
     def _show_file(self, path: Path, *, lines: int) -> None:
         self._say(f"  {path.relative_to(self.world.folder)}:")

@@ -548,6 +548,8 @@ class Strategies:
         records = await self._store.bots()
         record = next((record for record in records if record.bot == bot), None)
         if record is not None:
+            # Should the commit fail, the next pass seats the bot as it is now, not as it once was.
+            self._stored[bot] = record
             retired = replace(record, is_retired=True)
             await self._store.commit([retired])
             self._stored[bot] = retired
