@@ -120,6 +120,8 @@ def _print_next_steps(directory: Path, key: Path, *, is_new_key: bool) -> None:
         (f"ladder {_STRATEGY}", "the orders of the example"),
         ("emulator --port-base 8900", "the example's exchange; leave it running"),
         ("test", "the connection test against it"),
+        ("run", "the daemon; look at it with `backfuturectl get bots`"),
+        ("secret set NAME", "enter a key of your own, encrypted"),
     )
     width = max(len(command) for command, _ in steps)
     for command, why in steps:
