@@ -222,6 +222,11 @@ class UnreliableAccount(SimulatedAccount):
         if weather.hides and weather.happens(0.3):
             until_s = now_s + weather.rng.uniform(0, HIDDEN_MAX_S)
             self._sight.hidden_until_s[order.client_order_id] = until_s
+        life = self._way.life
+        if life.effects + 1 == life.crash_at and weather.happens(0.5):
+            # The daemon dies while its request is under way.
+            self._spawn(self._arrive(order, weather.rng.uniform(0, HIDDEN_MAX_S - 1)))
+            life.die()
         if weather.happens(weather.level * 0.5):
             await self._way.before(PortCall.PLACE)
             self._spawn(self._arrive(order, weather.rng.uniform(0, HIDDEN_MAX_S - 1)))

@@ -25,6 +25,17 @@ from tests.simulation.world import STEP_S, Daemon, Plan, Recorder, World
 
 TROUBLE_STEPS = 1000
 CALM_STEPS = 1500
+TAKE_PROFITS = (
+    "{percent: 1, trailing: {deviationPct: 0.25}}",
+    "{percent: 1, steps: [{sharePct: 50, profitPct: 0.8}, {sharePct: 50, profitPct: 1.6}]}",
+)
+RECOVERY = (
+    "{enabled: true, trigger: {drawdownPct: 4, confirmFor: 20s, emaSpan: 30s}, "
+    "actions: {takeProfitPct: 0.4, strict: {minInterval: 60s}}, "
+    "exit: {drawdownPct: 2, confirmFor: 60s}, "
+    "escalate: {drawdownPct: 8, cooldown: 60s, maxPerWindow: {count: 9, window: 1d}}}"
+)
+
 T = TypeVar("T")
 _NEVER_THERE = {OrderStatus.ABSENT, OrderStatus.REJECTED}
 
@@ -93,7 +104,7 @@ class History:
         self._seed = seed
         self._folder = folder
         self._out = world
-        self.kind = {7: "twin", 3: "relapse"}.get(seed % 10, "usual")
+        self.kind = {7: "twin", 3: "relapse", 8: "relapse"}.get(seed % 10, "usual")
         self._lives = 0
         self._stored = b""
 
@@ -103,8 +114,8 @@ class History:
         self._out.append(w)
         logging.getLogger("backfuturectl").addHandler(Recorder(w))
         asyncio.get_running_loop().set_exception_handler(self._unretrieved)
-        w.plans = {plan.name: plan for plan in self._plans()}
-        self._originals = deepcopy(w.plans)
+        w.originals = {plan.name: plan for plan in self._plans()}
+        w.plans = deepcopy(w.originals)
         w.write()
         w.add_foreign()
         self._daemon = w.add_daemon("daemon")
@@ -136,6 +147,10 @@ class History:
             plan.fields["onDelete"] = rng.choice(("drain", "close"))
             if rng.random() < 0.3:
                 plan.fields["baseOrder"] = "60 USDT"
+            if rng.random() < 0.5:
+                plan.fields["takeProfit"] = rng.choice(TAKE_PROFITS)
+            if rng.random() < 0.5:
+                plan.fields["recovery"] = RECOVERY
         return rng.choice(([spot], [futures], [spot, futures]))
 
     # Trouble.
@@ -177,7 +192,7 @@ class History:
 
     async def _resurrect(self, daemon: Daemon) -> None:
         await self._w.kill(daemon)
-        await self._w.step(self._w.rng.randrange(1, 40))
+        await self._w.step(self._w.rng.choice((1, 1, 2, self._w.rng.randrange(1, 40))))
         await self._start(daemon)
 
     async def _new_weather(self) -> None:
@@ -208,9 +223,9 @@ class History:
 
     async def _edit(self) -> None:
         w, rng = self._w, self._w.rng
-        name = rng.choice(sorted(self._originals))
+        name = rng.choice(sorted(w.originals))
         if name not in w.plans:
-            w.plans[name] = deepcopy(self._originals[name])
+            w.plans[name] = deepcopy(w.originals[name])
             w.note(f"{name} is back")
             w.write()
             return
@@ -218,6 +233,8 @@ class History:
         edit = rng.choice(
             (
                 "takeProfit",
+                "takeProfits",
+                "recovery",
                 "averaging",
                 "risk",
                 "pairs",
@@ -233,6 +250,10 @@ class History:
         match edit:
             case "takeProfit":
                 plan.fields["takeProfit"] = f"{{percent: {rng.choice((0.6, 1, 1.5, 2))}}}"
+            case "takeProfits":
+                plan.fields["takeProfit"] = rng.choice(TAKE_PROFITS)
+            case "recovery":
+                plan.fields["recovery"] = rng.choice((RECOVERY, "{enabled: false}"))
             case "stopLoss":
                 plan.fields["stopLoss"] = f"{{percent: {rng.choice((12, 15, 20))}}}"
             case "averaging":
@@ -291,7 +312,7 @@ class History:
         assert daemon.life is not None
         daemon.life.crash_at = None
         if self.kind == "usual":
-            w.plans = deepcopy(self._originals)
+            w.plans = deepcopy(w.originals)
             w.write()
         for some in w.daemons:
             for name in w.keys:
@@ -299,7 +320,10 @@ class History:
         for number, (symbol, price) in enumerate(w.last_price.items()):
             w.prices[symbol] = prices.calm(price, period=150 + 20 * number)
         if self.kind == "twin":
-            await w.step(200)
+            await w.step(60)
+            for symbol, price in w.last_price.items():
+                w.prices[symbol] = repeat(price)
+            await w.step(120)
             self._twins_know_each_other()
         elif self.kind == "relapse":
             await w.step(200)
@@ -337,7 +361,8 @@ class History:
             f"{p.name}/{pair.replace('/', '-')}" for p in self._w.plans.values() for pair in p.pairs
         }
         if set(c.strategies.seats) != wanted:
-            return f"bots are {sorted(c.strategies.seats)}, wanted are {sorted(wanted)}"
+            views = {name: seat.bot.view() for name, seat in c.strategies.seats.items()}
+            return f"bots are {views}, wanted are {sorted(wanted)}"
         return ""
 
     def _books_differ(self) -> str:
@@ -431,7 +456,7 @@ class History:
                     and order.client_id[2:6] != own
                     and order.created_at_ms < w.clock.now_ms() - 120_000
                 ]
-                if others and seat.bot.gate[0] is Gate.OPEN:
+                if others and seat.bot.view().open_orders and seat.bot.gate[0] is Gate.OPEN:
                     raise BrokenError(
                         f"{daemon.name} {name} sees {others[0].client_id} and goes on"
                     )

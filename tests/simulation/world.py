@@ -156,6 +156,7 @@ class World:
 
     Attributes:
         keys: Each connection's key, as the exchange has it.
+        originals: The strategies that the files had at first, and shall have in the end.
         plans: The strategies that the files shall have.
         underway: Requests that go on without the daemon that sent them.
         foreign: Resting orders of somebody else: account and serial.
@@ -176,6 +177,7 @@ class World:
         self.weather = Weather(self.stream("weather"))
         self.sights = {name: Sight() for name in CONNECTIONS}
         self.keys = {name: Key() for name in CONNECTIONS}
+        self.originals: dict[str, Plan] = {}
         self.plans: dict[str, Plan] = {}
         self.daemons: list[Daemon] = []
         self.underway: set[asyncio.Task[None]] = set()
@@ -249,7 +251,7 @@ class World:
 
     def traders(self) -> Iterator[Trader]:
         """Yield every bot that any edit may bring into being."""
-        for plan in self.plans.values():
+        for plan in self.originals.values():
             is_short = plan.fields.get("direction") == "short"
             for pair in ("BTC/USDT", "ETH/USDT"):
                 kind = CONNECTIONS[plan.connection]
