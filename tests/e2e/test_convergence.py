@@ -181,7 +181,10 @@ def test_a_pair_taken_out_of_a_strategy_is_managed_to_its_exit(make_world):
 def test_pause_and_halt_hold_until_resumed_across_a_restart(make_world):
     world = make_world(MEXC, strategies={"a": spec(MEXC, "BTC/USDT"), "b": spec(MEXC, "ETH/USDT")})
     world.start_daemon()
-    world.wait(lambda: active(world, "a/BTC-USDT", "b/ETH-USDT"), "both trade")
+    world.wait(
+        lambda: all(row.get("openOrders") == 4 for row in bots(world).values()) and bots(world),
+        "both ladders rest",
+    )
     assert world.command("pause", "strategy", "a").returncode == 0
     assert world.command("halt", "strategy", "b", "--cancel").returncode == 0
     world.wait(lambda: open_legs(world, "b/ETH-USDT") == {"takeProfit"}, "only the exit rests")
@@ -195,7 +198,7 @@ def test_pause_and_halt_hold_until_resumed_across_a_restart(make_world):
     world.set_price("mexc", "BTC/USDT", "70000")
     world.wait(lambda: bots(world)["a/BTC-USDT"]["dealId"] is None, "its deal ended")
     world.wait(lambda: bots(world)["a/BTC-USDT"]["state"] == "FLAT", "it opens no other")
-    assert open_legs(world, "b/ETH-USDT") == {"takeProfit"}
+    world.wait(lambda: open_legs(world, "b/ETH-USDT") == {"takeProfit"}, "the halt still holds")
     assert world.command("resume", "strategy", "a").returncode == 0
     assert world.command("resume", "strategy", "b").returncode == 0
     world.wait(lambda: active(world, "a/BTC-USDT"), "the next deal opens")
