@@ -17,6 +17,9 @@ from backfuturectl.model.market import ZERO, MarketKind
 TAKER_FEES = {MarketKind.SPOT: Decimal("0.001"), MarketKind.FUTURES: Decimal("0.0006")}
 
 
+DUST_BASE = Decimal("0.0001")
+"""The amount step of the simulated markets."""
+
 parsed = lru_cache(maxsize=10_000)(parse_client_order_id)
 
 
@@ -71,9 +74,10 @@ class DealBooks:
 
     @property
     def held_cost(self) -> Decimal:
-        if not self.entered_base:
+        """What is held has cost this; coins taken as fee are spread, and dust counts as flat."""
+        if self.held_base < DUST_BASE:
             return ZERO
-        return self.margin_quote * max(ZERO, 1 - self.left_base / self.entered_base)
+        return self.margin_quote * self.held_base / (self.entered_base - self.base_fee)
 
 
 def deal_books(orders: Iterable[VenueOrder], trader: Trader) -> DealBooks:
