@@ -373,14 +373,19 @@ class Strategies:
         )
 
     async def _is_built(self, wanted: DesiredBot, left: _Pass) -> bool:
-        """Build a bot that is on the books; what is wrong with it is no trouble of the others."""
+        """Build a bot that is on the books; what is wrong with it is no trouble of the others.
+
+        One that no longer fits, since the exchange changed its rules, still manages its open deal.
+        """
         try:
             await self._build(wanted, left)
         except PermanentError as error:
             left.trouble = error
+            if error.reason is Reason.PROOF_FAILED:
+                await self._build(wanted, left, must_fit=False)
         return wanted.bot in left.setups
 
-    async def _build(self, wanted: DesiredBot, left: _Pass) -> None:
+    async def _build(self, wanted: DesiredBot, left: _Pass, *, must_fit: bool = True) -> None:
         """Prove *wanted* against the exchange's own market rules.
 
         Raises:
@@ -406,7 +411,7 @@ class Strategies:
             spec = spec.model_copy(
                 update={"max_active_deals": max(spec.max_active_deals or 1, open_deals)}
             )
-        setup = KINDS[spec.kind].setup(spec, market, identity)
+        setup = KINDS[spec.kind].setup(spec, market, identity, must_fit=must_fit)
         left.setups[wanted.bot] = (setup, market)
 
     def _is_ready(self, line: Line) -> bool:

@@ -212,11 +212,18 @@ class Kind(Protocol[S]):
     name: str
 
     def setup(
-        self, spec: Any, market: Market, identity: BotIdentity, capital: Money | None = None
+        self,
+        spec: Any,
+        market: Market,
+        identity: BotIdentity,
+        capital: Money | None = None,
+        *,
+        must_fit: bool = True,
     ) -> Any:
         """Return what the kind needs of the strategy document, presets filled in, or raise.
 
-        *capital* is the Connection's; needed where marginLimit is a share of it.
+        *capital* is the Connection's; needed where marginLimit is a share of it. Without *must_fit*
+        a failing proof is no error: the setup opens no deals, and manages an open one to its exit.
 
         Raises:
             PermanentError: A proof fails with this market's real rules (PROOF_FAILED).

@@ -74,8 +74,12 @@ class Averaging:
         market: Market,
         identity: BotIdentity,
         capital: Money | None = None,
+        *,
+        must_fit: bool = True,
     ) -> Setup:
         """Return *spec* on *market* with every setting given, proven to fit.
+
+        Without *must_fit* a setup that breaks a proof opens no deals, and manages an open one.
 
         Raises:
             PermanentError: A setting is missing, not carried out, or breaks a proof.
@@ -92,7 +96,8 @@ class Averaging:
             raise PermanentError(
                 Reason.PROOF_FAILED, f"the time zone `{terms.timezone}` is not known here"
             ) from error
-        if refusals := errors((*found, *prove(terms, rules))):
+        refusals = errors((*found, *prove(terms, rules)))
+        if refusals and must_fit:
             raise _refusal(refusals)
         return Setup(
             terms=terms,
@@ -102,7 +107,7 @@ class Averaging:
             base_quote=base_quote_of(terms, rules),
             identity=identity,
             windows=windows,
-            is_open_for_deals=spec.state == "running",
+            is_open_for_deals=spec.state == "running" and not refusals,
             on_change=spec.on_change,
         )
 

@@ -552,6 +552,21 @@ async def test_a_market_that_is_closed_at_a_restart_leaves_no_deal_alone(town: T
         assert all(seat.has_open_deal for seat in town.seats)
 
 
+async def test_a_deal_that_fits_the_exchanges_rules_no_longer_is_managed_to_its_exit(
+    town: Town,
+) -> None:
+    async with town.daemon():
+        await in_deal(town)
+    town.raise_minimum("BTC/USDT", "1000000")
+    async with town.daemon():
+        await town.until(lambda: town.reason("grid") is Reason.PROOF_FAILED)
+        assert town.seats[0].has_open_deal
+        town.price("103")
+        await town.until(lambda: not town.seats[0].has_open_deal, within_s=90)
+        await town.rest(120)
+        assert not town.seats[0].has_open_deal
+
+
 async def test_deals_of_different_daemons_have_different_ids(town: Town) -> None:
     numbers = []
     for _ in range(3):

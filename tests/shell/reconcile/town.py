@@ -208,6 +208,12 @@ class Town:
         market = replace(listing.market, is_active=is_active)
         self.venue.add_listing(replace(listing, market=market))
 
+    def raise_minimum(self, pair: str, cost_min: str) -> None:
+        """Let the exchange take no orders of *pair* below *cost_min* any more."""
+        listing = self.venue.listings[symbol_of(MarketKind.SPOT, pair)]
+        market = replace(listing.market, cost_min=Decimal(cost_min))
+        self.venue.add_listing(replace(listing, market=market))
+
     # Looking.
 
     @property
