@@ -242,6 +242,8 @@ def key_rights(value: Any) -> KeyRights:
         raise PayloadError("field `permission` is missing")
     tokens = words(row["permission"])
     names = {token.upper() for token in tokens}
+    # A right of that name is refused in any spelling; nobody can accept it as unverifiable.
+    withdraws = bool(names & _WITHDRAW) or any("WITHDRAW" in name for name in names)
     unknown = tuple(token for token in tokens if token.upper() not in _KNOWN)
     created = optional_number(row, "createdAt")
     addresses = words(optional_text(row, "ipWhitelist"))
@@ -250,7 +252,7 @@ def key_rights(value: Any) -> KeyRights:
         can_read=bool(names & _READ),
         can_trade_spot=bool(names & _SPOT),
         can_trade_futures=bool(names & _FUTURES),
-        can_withdraw=True if names & _WITHDRAW else None if unknown else False,
+        can_withdraw=True if withdraws else None if unknown else False,
         unknown=unknown,
         superfluous=tuple(token for token in tokens if token.upper() in _SUPERFLUOUS),
         is_ip_restricted=bool(addresses),

@@ -211,7 +211,7 @@ def _long_name(token: str) -> str | None:
 def _can_withdraw(token: str) -> bool:
     """Return whether *token* can move funds out, in any spelling, known or not."""
     name = token.upper()
-    return "WITHDRAW" in name and ("WRITE" in name or name.endswith("_W"))
+    return "WITHDRAW" in name and not name.endswith(("_READ", "_R"))
 
 
 def _created_at_ms(written: str | None) -> int | None:

@@ -67,6 +67,8 @@ def test_both_spellings_of_mexc_are_understood():
         "WITHDRAW_WRITE_ALL",
         "spot_withdraw_write",
         "FIAT_WITHDRAW_W",
+        "SPOT_WITHDRAW",
+        "SPOT_WITHDRAW_FAST",
     ],
 )
 def test_any_spelling_of_a_mexc_withdrawal_right_is_one(token: str):
@@ -174,3 +176,8 @@ def test_an_answer_without_a_list_of_rights_is_no_answer(permission: object):
         mexc(permission)
     with pytest.raises(PayloadError):
         kucoin(permission)
+
+
+@pytest.mark.parametrize("token", ["FastWithdraw", "WithdrawalV2"])
+def test_a_kucoin_right_that_names_withdrawal_is_one_in_any_spelling(token: str):
+    assert kucoin(f"General,Spot,{token}").can_withdraw is True
