@@ -35,6 +35,7 @@ from backfuturectl.model.ids import (
 )
 from backfuturectl.model.market import ZERO, Market, MarketKind
 from backfuturectl.model.orders import Fill, Leg, LegKind, Order, OrderStatus, Side
+from backfuturectl.model.records import OrderRecord
 from backfuturectl.model.status import Reason
 from backfuturectl.strategy.base import (
     BotView,
@@ -450,8 +451,9 @@ class Bot:
 
     async def _look_at(self, mine: Sequence[OpenOrder], listed: tuple[Order, ...]) -> None:
         by_id = {order.client_order_id: order for order in listed}
-        for intruder in self._judge_listed(listed, {order.client_order_id for order in mine}):
-            await self._expel(intruder)
+        ours = {order.client_order_id for order in mine}
+        for order, absent in await self._judge_listed(listed, ours):
+            await self._expel(order, absent)
         for known in mine:
             seen = by_id.get(known.client_order_id)
             if seen is None:
@@ -463,13 +465,11 @@ class Bot:
             else:
                 await self._learn(known, seen)
 
-    async def _expel(self, order: Order) -> None:
+    async def _expel(self, order: Order, row: OrderRecord) -> None:
         """Cancel an order of ours that was believed never to have arrived, and book what it did.
 
         The deal has gone on without it, so it must not be taken into the deal again.
         """
-        row = self._journal.order(order.client_order_id)
-        assert row is not None, "only orders of the journal are ours to cancel"
         _LOG.warning("%s: %s appeared after all; canceling it", self.name.bot, row.leg)
         await self._cancel(Cancel(order.client_order_id, "it was believed absent"))
         seen = await self._account.order(self.name.pair, order.client_order_id, order.order_id)
@@ -647,21 +647,25 @@ class Bot:
         balances = await self._account.balances()
         return position_mismatch(expected, market=self._market, position=None, balances=balances)
 
-    def _judge_listed(self, listed: tuple[Order, ...], journal: Collection[str]) -> list[Order]:
+    async def _judge_listed(
+        self, listed: tuple[Order, ...], journal: Collection[str]
+    ) -> list[tuple[Order, OrderRecord]]:
         """Decide what open orders mean that the state does not know as open.
 
         Returns:
-            Orders of ours that were believed never to have arrived.
+            Orders of ours that were believed never to have arrived, with their rows.
         """
         intruders = []
         for order in listed:
             whose = owner(
                 order, journal=journal, installation=self._installation, bot=self.name.bot
             )
-            row = self._journal.order(order.client_order_id)
-            if whose is Owner.LOST and row is not None:
+            row = None
+            if whose is Owner.LOST:
+                row = await self._journal.recall(order.client_order_id)
+            if row is not None:
                 if row.status is OrderStatus.ABSENT:
-                    intruders.append(order)
+                    intruders.append((order, row))
                 continue  # otherwise the list is older than what is known
             if whose is Owner.MINE or order.order_id in self._foreign_seen:
                 continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from backfuturectl.model.ids import deal_id
+from backfuturectl.model.ids import deal_id, parse_client_order_id
 from backfuturectl.model.orders import Fill, OrderStatus, advance
 from backfuturectl.model.records import (
     BotRecord,
@@ -89,6 +89,15 @@ class Journal:
     def order(self, client_order_id: str) -> OrderRecord | None:
         """Return the row of an order of the newest deal, or of an older one that may still rest."""
         return self._orders.get(client_order_id)
+
+    async def recall(self, client_order_id: str) -> OrderRecord | None:
+        """Return the row of an order of any deal, from the store where memory has it no more."""
+        known = self._orders.get(client_order_id)
+        name = parse_client_order_id(client_order_id)
+        if known is not None or name is None:
+            return known
+        rows = await self._store.orders(self._name.bot, deal_id(self._name.bot, name.deal))
+        return next((row for row in rows if row.client_order_id == client_order_id), None)
 
     @property
     def newest_deal(self) -> int:

@@ -110,6 +110,7 @@ class Account(SimulatedAccount):
     on_place: Callable[[NewOrder], object] = staticmethod(lambda _: None)
     hides_fills = False
     hidden_orders: frozenset[str] = frozenset()
+    listed_too: tuple[Order, ...] = ()
 
     async def place(self, order: NewOrder) -> Order:
         found = self.on_place(order)
@@ -127,7 +128,8 @@ class Account(SimulatedAccount):
 
     async def open_orders(self, pair: str):
         found = await super().open_orders(pair)
-        return tuple(order for order in found if order.client_order_id not in self.hidden_orders)
+        seen = tuple(order for order in found if order.client_order_id not in self.hidden_orders)
+        return (*seen, *self.listed_too)
 
 
 def new_venue(market: Market, **listing: object) -> Venue:

@@ -17,7 +17,7 @@ from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import Leg, LegKind, NewOrder, OrderStatus, OrderType, Side
 from backfuturectl.model.status import Reason
 from backfuturectl.strategy.base import Command, Gate
-from tests.shell.world import ACCOUNT, BUSY, NAME, REFUSED, START_MS, UNKNOWN, World, world
+from tests.shell.world import ACCOUNT, BUSY, NAME, PAIR, REFUSED, START_MS, UNKNOWN, World, world
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
 
@@ -537,3 +537,36 @@ async def test_bots_that_see_a_price_at_once_open_no_more_deals_than_allowed(
             bot.stop()
             assert task is not None
             await task
+
+
+async def test_a_stale_list_with_an_order_of_an_older_deal_is_no_mismatch() -> None:
+    async with world() as w:
+        await w.price("100", for_s=5)
+        stale = await w.account.open_orders(PAIR)
+        await w.price("103", for_s=5)  # the take profit fills, and the deal ends
+        await w.price("103", for_s=120)  # the next deal
+        assert w.bot is not None
+        second = w.bot.view().deal_number
+        w.account.listed_too = stale
+        w.bot.reconcile_soon()
+        await w.price("103", for_s=30)
+        assert second is not None
+        assert w.bot.gate[0] is Gate.OPEN
+
+
+async def test_an_order_believed_absent_that_appears_is_canceled_and_not_taken_back() -> None:
+    async with world() as w:
+        name = OrderName(w.store.installation, bot_code(NAME.bot), 1, Leg(RUNG, 1), 0)
+        late = client_order_id(name)
+        w.account.hidden_orders = frozenset({late})
+        w.faults.lose_answer(PortCall.PLACE, None, None, UNKNOWN)  # the first rung's answer
+        await w.price("100", for_s=60)
+        statuses = {row.client_order_id: row.status for row in await w.rows(RUNG)}
+        assert statuses[late] is OrderStatus.ABSENT
+        w.account.hidden_orders = frozenset()
+        await w.price("100", for_s=60)
+        statuses = {row.client_order_id: row.status for row in await w.rows(RUNG)}
+        assert statuses[late] is OrderStatus.CANCELED
+        assert late not in {order.client_id for order in w.resting(RUNG)}
+        assert w.bot is not None
+        assert (w.bot.gate[0], len(w.resting(RUNG))) == (Gate.OPEN, 2)
