@@ -227,8 +227,11 @@ async def test_a_test_order_that_gets_no_answer_is_only_a_warning(stand: Stand):
     assert any("not proven" in warning for warning in report.warnings)
 
 
-async def test_a_pair_that_is_not_listed_is_told(stand: Stand):
-    assert (await report_on(stand, pair="NOPE/USDT")).outcome is Reason.MARKET_UNAVAILABLE
+async def test_a_pair_that_is_not_listed_is_told_and_takes_no_connection_offline(stand: Stand):
+    report = await report_on(stand, pair="NOPE/USDT")
+
+    assert report.outcome is Reason.ONLINE
+    assert sum("NOPE/USDT" in warning for warning in report.warnings) == 1
 
 
 async def test_superfluous_rights_warn_or_by_policy_refuse(stand: Stand):
