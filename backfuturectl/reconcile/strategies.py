@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, Final
 
 from backfuturectl.config.parsing import Document
@@ -322,11 +323,13 @@ class Strategies:
         """Seat the bots that the store remembers, each with the document it ran."""
         stored = self._unseated(entry.name)
         room = self._rooms.setdefault(entry.name, DealRoom())
-        for record in stored:
+        remembered = {record.bot: self._remembered(record) for record in stored}
+        for bot, wanted in remembered.items():
             # Until a bot shows that it is flat, its deal counts: the others must not take its room.
-            room.note(record.bot, has_deal=True)
+            share = _share(wanted) if wanted is not None else None
+            room.note(bot, has_deal=True, share=share)
         for record in stored:
-            wanted = self._remembered(record)
+            wanted = remembered[record.bot]
             if wanted is None:
                 left.trouble = PermanentError(
                     Reason.REFERENCE_NOT_FOUND,
@@ -505,9 +508,7 @@ class Strategies:
     def _room(self, desired: DesiredBot) -> DealRoom:
         room = self._rooms.setdefault(desired.strategy, DealRoom())
         room.deals_max = desired.spec.max_active_deals or 1
-        limit = desired.spec.margin_limit
-        assert isinstance(limit, Money), "presets are filled in, and shares turned into money"
-        room.limit = limit.amount
+        room.limit = _limit(desired)
         return room
 
     def _update(self, seat: Seat, desired: DesiredBot, left: _Pass, *, is_resumed: bool) -> None:
@@ -661,6 +662,17 @@ def _arrivals(actions: Iterable[PlanAction]) -> Iterable[DesiredBot]:
     for action in actions:
         if isinstance(action, StartBot | UpdateBot):
             yield action.desired
+
+
+def _limit(desired: DesiredBot) -> Decimal:
+    limit = desired.spec.margin_limit
+    assert isinstance(limit, Money), "presets are filled in, and shares turned into money"
+    return limit.amount
+
+
+def _share(desired: DesiredBot) -> Decimal:
+    """Return what a deal of *desired* was planned for, quote."""
+    return _limit(desired) / (desired.spec.max_active_deals or 1)
 
 
 async def _stop(seats: Iterable[Seat]) -> None:

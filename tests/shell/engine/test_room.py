@@ -1,0 +1,58 @@
+"""maxActiveDeals and the margin limit, over the bots of one strategy."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backfuturectl.engine.room import DealRoom
+
+BOTS = ("a", "b", "c", "d")
+
+
+def test_as_many_deals_fit_as_the_document_says():
+    room = DealRoom(2, Decimal(600))
+    assert room.has_room("a")
+    room.note("a", has_deal=True)
+    room.note("b", has_deal=True)
+    assert not room.has_room("c")
+    assert room.has_room("a"), "who holds one keeps it"
+    room.note("a", has_deal=False)
+    assert room.has_room("c")
+
+
+def test_a_deal_of_the_whole_limit_leaves_no_room_for_smaller_ones():
+    room = DealRoom(1, Decimal(600))
+    room.note("a", has_deal=True)
+    room.deals_max = 3  # an edit from one deal to three
+    assert not room.has_room("b")
+    room.note("a", has_deal=False)
+    assert room.has_room("b")
+
+
+def test_a_deal_keeps_the_share_it_was_planned_for_until_it_is_planned_anew():
+    room = DealRoom(3, Decimal(600))
+    room.note("a", has_deal=True)
+    room.deals_max = 1
+    room.note("a", has_deal=True)
+    assert not room.has_room("b")
+    room.deals_max = 2
+    assert room.has_room("b"), "200 of the first and 300 of the next fit 600"
+    room.note("a", has_deal=True, share=Decimal(400))
+    assert not room.has_room("b")
+
+
+@given(st.lists(st.tuples(st.sampled_from(BOTS), st.integers(1, 4), st.integers(100, 900))))
+def test_shares_booked_by_asking_first_never_exceed_the_largest_limit(steps):
+    room = DealRoom(1, Decimal(100))
+    largest = room.limit
+    booked: dict[str, Decimal] = {}
+    for bot, deals_max, limit in steps:
+        room.deals_max, room.limit = deals_max, Decimal(limit)
+        largest = max(largest, room.limit)
+        if room.has_room(bot) and bot not in booked:
+            room.note(bot, has_deal=True)
+            booked[bot] = room.share
+        assert sum(booked.values()) <= largest
