@@ -60,7 +60,7 @@ def test_a_storm_of_kills_and_faults_leaves_no_duplicate_no_orphan_and_no_breach
     assert found.is_clean, found
     assert worst <= 1
     assert results(world) == ledger_results(world)
-    assert found.orders > 150
+    assert found.orders > 200
     assert "Traceback" not in (world.folder / "daemon.log").read_text()
 
 
