@@ -19,7 +19,7 @@ from backfuturectl.config.tree import scan
 from backfuturectl.exchanges.catalog import CATALOG
 from backfuturectl.model.errors import ConfigurationError, OperationError, UsageError
 from backfuturectl.model.resources import API_VERSION
-from backfuturectl.model.secret import Secret
+from backfuturectl.model.secret import Secret, is_placeholder
 from backfuturectl.secrets.document import ENC_PREFIX, Document, LeafPath, read_document
 from backfuturectl.secrets.encrypt import (
     CREDENTIALS,
@@ -28,7 +28,7 @@ from backfuturectl.secrets.encrypt import (
     write_atomically,
 )
 from backfuturectl.secrets.failures import SopsFailure
-from backfuturectl.secrets.sops import Sops, is_clean, is_mask
+from backfuturectl.secrets.sops import Sops, is_clean
 
 _KEYS: Final = {"apiKey": "API key", "secret": "API secret", "password": "Passphrase"}
 _LINE: Final = re.compile(r"\s*(apiKey|secret|password)\s*=(.*)")
@@ -205,7 +205,7 @@ def _held_clear_secret(document: Document) -> bool:
         and leaf.text
         and not leaf.is_encrypted
         # Nobody is warned about a placeholder.
-        and not is_mask(leaf.text)
+        and not is_placeholder(leaf.text)
         for leaf in document.leaves
     )
 
@@ -255,7 +255,7 @@ def _parse(text: str) -> dict[str, str]:
 def _refuse_unusable(key: str, value: str) -> None:
     if value.startswith(ENC_PREFIX):
         raise UsageError(f"`{key}` is SOPS ciphertext already; give the value itself")
-    if is_mask(value):
+    if is_placeholder(value):
         raise UsageError(f"`{key}` is a mask or a placeholder; exchanges show a secret only once")
     if not is_clean(value):
         raise UsageError(f"`{key}` is empty or has characters that no key has")

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from backfuturectl.config.remarks import Remark, dotted
 from backfuturectl.config.yaml_source import FieldPath, is_secret_path
+from backfuturectl.model.secret import is_placeholder
 
 _CREDENTIALS: Final[FieldPath] = ("spec", "credentials")
 _BLOCK: Final = "sops"
@@ -47,12 +48,6 @@ _ARMOUR: Final = re.compile(
 _AGE_MAGIC: Final = b"age-encryption.org/v1\n"
 _MODIFIED: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
 _VERSION: Final = re.compile(r"\d+\.\d+(\.\d+)?.*")
-_PLACEHOLDER: Final = re.compile(
-    r"[*•]+|x{3,}|\.{3,}|<.*>|\[.*\]|\$\{.*\}|(your|my)[-_ ].*|change[-_ ]?(me|it)|todo|redacted"
-    r"|placeholder.*|example.*|dummy|secret|password|passphrase|api[-_ ]?(key|secret)|none|null"
-    r"|hidden|masked|encrypted|fixme|test",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +130,7 @@ def _secrets(values: dict[str, Any]) -> Iterator[Remark]:
             )
         elif is_encrypted(value):
             yield from _ciphertext(path, value)
-        elif isinstance(value, str) and _PLACEHOLDER.fullmatch(value.strip()):
+        elif isinstance(value, str) and is_placeholder(value):
             yield Remark("BF412", path, f"`{name}` is a placeholder, not a credential")
         else:
             yield Remark(

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final, NoReturn
 
 _MASK: Final = "Secret(****)"
+_PLACEHOLDER: Final = re.compile(
+    r"[*•.xX_-]+|<.*>|\[.*\]|\$\{.*\}|\(?sensitive\)?|(your|my)[-_ ].*|(change|replace)[-_ ]?(me|it)"
+    r"|placeholder.*|example.*|api[-_ ]?(key|secret)|secret|password|passphrase|hidden|masked"
+    r"|encrypted|redacted|dummy|test|todo|fixme|none|null",
+    re.IGNORECASE,
+)
+
+
+def is_placeholder(text: str) -> bool:
+    """Return whether *text* is what tools and people write in the place of a secret."""
+    return _PLACEHOLDER.fullmatch(text.strip()) is not None
 
 
 class Secret:

@@ -6,14 +6,13 @@ import asyncio
 import hashlib
 import json
 import os
-import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from backfuturectl.model.secret import Secret
+from backfuturectl.model.secret import Secret, is_placeholder
 from backfuturectl.secrets.document import (
     ENC_PREFIX,
     SOPS_KEY,
@@ -33,11 +32,6 @@ _TIMEOUT_S: Final = 20.0
 _PARALLEL_MAX: Final = 4
 _CACHE_MAX: Final = 4096
 _TEXT_TYPE: Final = "type:str]"
-_MASKS: Final = re.compile(
-    r"[*•.xX_-]+|<.*>|\$\{.*\}|\[?redacted\]?|\(?sensitive\)?|hidden|masked|secret|password"
-    r"|change-?_?me|replace-?_?me|your[-_ ].*|todo|none|null",
-    re.IGNORECASE,
-)
 
 
 class Sops:
@@ -166,16 +160,11 @@ def _usable(leaf: Leaf, value: Any) -> str:
         raise failed(SopsFailure.NOT_TEXT)
     if value.startswith(ENC_PREFIX):
         raise failed(SopsFailure.STILL_ENCRYPTED)
-    if is_mask(value):
+    if is_placeholder(value):
         raise failed(SopsFailure.MASKED)
     if not is_clean(value):
         raise failed(SopsFailure.UNPRINTABLE)
     return value
-
-
-def is_mask(value: str) -> bool:
-    """Return whether *value* is what tools and people put in the place of a secret."""
-    return _MASKS.fullmatch(value) is not None
 
 
 def is_clean(value: str) -> bool:

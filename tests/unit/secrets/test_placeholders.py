@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfuturectl.secrets.sops import is_clean, is_mask
+from backfuturectl.model.secret import is_placeholder
+from backfuturectl.secrets.sops import is_clean
 
 
 @pytest.mark.parametrize(
@@ -30,13 +31,13 @@ from backfuturectl.secrets.sops import is_clean, is_mask
         "null",
     ],
 )
-def test_masks_are_recognised(text: str) -> None:
-    assert is_mask(text)
+def test_placeholders_are_recognised(text: str) -> None:
+    assert is_placeholder(text)
 
 
 @given(st.text("0123456789abcdef", min_size=8, max_size=64))
-def test_keys_are_not_masks(text: str) -> None:
-    assert not is_mask(text)
+def test_keys_are_no_placeholders(text: str) -> None:
+    assert not is_placeholder(text)
     assert is_clean(text)
 
 
