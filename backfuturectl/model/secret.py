@@ -8,7 +8,8 @@ from typing import Final, NoReturn
 
 _MASK: Final = "Secret(****)"
 _PLACEHOLDER: Final = re.compile(
-    r"[*•.xX_-]+|<.*>|\[.*\]|\$\{.*\}|\(?sensitive\)?|(your|my)[-_ ].*|(change|replace)[-_ ]?(me|it)"
+    r"[*•.xX_-]+|<.*>"
+    r"|\[.*\]|\$\{.*\}|\(?sensitive\)?|(your|my)[-_ ].*|(change|replace)[-_ ]?(me|it)"
     r"|placeholder.*|example.*|api[-_ ]?(key|secret)|secret|password|passphrase|hidden|masked"
     r"|encrypted|redacted|dummy|test|todo|fixme|none|null",
     re.IGNORECASE,
