@@ -113,10 +113,25 @@ def _futures(
     )
 
 
-_CCXT: Final = "fees of ccxt 4.5.90, 2026-09"
-_DOCS: Final = "fees of ccxt 4.5.90, limits of the exchange's API pages, 2026-09"
-# Where no page states an open-order limit, the figure is a cautious guess and the source says so.
-_GUESS: Final = "fees of ccxt 4.5.90, 2026-09; open-order limit a cautious guess"
+_FEES: Final = "fees of ccxt 4.5.90, 2026-09"
+_GUESS: Final = f"{_FEES}; no page states an open-order limit, the figure is a cautious guess"
+
+
+def _limit(source: str) -> str:
+    return f"{_FEES}; open-order limit: {source}"
+
+
+_KUCOIN: Final = _limit(
+    "classic account, per pair or contract, KuCoin's `place-order` page, 2026-11"
+)
+_BINANCE: Final = _limit("filter MAX_NUM_ORDERS of exchangeInfo, 2026-11")
+_BYBIT: Final = _limit("Bybit's v5 `create-order` page, 2026-11")
+_MEXC: Final = _limit("per account, MEXC's spot v3 page, 2026-09")
+_MEXC_CONTRACT: Final = _limit("`maxNumOrders` of MEXC's contract detail, 2026-11")
+_OKX: Final = _limit("per instrument, OKX's v5 trade page, 2026-09")
+_BINGX: Final = _limit("per symbol, BingX's swap page, 2026-09")
+_GATE: Final = _limit("`orders_limit` of Gate's contracts, the smallest shown, 2026-11")
+_COINBASE: Final = _limit("per profile and product, Coinbase's trading page, 2026-11")
 
 ASSUMED: Final[dict[tuple[str | None, MarketKind], MarketRules]] = {
     (None, MarketKind.SPOT): _spot(
@@ -125,27 +140,33 @@ ASSUMED: Final[dict[tuple[str | None, MarketKind], MarketRules]] = {
     (None, MarketKind.FUTURES): _futures(
         "0.0006", "0.0002", cost_min="5", orders=100, source="no exchange known; usual figures"
     ),
-    ("mexc", MarketKind.SPOT): _spot("0.0005", "0", cost_min="1", orders=500, source=_DOCS),
+    ("mexc", MarketKind.SPOT): _spot("0.0005", "0", cost_min="1", orders=500, source=_MEXC),
     # ccxt has one fee for both markets; contract pages show at most this.
-    ("mexc", MarketKind.FUTURES): _futures("0.0005", "0", cost_min="0", orders=200, source=_GUESS),
-    ("kucoin", MarketKind.SPOT): _spot("0.001", "0.001", cost_min="0.1", orders=200, source=_GUESS),
+    ("mexc", MarketKind.FUTURES): _futures(
+        "0.0005", "0", cost_min="0", orders=200, source=_MEXC_CONTRACT
+    ),
+    ("kucoin", MarketKind.SPOT): _spot(
+        "0.001", "0.001", cost_min="0.1", orders=200, source=_KUCOIN
+    ),
     ("kucoin", MarketKind.FUTURES): _futures(
-        "0.0006", "0.0002", cost_min="0", orders=100, source=_GUESS
+        "0.0006", "0.0002", cost_min="0", orders=100, source=_KUCOIN
     ),
-    ("binance", MarketKind.SPOT): _spot("0.001", "0.001", cost_min="5", orders=200, source=_GUESS),
+    ("binance", MarketKind.SPOT): _spot(
+        "0.001", "0.001", cost_min="5", orders=200, source=_BINANCE
+    ),
     ("binance", MarketKind.FUTURES): _futures(
-        "0.0005", "0.0002", cost_min="5", orders=200, source=_GUESS
+        "0.0005", "0.0002", cost_min="5", orders=200, source=_BINANCE
     ),
-    ("okx", MarketKind.SPOT): _spot("0.0015", "0.001", cost_min="0", orders=500, source=_DOCS),
+    ("okx", MarketKind.SPOT): _spot("0.0015", "0.001", cost_min="0", orders=500, source=_OKX),
     ("okx", MarketKind.FUTURES): _futures(
-        "0.0005", "0.0002", cost_min="0", orders=500, source=_DOCS
+        "0.0005", "0.0002", cost_min="0", orders=500, source=_OKX
     ),
     ("bitget", MarketKind.SPOT): _spot("0.002", "0.002", cost_min="1", orders=200, source=_GUESS),
     ("bitget", MarketKind.FUTURES): _futures(
         "0.0006", "0.0004", cost_min="5", orders=200, source=_GUESS
     ),
     ("gate", MarketKind.SPOT): _spot("0.002", "0.002", cost_min="3", orders=100, source=_GUESS),
-    ("gate", MarketKind.FUTURES): _futures("0.0005", "0", cost_min="0", orders=100, source=_GUESS),
+    ("gate", MarketKind.FUTURES): _futures("0.0005", "0", cost_min="0", orders=50, source=_GATE),
     ("htx", MarketKind.SPOT): _spot("0.002", "0.002", cost_min="1", orders=100, source=_GUESS),
     # ccxt's table has no futures fee for HTX; the spot fee is the cautious reading.
     ("htx", MarketKind.FUTURES): _futures(
@@ -153,11 +174,13 @@ ASSUMED: Final[dict[tuple[str | None, MarketKind], MarketRules]] = {
     ),
     ("bingx", MarketKind.SPOT): _spot("0.001", "0.001", cost_min="5", orders=200, source=_GUESS),
     ("bingx", MarketKind.FUTURES): _futures(
-        "0.0005", "0.0002", cost_min="2", orders=200, source=_DOCS
+        "0.0005", "0.0002", cost_min="2", orders=200, source=_BINGX
     ),
-    ("coinbase", MarketKind.SPOT): _spot("0.012", "0.006", cost_min="1", orders=200, source=_GUESS),
-    ("bybit", MarketKind.SPOT): _spot("0.001", "0.001", cost_min="5", orders=200, source=_GUESS),
+    ("coinbase", MarketKind.SPOT): _spot(
+        "0.012", "0.006", cost_min="1", orders=500, source=_COINBASE
+    ),
+    ("bybit", MarketKind.SPOT): _spot("0.001", "0.001", cost_min="5", orders=500, source=_BYBIT),
     ("bybit", MarketKind.FUTURES): _futures(
-        "0.00075", "0.0001", cost_min="5", orders=200, source=_CCXT
+        "0.00075", "0.0001", cost_min="5", orders=500, source=_BYBIT
     ),
 }
