@@ -62,6 +62,10 @@ class DealRecord:
         number: Serial within the bot, from 1.
         result_quote: Realised result, fees in; None while open.
         exit_leg: The leg that closed it; None while open.
+        connection: Where it was traded; a strategy may move on to another one.
+        environment: Of that connection when it opened; empty where it was not recorded.
+        audit: What came of comparing its fills with the exchange's, ``clean``, ``differs``,
+            ``unknown`` or ``skipped``; empty until that was tried.
     """
 
     deal: str
@@ -72,6 +76,9 @@ class DealRecord:
     closed_at_ms: int | None = None
     result_quote: Decimal | None = None
     exit_leg: str | None = None
+    connection: str = ""
+    environment: str = ""
+    audit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,10 @@ class OrderRecord:
         generation: Of the strategy document that decided it.
         commit: Git commit of the configuration root; empty outside a work tree.
         raw_code: The exchange's code when it refused.
+        field: Path in the Strategy document that caused it, ``spec.takeProfit.percent``; empty
+            where an operator or nothing in the document did.
+        source: Where that field stands, ``strategies/btc.yaml:17``; empty when unknown.
+        trigger_price: Price at which the exchange sets a stop order off; None for other orders.
     """
 
     client_order_id: str
@@ -105,11 +116,20 @@ class OrderRecord:
     filled_base: Decimal = ZERO
     cost_quote: Decimal = ZERO
     raw_code: str | None = None
+    field: str = ""
+    source: str = ""
+    trigger_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FillRecord:
-    """One execution of one of our orders; unique by (bot, fill_id)."""
+    """One execution of one of our orders; unique by (bot, fill_id).
+
+    Attributes:
+        fee: None where the exchange did not tell it yet; a later report adds it.
+        fee_price: Price of the fee's coin in quote when it was filled; None while unknown, and for
+            fees in quote or base, whose price the fill itself tells.
+    """
 
     fill_id: str
     client_order_id: str
@@ -119,6 +139,24 @@ class FillRecord:
     amount_base: Decimal
     fee: Fee | None
     at_ms: int
+    fee_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FundingRecord:
+    """One funding payment of a futures position; unique by (bot, funding_id).
+
+    Attributes:
+        amount_quote: Signed: what was received is positive, what was paid negative.
+        deal: The deal that held the position; empty when none is known to have.
+    """
+
+    funding_id: str
+    bot: str
+    pair: str
+    amount_quote: Decimal
+    at_ms: int
+    deal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +166,7 @@ class EventRecord:
     Attributes:
         about: ``Connection/mexc-spot-main``, ``Bot/eth/BTC-USDT``, ``Daemon``.
         kind: ``Normal`` or ``Warning``.
+        deal: Id of the deal it belongs to; empty when it is about none.
     """
 
     at_ms: int
@@ -135,6 +174,7 @@ class EventRecord:
     kind: str
     reason: str
     message: str
+    deal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from backfuturectl.model.records import (
     BotRecord,
     DealRecord,
     FillRecord,
+    FundingRecord,
     HoldRecord,
     LeaseRecord,
     OrderRecord,
@@ -29,6 +30,7 @@ from backfuturectl.store.rows import (
     to_deal,
     to_event,
     to_fill,
+    to_funding,
     to_hold,
     to_order,
     to_resource,
@@ -144,6 +146,10 @@ class Store:
         """Return a bot's executions, oldest first."""
         query = statements.fills(bot, deal=deal, client_order_ids=client_order_ids)
         return await self._read(query, to_fill)
+
+    async def funding(self, bot: str, *, deal: str | None = None) -> tuple[FundingRecord, ...]:
+        """Return a bot's funding payments, oldest first."""
+        return await self._read(statements.funding(bot, deal=deal), to_funding)
 
     async def events(
         self, about: str | None = None, *, after_id: int | None = None, limit: int = 200

@@ -66,6 +66,29 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             " since_ms INTEGER NOT NULL, note TEXT NOT NULL, PRIMARY KEY (target, verb))",
         ),
     ),
+    Migration(
+        2,
+        (
+            "ALTER TABLE deals ADD COLUMN connection TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE deals ADD COLUMN environment TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE deals ADD COLUMN audit TEXT NOT NULL DEFAULT ''",
+            "UPDATE deals SET connection = coalesce("
+            "(SELECT bots.connection FROM bots WHERE bots.bot = deals.bot), '')",
+            # Deals of before are not looked up all at once by the first start.
+            "UPDATE deals SET audit = 'skipped' WHERE closed_at_ms IS NOT NULL",
+            "CREATE INDEX deals_audit ON deals (audit, closed_at_ms)",
+            "ALTER TABLE orders ADD COLUMN field TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE orders ADD COLUMN source TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE orders ADD COLUMN trigger_price TEXT",
+            "ALTER TABLE fills ADD COLUMN fee_price TEXT",
+            "CREATE TABLE funding (bot TEXT NOT NULL, funding_id TEXT NOT NULL,"
+            " pair TEXT NOT NULL, amount_quote TEXT NOT NULL, at_ms INTEGER NOT NULL,"
+            " deal TEXT NOT NULL, PRIMARY KEY (bot, funding_id))",
+            "CREATE INDEX funding_deal ON funding (deal)",
+            "ALTER TABLE events ADD COLUMN deal TEXT NOT NULL DEFAULT ''",
+            "CREATE INDEX events_deal ON events (deal, event_id)",
+        ),
+    ),
 )
 
 

@@ -24,6 +24,7 @@ from backfuturectl.model.records import (
     DealRecord,
     EventRecord,
     FillRecord,
+    FundingRecord,
     HoldRecord,
     LeaseRecord,
     OrderRecord,
@@ -33,7 +34,14 @@ from backfuturectl.model.records import (
 
 Values = dict[str, Any]
 Record = (
-    BotRecord | DealRecord | OrderRecord | FillRecord | EventRecord | ResourceRecord | HoldRecord
+    BotRecord
+    | DealRecord
+    | OrderRecord
+    | FillRecord
+    | FundingRecord
+    | EventRecord
+    | ResourceRecord
+    | HoldRecord
 )
 
 
@@ -75,10 +83,9 @@ def _bot_values(bot: BotRecord) -> Values:
 
 
 def _deal_values(deal: DealRecord) -> Values:
-    result = deal.result_quote
     return _plain(deal) | {
         "side": deal.side.value,
-        "result_quote": None if result is None else str(result),
+        "result_quote": _text_of(deal.result_quote),
     }
 
 
@@ -96,6 +103,7 @@ def _order_values(order: OrderRecord) -> Values:
         "filled_base": str(order.filled_base),
         "cost_quote": str(order.cost_quote),
         "is_reduce_only": int(order.is_reduce_only),
+        "trigger_price": _text_of(order.trigger_price),
     }
 
 
@@ -108,7 +116,20 @@ def _fill_values(fill: FillRecord) -> Values:
         "amount_base": str(fill.amount_base),
         "fee_currency": None if fee is None else fee.currency,
         "fee_amount": None if fee is None else str(fee.amount),
+        "fee_price": _text_of(fill.fee_price),
     }
+
+
+def _funding_values(funding: FundingRecord) -> Values:
+    return _plain(funding) | {"amount_quote": str(funding.amount_quote)}
+
+
+def _text_of(number: Decimal | None) -> str | None:
+    return None if number is None else str(number)
+
+
+def _number_of(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
 
 
 _FIELDS: Final = {
@@ -118,6 +139,7 @@ _FIELDS: Final = {
         DealRecord,
         OrderRecord,
         FillRecord,
+        FundingRecord,
         EventRecord,
         ResourceRecord,
         HoldRecord,
@@ -129,6 +151,7 @@ TO_VALUES: Final[dict[type[Record], Callable[[Any], Values]]] = {
     DealRecord: _deal_values,
     OrderRecord: _order_values,
     FillRecord: _fill_values,
+    FundingRecord: _funding_values,
     EventRecord: _plain,
     ResourceRecord: _plain,
     HoldRecord: _plain,
@@ -163,12 +186,11 @@ def lease_values(lease: LeaseRecord) -> Values:
 def to_deal(row: RowMapping) -> DealRecord:
     """Return the record of a row of ``deals``."""
     values: Values = dict(row)
-    result = values["result_quote"]
     return DealRecord(
         **values
         | {
             "side": Side(values["side"]),
-            "result_quote": None if result is None else Decimal(result),
+            "result_quote": _number_of(values["result_quote"]),
         }
     )
 
@@ -189,6 +211,7 @@ def to_order(row: RowMapping) -> OrderRecord:
             "filled_base": Decimal(values["filled_base"]),
             "cost_quote": Decimal(values["cost_quote"]),
             "is_reduce_only": bool(values["is_reduce_only"]),
+            "trigger_price": _number_of(values["trigger_price"]),
         }
     )
 
@@ -204,8 +227,14 @@ def to_fill(row: RowMapping) -> FillRecord:
             "price": Decimal(values["price"]),
             "amount_base": Decimal(values["amount_base"]),
             "fee": None if currency is None else Fee(currency, Decimal(amount)),
+            "fee_price": _number_of(values["fee_price"]),
         }
     )
+
+
+def to_funding(row: RowMapping) -> FundingRecord:
+    """Return the record of a row of ``funding``."""
+    return FundingRecord(**{**row, "amount_quote": Decimal(row["amount_quote"])})
 
 
 def to_event(row: RowMapping) -> StoredEvent:

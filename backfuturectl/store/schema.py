@@ -65,7 +65,11 @@ DEALS: Final = Table(
     Column("closed_at_ms", Integer),
     Column("result_quote", Text),
     Column("exit_leg", Text),
+    Column("connection", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("audit", Text, nullable=False),
     Index("deals_bot", "bot", "number"),
+    Index("deals_audit", "audit", "closed_at_ms"),
 )
 
 ORDERS: Final = Table(
@@ -91,6 +95,9 @@ ORDERS: Final = Table(
     Column("filled_base", Text, nullable=False),
     Column("cost_quote", Text, nullable=False),
     Column("raw_code", Text),
+    Column("field", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("trigger_price", Text),
     Index("orders_bot", "bot", "status"),
     Index("orders_deal", "deal"),
 )
@@ -107,7 +114,20 @@ FILLS: Final = Table(
     Column("fee_currency", Text),
     Column("fee_amount", Text),
     Column("at_ms", Integer, nullable=False),
+    Column("fee_price", Text),
     Index("fills_order", "client_order_id"),
+)
+
+FUNDING: Final = Table(
+    "funding",
+    METADATA,
+    Column("bot", Text, primary_key=True),
+    Column("funding_id", Text, primary_key=True),
+    Column("pair", Text, nullable=False),
+    Column("amount_quote", Text, nullable=False),
+    Column("at_ms", Integer, nullable=False),
+    Column("deal", Text, nullable=False),
+    Index("funding_deal", "deal"),
 )
 
 EVENTS: Final = Table(
@@ -119,7 +139,9 @@ EVENTS: Final = Table(
     Column("kind", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("message", Text, nullable=False),
+    Column("deal", Text, nullable=False),
     Index("events_about", "about", "event_id"),
+    Index("events_deal", "deal", "event_id"),
 )
 
 HOLDS: Final = Table(

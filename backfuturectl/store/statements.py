@@ -16,12 +16,22 @@ from backfuturectl.model.records import (
     DealRecord,
     EventRecord,
     FillRecord,
+    FundingRecord,
     HoldRecord,
     OrderRecord,
     ResourceRecord,
 )
 from backfuturectl.store.rows import TO_VALUES, Record, merge_order, to_order
-from backfuturectl.store.schema import BOTS, DEALS, EVENTS, FILLS, HOLDS, ORDERS, RESOURCES
+from backfuturectl.store.schema import (
+    BOTS,
+    DEALS,
+    EVENTS,
+    FILLS,
+    FUNDING,
+    HOLDS,
+    ORDERS,
+    RESOURCES,
+)
 
 EVENTS_KEPT: Final = 100_000
 # SQLite's oldest limit on the number of variables in one statement is 999.
@@ -52,19 +62,29 @@ def _upsert(table: Table) -> Insert:
     return statement.on_conflict_do_update(index_elements=keys, set_=rest)
 
 
+def _insert_fill() -> Insert:
+    """Return the statement for fills: what happened does not change, but its fee may come late."""
+    statement = insert(FILLS)
+    late = ("fee_currency", "fee_amount", "fee_price")
+    known = {name: func.coalesce(FILLS.c[name], statement.excluded[name]) for name in late}
+    return statement.on_conflict_do_update(index_elements=["bot", "fill_id"], set_=known)
+
+
 _TABLES: Final[dict[type[Record], Table]] = {
     BotRecord: BOTS,
     DealRecord: DEALS,
     OrderRecord: ORDERS,
     FillRecord: FILLS,
+    FundingRecord: FUNDING,
     EventRecord: EVENTS,
     ResourceRecord: RESOURCES,
     HoldRecord: HOLDS,
 }
 _STATEMENTS: Final[dict[type[Record], Insert]] = {
     **{record: _upsert(table) for record, table in _TABLES.items()},
-    # What happened does not change: the same fill seen again is the same fill.
-    FillRecord: insert(FILLS).on_conflict_do_nothing(),
+    FillRecord: _insert_fill(),
+    # What happened does not change: the same payment seen again is the same payment.
+    FundingRecord: insert(FUNDING).on_conflict_do_nothing(),
     EventRecord: insert(EVENTS),
 }
 _FINAL: Final = [status.value for status in OrderStatus if status.is_final]
@@ -148,6 +168,14 @@ def fills(bot: str, *, deal: str | None, client_order_ids: Iterable[str] | None)
     if client_order_ids is not None:
         query = query.where(FILLS.c.client_order_id.in_(list(client_order_ids)))
     return query
+
+
+def funding(bot: str, *, deal: str | None) -> Select[Any]:
+    """Return the query for a bot's funding payments, oldest first."""
+    query = select(FUNDING).where(FUNDING.c.bot == bot)
+    if deal is not None:
+        query = query.where(FUNDING.c.deal == deal)
+    return query.order_by(FUNDING.c.at_ms, FUNDING.c.funding_id)
 
 
 def events(about: str | None, *, after_id: int | None, limit: int) -> Select[Any]:

@@ -12,6 +12,7 @@ from backfuturectl.model.records import (
     DealRecord,
     EventRecord,
     FillRecord,
+    FundingRecord,
     HoldRecord,
     OrderRecord,
     ResourceRecord,
@@ -60,6 +61,11 @@ def fill(fill_id: str = "f1", client_order_id: str = "bf1", **changes: Any) -> F
     return replace(
         FillRecord(fill_id, client_order_id, BOT, Side.SELL, price, amount, fee, 7), **changes
     )
+
+
+def funding(funding_id: str = "p1", **changes: Any) -> FundingRecord:
+    amount = Decimal("-0.0120")
+    return replace(FundingRecord(funding_id, BOT, "BTC/USDT:USDT", amount, 8, DEAL), **changes)
 
 
 def event(message: str = "a deal opened", about: str = "Bot/eth/BTC-USDT") -> EventRecord:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,24 @@ from sqlalchemy import MetaData, create_engine
 from sqlalchemy.exc import OperationalError
 
 from backfuturectl.model.errors import ConfigurationError
+from backfuturectl.model.orders import OrderStatus
 from backfuturectl.store import engines
 from backfuturectl.store.database import Store
 from backfuturectl.store.migrations import MIGRATIONS, Migration, migrate
 from backfuturectl.store.schema import METADATA
-from tests.contract.store.records import SEED, bot
+from tests.contract.store.records import (
+    BOT,
+    DEAL,
+    SEED,
+    bot,
+    deal,
+    event,
+    fill,
+    funding,
+    hold,
+    order,
+    resource,
+)
 
 
 def url(path: Path) -> str:
@@ -56,6 +71,41 @@ def test_the_migrations_end_in_the_schema_that_the_code_speaks() -> None:
 
 def test_the_versions_of_the_migrations_count_from_one() -> None:
     assert [step.version for step in MIGRATIONS] == list(range(1, len(MIGRATIONS) + 1))
+
+
+async def test_a_database_of_version_1_is_opened_with_all_it_remembers(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "state.db")
+    connection.executescript((Path(__file__).parent / "version_1.sql").read_text("utf-8"))
+    connection.close()
+    async with Store.open(url(tmp_path), seed=b"another seed") as store:
+        assert store.installation == "4eu4"
+        assert await store.bots() == (bot(),)
+        assert await store.deals() == (
+            deal(
+                1,
+                closed_at_ms=900,
+                result_quote=Decimal("-1.50"),
+                exit_leg="stopLoss",
+                connection="mexc-spot-main",
+                audit="skipped",
+            ),
+            deal(2, connection="mexc-spot-main"),
+        )
+        small = Decimal("0.00000002")
+        assert await store.orders() == (
+            order("bf1", status=OrderStatus.FILLED, filled_base=small),
+            order("bf2", deal=f"{BOT}#2"),
+        )
+        assert await store.fills(BOT) == (fill(), fill("f2", fee=None))
+        assert [stored.event for stored in await store.events()] == [event()]
+        assert await store.resources() == (resource(),)
+        assert await store.holds() == (hold(),)
+        # What came with version 2 can be written beside it.
+        stop = order("bf3", trigger_price=Decimal("90.5"), field="spec.stopLoss.percent")
+        await store.commit([stop, funding(), replace(event(), deal=DEAL)])
+        assert stop in await store.orders()
+        assert await store.funding(BOT) == (funding(),)
+    assert version(tmp_path) == MIGRATIONS[-1].version
 
 
 async def test_an_older_database_is_migrated_and_keeps_its_rows(

@@ -30,6 +30,7 @@ from tests.contract.store.records import (
     deal,
     event,
     fill,
+    funding,
     hold,
     order,
     resource,
@@ -48,12 +49,16 @@ async def store(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
 
 async def test_every_kind_of_record_comes_back_as_it_went_in(store: Store) -> None:
     closed = deal(1, closed_at_ms=900, result_quote=Decimal("-1.50"), exit_leg="stopLoss")
-    writes: list[Write] = [bot(), closed, order(), fill(), event(), resource(), hold()]
+    stop = order(trigger_price=Decimal("35000.10"), field="spec.stopLoss.percent", source="a:3")
+    valued = fill(fee_price=Decimal("1.250"))
+    writes: list[Write] = [bot(), closed, stop, valued, funding(), event(), resource(), hold()]
     await store.commit(writes)
     assert await store.bots() == (bot(),)
     assert await store.deals() == (closed,)
-    assert await store.orders() == (order(),)
-    assert await store.fills(BOT) == (fill(),)
+    assert await store.orders() == (stop,)
+    assert await store.fills(BOT) == (valued,)
+    assert str((await store.fills(BOT))[0].fee_price) == "1.250"
+    assert await store.funding(BOT) == (funding(),)
     assert [stored.event for stored in await store.events()] == [event()]
     assert await store.resources() == (resource(),)
     assert await store.holds() == (hold(),)
@@ -133,6 +138,21 @@ async def test_the_same_fill_seen_twice_is_one_fill(store: Store) -> None:
     await store.commit([fill(), fill()])
     await store.commit([fill(price=Decimal(5))])
     assert await store.fills(BOT) == (fill(),)
+
+
+async def test_a_fee_that_is_told_late_is_added_to_its_fill(store: Store) -> None:
+    await store.commit([fill(fee=None)])
+    await store.commit([fill()])
+    await store.commit([fill(fee_price=Decimal(2))])
+    await store.commit([fill(fee=None), fill(fee_price=Decimal(9))])
+    assert await store.fills(BOT) == (fill(fee_price=Decimal(2)),)
+
+
+async def test_funding_is_found_by_deal_and_seen_twice_is_paid_once(store: Store) -> None:
+    other = funding("p2", deal=f"{BOT}#2", at_ms=4)
+    await store.commit([funding(), funding(), other, funding(amount_quote=Decimal(5))])
+    assert await store.funding(BOT) == (other, funding())
+    assert await store.funding(BOT, deal=DEAL) == (funding(),)
 
 
 async def test_events_can_be_followed_by_id(store: Store) -> None:
