@@ -135,7 +135,7 @@ class ControllerBoard:
             },
             "holds": [
                 {"target": hold.target, "verb": hold.verb, "since": hold.since_ms}
-                for hold in controller.strategies.holds.values()
+                for hold in controller.strategies.hand.holds.values()
             ],
             "connections": {
                 "total": len(connections),
@@ -203,12 +203,14 @@ class ControllerBoard:
 
     async def _act_pause(self, arguments: Row) -> Row:
         target = self._target(arguments)
-        bots = await self._controller.strategies.hold(target, "pause", cancel=False, close=False)
+        bots = await self._controller.strategies.hand.hold(
+            target, "pause", cancel=False, close=False
+        )
         return {"target": target, "bots": bots}
 
     async def _act_halt(self, arguments: Row) -> Row:
         target = self._target(arguments)
-        bots = await self._controller.strategies.hold(
+        bots = await self._controller.strategies.hand.hold(
             target,
             "halt",
             cancel=bool(arguments.get("cancel")),
@@ -218,7 +220,7 @@ class ControllerBoard:
 
     async def _act_resume(self, arguments: Row) -> Row:
         target = self._target(arguments)
-        return {"target": target, "bots": await self._controller.strategies.lift(target)}
+        return {"target": target, "bots": await self._controller.strategies.hand.lift(target)}
 
     def _target(self, arguments: Row) -> str:
         """Return whom a hold is for, if there is such a one."""

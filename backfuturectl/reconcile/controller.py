@@ -188,7 +188,7 @@ class Controller:
             and before.undecrypted.keys() == generation.undecrypted.keys()
         )
         self.generation = generation
-        self.strategies.commit = generation.commit
+        self.strategies.trace_to(generation.commit)
         if not is_same:
             self._take(generation)
         await self._prune(generation)

@@ -113,9 +113,10 @@ class Store:
         """
         self._writer.post(writes)
 
-    async def bots(self) -> tuple[BotRecord, ...]:
-        """Return every bot, by name."""
-        return await self._read(select(BOTS).order_by(BOTS.c.bot), to_bot)
+    async def bots(self, bot: str | None = None) -> tuple[BotRecord, ...]:
+        """Return every bot, by name; with *bot* that one alone, if there is such a one."""
+        query = select(BOTS).order_by(BOTS.c.bot)
+        return await self._read(query if bot is None else query.where(BOTS.c.bot == bot), to_bot)
 
     async def deals(
         self, bot: str | None = None, *, is_open: bool | None = None, limit: int | None = None

@@ -584,20 +584,20 @@ async def test_deals_of_different_daemons_have_different_ids(town: Town) -> None
 async def test_an_operators_halt_survives_a_restart_and_is_lifted(town: Town) -> None:
     async with town.daemon() as c:
         await in_deal(town)
-        await c.strategies.hold("strategy/grid", "halt", cancel=False, close=False)
+        await c.strategies.hand.hold("strategy/grid", "halt", cancel=False, close=False)
         assert town.bot().gate[0] is Gate.EXITS_ONLY
     async with town.daemon() as c:
         await in_deal(town)
         await town.rest(20)
         assert town.bot().gate[0] is Gate.EXITS_ONLY
-        await c.strategies.lift("strategy/grid")
+        await c.strategies.hand.lift("strategy/grid")
         await town.until(lambda: town.bot().gate[0] is Gate.OPEN)
 
 
 async def test_a_pause_lets_the_deal_end_and_no_other_begin(town: Town) -> None:
     async with town.daemon() as c:
         await in_deal(town)
-        await c.strategies.hold("all", "pause", cancel=False, close=False)
+        await c.strategies.hand.hold("all", "pause", cancel=False, close=False)
         await take_profit(town)
         await town.rest(120)
         assert town.bot().view().deal_number is None

@@ -32,8 +32,8 @@ from backfuturectl.model.secret import Secret
 from backfuturectl.model.status import Reason
 from backfuturectl.reconcile.controller import Controller
 from backfuturectl.reconcile.hub import Hub, Opened, Where
+from backfuturectl.reconcile.seats import Seat
 from backfuturectl.reconcile.source import Source
-from backfuturectl.reconcile.strategies import Seat
 from backfuturectl.store.database import Store
 from tests.shell.world import ACCOUNT, START_MS, Account, Faults, LoopClock
 from tests.unit.strategy.venue import market

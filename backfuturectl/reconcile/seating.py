@@ -1,0 +1,331 @@
+"""From documents to running bots: build and prove, seat, move to another account, take away.
+
+A bot is built before anything old is touched, and seated from what the store remembers of it. What
+it trades through and listens to, its account, its market and its prices, is chosen here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from backfuturectl.engine.bot import Bot
+from backfuturectl.engine.clock import Clock
+from backfuturectl.engine.journal import BotName, Journal, Provenance
+from backfuturectl.engine.room import DealRoom
+from backfuturectl.model.errors import OperationError, PermanentError
+from backfuturectl.model.market import Market
+from backfuturectl.model.records import BotRecord
+from backfuturectl.model.resources import Connection, Strategy
+from backfuturectl.model.status import Reason
+from backfuturectl.model.units import Money
+from backfuturectl.planning.plan import DesiredBot
+from backfuturectl.reconcile.books import Books
+from backfuturectl.reconcile.connections import Line, Lines
+from backfuturectl.reconcile.hand import Hand
+from backfuturectl.reconcile.registry import Registry
+from backfuturectl.reconcile.seats import Seat, desired_bots
+from backfuturectl.reconcile.source import stored_document
+from backfuturectl.reconcile.supervisor import Supervisor
+from backfuturectl.store.database import Store
+from backfuturectl.strategy.base import BotIdentity, Command
+from backfuturectl.strategy.registry import KINDS
+
+
+@dataclass(slots=True)
+class Pass:
+    """What one pass over a strategy prepared, and what it left undone.
+
+    Attributes:
+        waits_for: Connection that is not Online; empty when none is waited for.
+        trouble: Why a bot on the books could not be seated; None when all could.
+        setups: What was built and proven, by bot.
+        sources: The Strategy document that each bot of this pass is to run, by its digest.
+    """
+
+    waits_for: str = ""
+    trouble: PermanentError | None = None
+    refused: str = ""
+    is_winding: bool = False
+    setups: dict[str, tuple[Any, Market]] = field(default_factory=dict)
+    sources: dict[str, bytes] = field(default_factory=dict)
+
+
+class Seating:
+    """Seats the bots of every strategy; one call at a time per strategy (the queue's word).
+
+    Attributes:
+        commit: Checked-out Git commit that new generations are traced to.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        jitter: random.Random,
+        registry: Registry,
+        lines: Lines,
+        books: Books,
+        hand: Hand,
+        tasks: asyncio.TaskGroup,
+        on_trouble: Callable[[str, OperationError], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._jitter = jitter
+        self._registry = registry
+        self._lines = lines
+        self._books = books
+        self._hand = hand
+        self._tasks = tasks
+        self._on_trouble = on_trouble
+        self._rooms: dict[str, DealRoom] = {}
+        self.commit = ""
+
+    # Building.
+
+    async def build(self, wanted: DesiredBot, left: Pass, *, must_fit: bool = True) -> None:
+        """Prove *wanted* against the exchange's own market rules.
+
+        Raises:
+            PermanentError: A proof fails, or the market is not there; nothing was changed.
+        """
+        line = self._lines.line(wanted.connection)
+        if line.shared is None or not self._is_ready(line):
+            left.waits_for = wanted.connection
+            return
+        markets = await line.shared.public.markets()
+        market = markets.get(wanted.pair)
+        is_known = wanted.bot in self._books.seats or self._books.record(wanted.bot) is not None
+        if market is None or not (market.is_active or is_known):
+            raise PermanentError(
+                Reason.MARKET_UNAVAILABLE,
+                f"{wanted.pair} does not exist on {line.shared.public.exchange}, or is closed",
+            )
+        identity = BotIdentity(self._store.installation, wanted.bot)
+        spec = wanted.spec
+        if spec.on_change == "adopt":
+            # Deals that are open share the limit, however few the edit allows from now on.
+            seats = self._books.of(wanted.strategy).values()
+            open_deals = sum(seat.has_open_deal for seat in seats)
+            spec = spec.model_copy(
+                update={"max_active_deals": max(spec.max_active_deals or 1, open_deals)}
+            )
+        setup = KINDS[spec.kind].setup(spec, market, identity, must_fit=must_fit)
+        left.setups[wanted.bot] = (setup, market)
+
+    def _is_ready(self, line: Line) -> bool:
+        """Whether the connection's present document passed its test."""
+        entry = self._registry.get("Connection", line.name)
+        document = entry.document if entry is not None else None
+        return line.is_online and document is not None and line.tested_digest == document.digest
+
+    async def _is_built(self, wanted: DesiredBot, left: Pass) -> bool:
+        """Build a bot that is on the books; what is wrong with it is no trouble of the others.
+
+        One that no longer fits, since the exchange changed its rules, still manages its open deal.
+        """
+        try:
+            await self.build(wanted, left)
+        except PermanentError as error:
+            left.trouble = error
+            if error.reason is Reason.PROOF_FAILED:
+                await self.build(wanted, left, must_fit=False)
+        return wanted.bot in left.setups
+
+    # Bots that the store remembers.
+
+    def remembered(self, record: BotRecord) -> DesiredBot | None:
+        """Return what a stored bot ran, by the very document it ran; None when that is unknown."""
+        document = stored_document(record.document, record.strategy) if record.document else None
+        if document is None or not isinstance(document.resource, Strategy):
+            return None
+        entry = self._registry.get("Connection", document.resource.spec.connection)
+        target = entry.document if entry is not None else None
+        if target is None or not isinstance(target.resource, Connection):
+            return None
+        bots = desired_bots(
+            document,
+            target.resource.spec,
+            generation=record.generation,
+            extra_pairs=[record.pair],
+        )
+        return bots[record.bot]
+
+    async def resume(self, strategy: str, left: Pass) -> None:
+        """Seat the bots that the store remembers, each with the document it ran."""
+        stored = self._books.unseated(strategy)
+        room = self._rooms.setdefault(strategy, DealRoom())
+        remembered = {record.bot: self.remembered(record) for record in stored}
+        for bot, wanted in remembered.items():
+            # Until a bot shows that it is flat, its deal counts: the others must not take its room.
+            share = _share(wanted) if wanted is not None else None
+            room.note(bot, has_deal=True, share=share)
+        for record in stored:
+            wanted = remembered[record.bot]
+            if wanted is None:
+                left.trouble = PermanentError(
+                    Reason.REFERENCE_NOT_FOUND,
+                    f"{record.bot}: the connection or the document it ran is not known any more",
+                )
+                continue
+            left.sources[wanted.digest] = record.document
+            if await self._is_built(wanted, left):
+                await self.seat(wanted, left)
+
+    # Seating.
+
+    async def seat(self, desired: DesiredBot, left: Pass) -> None:
+        """Start what `build` prepared, from what the store remembers of the bot."""
+        built = left.setups.get(desired.bot)
+        if built is None:
+            return  # its connection is not Online; that is in *left* already
+        setup, market = built
+        kind = KINDS[desired.spec.kind]
+        name = BotName(
+            desired.bot, desired.strategy, desired.connection, desired.pair, desired.spec.kind
+        )
+        journal = await Journal.load(self._store, name)
+        # From here on nothing waits: the line that is read is the line that is obeyed.
+        line = self._lines.line(desired.connection)
+        if line.account is None or line.shared is None:
+            left.waits_for = desired.connection
+            return
+        stored = self._books.record(desired.bot)
+        bot = Bot(
+            name,
+            installation=self._store.installation,
+            kind=kind,
+            state=kind.load(stored.state, setup) if stored is not None else kind.initial(setup),
+            market=market,
+            account=line.account,
+            journal=journal,
+            room=self._room(desired),
+            clock=self._clock,
+            jitter=self._jitter,
+            provenance=self._provenance(desired, left),
+            on_trouble=lambda error: self._on_trouble(desired.connection, error),
+        )
+        supervisor = Supervisor(
+            bot, on_trouble=lambda error: self._on_trouble(desired.connection, error)
+        )
+        seat = Seat(supervisor, desired, line.account_digest, self._clock.now_ms())
+        self._books.seat(seat)
+        if stored is not None and stored.is_retired:
+            bot.command(Command.RESUME)  # it was drained when it left; it is wanted again
+        else:
+            seat.is_draining = bot.view().is_draining
+        seat.obey(line)
+        self._hand.lay_on(seat)
+        line.shared.feed.listen(desired.pair, desired.bot, bot.offer_price)
+        supervisor.start(self._tasks)
+
+    def _provenance(self, desired: DesiredBot, left: Pass) -> Provenance:
+        return Provenance(desired.generation, self.commit, left.sources.get(desired.digest, b""))
+
+    def _room(self, desired: DesiredBot) -> DealRoom:
+        room = self._rooms.setdefault(desired.strategy, DealRoom())
+        room.deals_max = desired.spec.max_active_deals or 1
+        room.limit = _limit(desired)
+        return room
+
+    def update(self, seat: Seat, desired: DesiredBot, left: Pass, *, is_resumed: bool) -> None:
+        """Give a running bot its new generation."""
+        assert desired.connection == seat.planned.connection, "such an edit replaces the bot"
+        built = left.setups.get(desired.bot)
+        if built is None:
+            return  # its connection is not Online; the old generation goes on
+        setup, market = built
+        room = self._room(desired)
+        if desired.spec.on_change == "adopt" and seat.has_open_deal:
+            shares = max(room.deals_max, room.holders)
+            room.note(desired.bot, has_deal=True, share=room.limit / shares)
+        seat.bot.adopt(setup, market, self._provenance(desired, left))
+        seat.planned = desired
+        seat.refused_digest = None
+        if is_resumed and seat.is_draining:
+            seat.is_draining = False
+            seat.bot.command(Command.RESUME)
+            self._hand.lay_on(seat)  # a pause is the operator's to lift
+
+    # Taking away.
+
+    async def move(self, strategy: str, left: Pass) -> None:
+        """Move bots to the account of their connection's newest key, once that key passed."""
+        moving = [
+            seat
+            for seat in self._books.of(strategy).values()
+            if (line := self._lines.line(seat.planned.connection)).is_online
+            and seat.account_digest != line.account_digest
+            and await self._is_built(seat.planned, left)
+        ]
+        await stop(moving)
+        for seat in moving:
+            self._books.unseat(seat.planned.bot)
+            await self._reseat(seat)
+
+    async def unseat(self, seat: Seat) -> bool:
+        """Stop a flat bot's task; return False when it took a deal in the last moment."""
+        name = seat.planned.bot
+        line = self._lines.line(seat.planned.connection)
+        if line.shared is not None:
+            line.shared.feed.mute(seat.planned.pair, name)
+        await seat.supervisor.stop()
+        self._books.unseat(name)
+        if seat.has_open_deal:
+            await self._reseat(seat)
+            return False
+        room = self._rooms.get(seat.planned.strategy)
+        if room is not None:
+            room.note(name, has_deal=False)
+        return True
+
+    async def _reseat(self, seat: Seat) -> None:
+        """Run the same bot again after its task ended, from what the store remembers."""
+        name = seat.planned.bot
+        for record in await self._store.bots(name):
+            self._books.remember(record)
+        left = Pass()
+        left.sources[seat.planned.digest] = seat.bot.provenance.document
+        await self.build(seat.planned, left)
+        await self.seat(seat.planned, left)
+        fresh = self._books.seats.get(name)
+        if fresh is not None and (seat.is_draining or seat.is_stopping):
+            fresh.is_draining = True
+            fresh.bot.command(Command.DRAIN)
+
+    async def retire(self, bot: str) -> None:
+        """Take a bot off the books; its state stays, since its deal numbers must never repeat."""
+        for record in await self._store.bots(bot):
+            # Should the commit fail, the next pass seats the bot as it is now, not as it once was.
+            self._books.remember(record)
+            retired = replace(record, is_retired=True)
+            await self._store.commit([retired])
+            self._books.remember(retired)
+
+    def forget(self, strategy: str) -> None:
+        """Forget the margin of a strategy that is gone."""
+        self._rooms.pop(strategy, None)
+
+
+def _limit(desired: DesiredBot) -> Decimal:
+    limit = desired.spec.margin_limit
+    assert isinstance(limit, Money), "presets are filled in, and shares turned into money"
+    return limit.amount
+
+
+def _share(desired: DesiredBot) -> Decimal:
+    """Return what a deal of *desired* was planned for, quote."""
+    return _limit(desired) / (desired.spec.max_active_deals or 1)
+
+
+async def stop(seats: Iterable[Seat]) -> None:
+    """Stop the tasks of *seats*, all at once."""
+    async with asyncio.TaskGroup() as group:
+        for seat in seats:
+            group.create_task(seat.supervisor.stop(), name=f"stop {seat.planned.bot}")
