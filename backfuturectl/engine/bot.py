@@ -33,7 +33,7 @@ from backfuturectl.model.ids import (
     client_order_id,
     parse_client_order_id,
 )
-from backfuturectl.model.market import ZERO, Market, MarketKind
+from backfuturectl.model.market import ZERO, Market, MarketKind, Quote
 from backfuturectl.model.orders import Fill, Leg, LegKind, Order, OrderStatus, Side
 from backfuturectl.model.records import OrderRecord
 from backfuturectl.model.status import Reason
@@ -118,7 +118,7 @@ class Bot:
         self._on_trouble = on_trouble
 
         self._holds: dict[str, tuple[Gate, str]] = {"start": (Gate.SHUT, "not reconciled yet")}
-        self._price: tuple[Decimal, int] | None = None
+        self._quote: tuple[Quote, int] | None = None
         self._inbox: deque[Event] = deque()
         self._results: deque[tuple[OrderChanged, tuple[Fill, ...]]] = deque()
         self._wake = asyncio.Event()
@@ -142,9 +142,9 @@ class Bot:
 
     # What others may ask; none of these waits.
 
-    def offer_price(self, price: Decimal, at_ms: int) -> None:
-        """Take a price; only the newest is kept when the bot is busy."""
-        self._price = (price, at_ms)
+    def offer_price(self, quote: Quote, at_ms: int) -> None:
+        """Take a quote; only the newest is kept when the bot is busy."""
+        self._quote = (quote, at_ms)
         self._wake.set()
 
     def command(self, command: Command) -> None:
@@ -262,7 +262,7 @@ class Bot:
             pass
 
     async def _sleep_until_woken(self, at_most_s: float) -> None:
-        if self._price is None:
+        if self._quote is None:
             try:
                 async with asyncio.timeout(max(at_most_s, 0.01)):
                     await self._wake.wait()
@@ -283,12 +283,12 @@ class Bot:
                 # Kept until it is handled: a store failure must not lose a request.
                 await self._handle(self._inbox[0])
                 self._inbox.popleft()
-            elif self._price is not None:
-                price, at_ms = self._price
-                self._price = None
-                self._touch(price)
+            elif self._quote is not None:
+                quote, at_ms = self._quote
+                self._quote = None
+                self._touch(quote.last)
                 may_open = self._room.has_room(self.name.bot)
-                await self._handle(PriceSeen(price, at_ms, may_open))
+                await self._handle(PriceSeen(quote.last, at_ms, may_open, quote.bid, quote.ask))
             else:
                 return
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Final
 
 from backfuturectl.engine.clock import Clock
 from backfuturectl.exchanges.port import PublicPort
 from backfuturectl.model.errors import OperationError
+from backfuturectl.model.market import Quote
 
 _LOG = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ STALE_AFTER_MS: Final = 15_000
 
 _PAUSE_MAX_S: Final = 30.0
 
-Listener = Callable[[Decimal, int], None]
+Listener = Callable[[Quote, int], None]
 
 
 class PriceFeed:
@@ -34,7 +34,7 @@ class PriceFeed:
         self.last_error: str | None = None
 
     def listen(self, pair: str, who: str, listener: Listener) -> None:
-        """Call *listener* with (price, at_ms) on each price of *pair*, until *who* is muted."""
+        """Call *listener* with (quote, at_ms) on each quote of *pair*, until *who* is muted."""
         self._listeners.setdefault(pair, {})[who] = listener
 
     def mute(self, pair: str, who: str) -> None:
@@ -72,9 +72,9 @@ class PriceFeed:
             await asyncio.sleep(next_at - loop.time())
 
     async def _tick(self) -> None:
-        prices = await self._public.prices(tuple(self._listeners))
+        quotes = await self._public.prices(tuple(self._listeners))
         now_ms = self._clock.now_ms()
-        for pair, price in prices.items():
+        for pair, quote in quotes.items():
             self._last_at_ms[pair] = now_ms
             for listener in tuple(self._listeners.get(pair, {}).values()):
-                listener(price, now_ms)
+                listener(quote, now_ms)

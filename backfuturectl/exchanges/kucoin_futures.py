@@ -48,7 +48,7 @@ from backfuturectl.exchanges.payload import (
 from backfuturectl.exchanges.port import KeyRights
 from backfuturectl.exchanges.translation import Operation
 from backfuturectl.model.errors import PermanentError
-from backfuturectl.model.market import Market, MarketKind
+from backfuturectl.model.market import Market, MarketKind, Quote
 from backfuturectl.model.orders import (
     Balances,
     Fee,
@@ -122,8 +122,8 @@ class KucoinFuturesPublic:
         """Return this machine's public address as the exchange sees it."""
         return await read_egress_ip(self.client)
 
-    async def prices(self, pairs: Collection[str]) -> Mapping[str, Decimal]:
-        """Return the last price per pair; one request whatever their number."""
+    async def prices(self, pairs: Collection[str]) -> Mapping[str, Quote]:
+        """Return the quote per pair; one request whatever their number."""
         listed = await self.listed.get()
         wanted = listed.wanted(pairs)
         return await self.client.call(_TICKERS, functools.partial(_prices, wanted=wanted))
@@ -356,9 +356,13 @@ def _market(row: dict[str, Any]) -> Market:
     )
 
 
-def _prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Decimal]:
+def _prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Quote]:
     return {
-        wanted[row["symbol"]]: number(row, "price")
+        wanted[row["symbol"]]: Quote(
+            last=number(row, "price"),
+            bid=optional_number(row, "bestBidPrice"),
+            ask=optional_number(row, "bestAskPrice"),
+        )
         for row in rows(body)
         # A market that never traded has no last price.
         if row.get("symbol") in wanted and row.get("price") is not None

@@ -42,7 +42,7 @@ from backfuturectl.exchanges.payload import (
 )
 from backfuturectl.exchanges.port import KeyRights
 from backfuturectl.exchanges.translation import Operation
-from backfuturectl.model.market import Market, MarketKind
+from backfuturectl.model.market import Market, MarketKind, Quote
 from backfuturectl.model.orders import (
     Balances,
     Fee,
@@ -109,8 +109,8 @@ class KucoinSpotPublic:
         """Return this machine's public address as the exchange sees it."""
         return await read_egress_ip(self.client)
 
-    async def prices(self, pairs: Collection[str]) -> Mapping[str, Decimal]:
-        """Return the last price per pair; one request whatever their number."""
+    async def prices(self, pairs: Collection[str]) -> Mapping[str, Quote]:
+        """Return the quote per pair; one request whatever their number."""
         listed = await self.listed.get()
         wanted = listed.wanted(pairs)
         return await self.client.call(_TICKERS, functools.partial(_prices, wanted=wanted))
@@ -296,9 +296,13 @@ def _market(row: dict[str, Any], fees: tuple[Decimal, Decimal]) -> Market:
     )
 
 
-def _prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Decimal]:
+def _prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Quote]:
     return {
-        wanted[row["symbol"]]: number(row, "last")
+        wanted[row["symbol"]]: Quote(
+            last=number(row, "last"),
+            bid=optional_number(row, "buy"),
+            ask=optional_number(row, "sell"),
+        )
         for row in rows(mapping(body).get("ticker"))
         # A market that never traded has no last price.
         if row.get("symbol") in wanted and row.get("last") is not None

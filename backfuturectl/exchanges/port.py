@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
-from backfuturectl.model.market import Market
+from backfuturectl.model.market import Market, Quote
 from backfuturectl.model.orders import Balances, Fill, NewOrder, Order, Position
 
 
@@ -59,8 +58,8 @@ class PublicPort(Protocol):
     async def server_time_ms(self) -> int:
         """Return the exchange's clock."""
 
-    async def prices(self, pairs: Collection[str]) -> Mapping[str, Decimal]:
-        """Return the last price per pair, in as few requests as the exchange allows."""
+    async def prices(self, pairs: Collection[str]) -> Mapping[str, Quote]:
+        """Return last price, bid and ask per pair, in as few requests as the exchange allows."""
 
     async def close(self) -> None:
         """Close the HTTP session."""

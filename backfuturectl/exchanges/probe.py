@@ -255,11 +255,11 @@ class _Run:
         """Have the exchange judge a small order far from the price: the list may not be all."""
         try:
             market = await self._market()
-            price = (await self.public.prices([market.pair])).get(market.pair)
-            if price is None:
+            quote = (await self.public.prices([market.pair])).get(market.pair)
+            if quote is None:
                 self.warnings.append(f"{market.pair} has no price; trading was not proven")
                 return
-            await account.try_order(_trial_order(market, price))
+            await account.try_order(_trial_order(market, quote.last))
         except OperationError as error:
             if error.reason in _TRIAL_VERDICTS:
                 raise

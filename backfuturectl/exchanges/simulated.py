@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Final, Protocol
 
 from backfuturectl.exchanges.port import KeyRights
@@ -25,7 +24,7 @@ from backfuturectl.matching.values import (
 )
 from backfuturectl.matching.venue import Venue
 from backfuturectl.model.errors import PermanentError
-from backfuturectl.model.market import Market, MarketKind
+from backfuturectl.model.market import Market, MarketKind, Quote
 from backfuturectl.model.orders import (
     Balances,
     Fill,
@@ -129,15 +128,15 @@ class SimulatedPublic:
         await self._disturbance.after(PortCall.SERVER_TIME)
         return now_ms
 
-    async def prices(self, pairs: Collection[str]) -> Mapping[str, Decimal]:
-        """Return the last price of those *pairs* that are listed and have one."""
+    async def prices(self, pairs: Collection[str]) -> Mapping[str, Quote]:
+        """Return the quotes of those *pairs* that are listed and have one."""
         await self._disturbance.before(PortCall.PRICES)
         prices = {}
         for pair in pairs:
             symbol = symbol_of(self._kind, pair)
             quote = self._venue.quote(symbol) if symbol in self._venue.listings else None
             if quote is not None:
-                prices[pair] = quote.last
+                prices[pair] = Quote(quote.last, quote.bid, quote.ask)
         await self._disturbance.after(PortCall.PRICES)
         return prices
 

@@ -62,6 +62,21 @@ class Market:
     is_active: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a market trades at.
+
+    Attributes:
+        last: Price of the last trade.
+        bid: Best price that somebody buys at; None where the exchange did not tell.
+        ask: Best price that somebody sells at; None where the exchange did not tell.
+    """
+
+    last: Decimal
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+
+
 def step_down(value: Decimal, step: Decimal) -> Decimal:
     """Return *value* rounded toward zero to a multiple of *step*."""
     return (value / step).quantize(ONE, rounding=ROUND_DOWN) * step

@@ -52,11 +52,15 @@ class PriceSeen:
 
     Attributes:
         may_open: Whether the strategy's maxActiveDeals leaves room for one more deal now.
+        bid: None where the exchange does not tell.
+        ask: None where the exchange does not tell.
     """
 
     price: Decimal
     at_ms: int
     may_open: bool = True
+    bid: Decimal | None = None
+    ask: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

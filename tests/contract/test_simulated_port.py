@@ -139,7 +139,7 @@ async def test_markets_are_in_base_units(world: World):
 
 
 async def test_unlisted_pairs_have_no_price(world: World):
-    assert await world.public.prices([PAIR, "NO/PE"]) == {PAIR: PRICE}
+    assert set(await world.public.prices([PAIR, "NO/PE"])) == {PAIR}
 
 
 async def test_the_server_tells_its_time(world: World):

@@ -30,7 +30,7 @@ from backfuturectl.model.errors import (
     PermanentError,
     TransientError,
 )
-from backfuturectl.model.market import Market, MarketKind
+from backfuturectl.model.market import Market, MarketKind, Quote
 from backfuturectl.model.orders import LegKind, NewOrder, Order, OrderStatus
 from backfuturectl.model.records import OrderRecord
 from backfuturectl.model.status import Reason
@@ -202,7 +202,7 @@ class World:
         for _ in range(max(int(for_s), 1)):
             self.venue.set_price(self.symbol, D(price), self.clock.now_ms())
             if self.bot is not None:
-                self.bot.offer_price(D(price), self.clock.now_ms())
+                self.bot.offer_price(Quote(D(price)), self.clock.now_ms())
             await asyncio.sleep(1.0)
 
     def orders(self, leg: LegKind | None = None) -> list[VenueOrder]:

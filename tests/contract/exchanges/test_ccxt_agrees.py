@@ -125,7 +125,9 @@ async def test_on_prices_and_balances(stand: Stand, ccxt_client: Any):
     theirs = await ccxt_client.fetch_balance(params)
     ours = await stand.account.balances()
 
-    assert Decimal(ticker["last"]) == (await stand.public.prices([PAIR]))[PAIR]
+    quote = (await stand.public.prices([PAIR]))[PAIR]
+    shown = tuple(Decimal(ticker[name]) for name in ("last", "bid", "ask"))
+    assert shown == (quote.last, quote.bid, quote.ask)
     assert Decimal(theirs["USDT"]["free"]) == ours.free["USDT"]
     assert Decimal(theirs["USDT"]["total"]) == ours.total["USDT"]
 

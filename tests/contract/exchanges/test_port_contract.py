@@ -6,7 +6,7 @@ import pytest
 
 from backfuturectl.matching.values import OrderRequest, Wallet
 from backfuturectl.model.errors import PermanentError
-from backfuturectl.model.market import MarketKind
+from backfuturectl.model.market import MarketKind, Quote
 from backfuturectl.model.orders import OrderStatus, OrderType, Side
 from backfuturectl.model.status import Reason
 
@@ -37,8 +37,12 @@ async def test_the_clock_is_the_exchanges(any_stand: Stand):
 
 async def test_prices_are_exact_and_only_those_asked_for(any_stand: Stand):
     any_stand.set_price("68123.40")
+    quote = any_stand.venue.quote(any_stand.symbol())
 
-    assert await any_stand.public.prices([PAIR]) == {PAIR: Decimal("68123.4")}
+    assert quote is not None
+    assert quote.bid < quote.ask
+    shown = Quote(last=Decimal("68123.4"), bid=quote.bid, ask=quote.ask)
+    assert await any_stand.public.prices([PAIR]) == {PAIR: shown}
     assert set(await any_stand.public.prices([PAIR, THIN_PAIR])) == {PAIR, THIN_PAIR}
 
 

@@ -15,7 +15,7 @@ from backfuturectl.exchanges.ccxt_adapter import Endpoint
 from backfuturectl.exchanges.factory import open_account, open_public
 from backfuturectl.exchanges.port import AccountPort
 from backfuturectl.model.errors import OutcomeUnknownError, PermanentError, TransientError
-from backfuturectl.model.market import MarketKind
+from backfuturectl.model.market import MarketKind, Quote
 from backfuturectl.model.orders import Balances, Fee, NewOrder, OrderStatus, OrderType, Side
 from backfuturectl.model.status import Reason
 
@@ -113,6 +113,8 @@ KUCOIN_TICKERS = {
         {
             "symbol": "BTC-USDT",
             "last": "11328.9",
+            "buy": "11328.8",
+            "sell": "11329",
             "takerFeeRate": "0.001",
             "makerFeeRate": "0.001",
             "takerCoefficient": "1",
@@ -397,7 +399,39 @@ async def test_kucoin_markets_and_prices():
     assert (market.price_tick, market.amount_step) == (Decimal("0.1"), Decimal("1E-8"))
     assert (market.taker_fee, market.maker_fee) == (Decimal("0.001"), Decimal("0.0005"))
     assert market.amount_max == 10_000_000_000
-    assert prices == {"BTC/USDT": Decimal("11328.9")}
+    assert prices == {
+        "BTC/USDT": Quote(Decimal("11328.9"), bid=Decimal("11328.8"), ask=Decimal(11329))
+    }
+
+
+async def test_kucoin_futures_prices():
+    row = {"symbol": "XBTUSDTM", "price": "67158.4", "bestBidPrice": "67169.6"}
+    tickers = {"/api/v1/allTickers": [row | {"bestAskPrice": "67169.7"}]}
+    async with answering("kucoin", MarketKind.FUTURES, FUTURES | tickers) as (public, _):
+        prices = await public.prices(["BTC/USDT"])
+
+    bid, ask = Decimal("67169.6"), Decimal("67169.7")
+    assert prices == {"BTC/USDT": Quote(Decimal("67158.4"), bid, ask)}
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+@pytest.mark.parametrize("has_book", [True, False])
+async def test_mexc_prices_do_not_depend_on_bid_and_ask(is_one: bool, has_book: bool):
+    price: Any = {"symbol": "LTCUSDT", "price": "6.65"}
+    book: Any = {"symbol": "LTCUSDT", "bidPrice": "6.6", "askPrice": "6.7"}
+    if not is_one:
+        others = [{"symbol": "AEUSDT", "price": "1", "bidPrice": "1", "askPrice": "1"}]
+        price, book = [*others, price], [*others, book]
+    bodies = {
+        **MEXC,
+        "/api/v3/ticker/price": price,
+        "/api/v3/ticker/bookTicker": book if has_book else {"code": 602, "msg": "no"},
+    }
+    async with answering("mexc", MarketKind.SPOT, bodies) as (public, _):
+        prices = await public.prices(["LTC/USDT"])
+
+    bid, ask = (Decimal("6.6"), Decimal("6.7")) if has_book else (None, None)
+    assert prices == {"LTC/USDT": Quote(Decimal("6.65"), bid, ask)}
 
 
 async def test_a_kucoin_order():

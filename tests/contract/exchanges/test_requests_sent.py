@@ -23,6 +23,11 @@ LISTING = {
     "kucoin-spot": ["GET /api/v1/market/allTickers", "GET /api/v2/symbols"],
     "kucoin-futures": ["GET /api/v1/contracts/active"],
 }
+PRICES = {
+    "mexc-spot": ["GET /api/v3/ticker/price", "GET /api/v3/ticker/bookTicker"],
+    "kucoin-spot": ["GET /api/v1/market/allTickers"],
+    "kucoin-futures": ["GET /api/v1/allTickers"],
+}
 ORDER_LIFE = {
     "mexc-spot": [
         "POST /api/v3/order",
@@ -75,13 +80,13 @@ async def test_markets_are_loaded_once_for_every_account(stand: Stand):
     assert sum(counts.values()) == len(LISTING[name_of(stand)]) + 10
 
 
-async def test_a_thousand_prices_are_one_request(stand: Stand):
+async def test_a_thousand_prices_take_no_more_requests_than_one(stand: Stand):
     await stand.market()
     before = len(stand.routes())
 
     await stand.public.prices([f"L{number:04d}/USDT" for number in range(1_000)] + [PAIR])
 
-    assert len(stand.routes()) == before + 1
+    assert shaped(stand.routes())[before:] == PRICES[name_of(stand)]
 
 
 async def test_no_request_changes_anything_but_orders(stand: Stand):

@@ -13,7 +13,7 @@ from backfuturectl.exchanges.simulated import PortCall
 from backfuturectl.matching.values import OrderRequest, Wallet
 from backfuturectl.model.errors import PermanentError, TransientError
 from backfuturectl.model.ids import OrderName, bot_code, client_order_id, parse_client_order_id
-from backfuturectl.model.market import MarketKind
+from backfuturectl.model.market import MarketKind, Quote
 from backfuturectl.model.orders import Leg, LegKind, NewOrder, OrderStatus, OrderType, Side
 from backfuturectl.model.status import Reason
 from backfuturectl.strategy.base import Command, Gate
@@ -291,7 +291,7 @@ async def test_prices_that_come_too_fast_are_one_price() -> None:
         await w.price("100", for_s=5)
         assert w.bot is not None
         for price in (D(80), D(85), D(100)):  # 80 would stop the deal
-            w.bot.offer_price(price, w.clock.now_ms())
+            w.bot.offer_price(Quote(price), w.clock.now_ms())
         await w.price("100", for_s=5)
         assert w.orders(LegKind.STOP_LOSS) == []
         assert w.bot.view().state == "ACTIVE"
@@ -475,7 +475,7 @@ async def test_a_stopped_bot_has_no_call_in_flight_and_everything_on_record(at_s
         w.faults.delay_s = 0.25
         bot = await w.start()
         w.venue.set_price(w.symbol, D(100), w.clock.now_ms())
-        bot.offer_price(D(100), w.clock.now_ms())
+        bot.offer_price(Quote(D(100)), w.clock.now_ms())
         await asyncio.sleep(at_s)
         await w.stop()
         assert w.faults.in_flight == 0
@@ -528,7 +528,7 @@ async def test_bots_that_see_a_price_at_once_open_no_more_deals_than_allowed(
         await asyncio.sleep(2)
         for _ in range(30):
             for bot, _task in bots:
-                bot.offer_price(D(100), w.clock.now_ms())
+                bot.offer_price(Quote(D(100)), w.clock.now_ms())
             held = sum(bot.view().deal_number is not None for bot, _ in bots)
             assert held <= deals_max
             await asyncio.sleep(1)

@@ -34,7 +34,7 @@ class Desk:
     seen: list[tuple[str, Decimal, int]] = field(default_factory=list)
 
     def listen(self, pair: str, who: str) -> None:
-        self.feed.listen(pair, who, lambda price, at_ms: self.seen.append((who, price, at_ms)))
+        self.feed.listen(pair, who, lambda quote, at_ms: self.seen.append((who, quote.last, at_ms)))
 
     def of(self, who: str) -> list[Decimal]:
         return [price for name, price, _ in self.seen if name == who]

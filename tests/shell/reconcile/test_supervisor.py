@@ -11,6 +11,7 @@ import pytest
 from backfuturectl.engine.bot import Bot
 from backfuturectl.exchanges.simulated import PortCall
 from backfuturectl.model.errors import OperationError, PermanentError
+from backfuturectl.model.market import Quote
 from backfuturectl.model.status import Reason
 from backfuturectl.reconcile.supervisor import STOP_PATIENCE_S, Ended, Supervisor
 from backfuturectl.strategy.base import Gate
@@ -87,7 +88,7 @@ async def test_a_call_that_hangs_is_cut_off_and_looked_up_by_the_next_life() -> 
         w.faults.delay_s = 3_600
         assert w.bot is not None
         w.venue.set_price(w.symbol, 100, w.clock.now_ms())
-        w.bot.offer_price(w.venue.quote(w.symbol).last, w.clock.now_ms())
+        w.bot.offer_price(Quote(w.venue.quote(w.symbol).last), w.clock.now_ms())
         await asyncio.sleep(5)
         started_s = asyncio.get_running_loop().time()
         await supervisor.stop()

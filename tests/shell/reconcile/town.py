@@ -27,7 +27,7 @@ from backfuturectl.matching.values import (
 )
 from backfuturectl.matching.venue import Venue
 from backfuturectl.model.errors import OperationError
-from backfuturectl.model.market import MarketKind
+from backfuturectl.model.market import MarketKind, Quote
 from backfuturectl.model.secret import Secret
 from backfuturectl.model.status import Reason
 from backfuturectl.reconcile.controller import Controller
@@ -122,7 +122,7 @@ class Public(SimulatedPublic):
 
     without_price: set[str]
 
-    async def prices(self, pairs: Collection[str]) -> Mapping[str, Decimal]:
+    async def prices(self, pairs: Collection[str]) -> Mapping[str, Quote]:
         return await super().prices([pair for pair in pairs if pair not in self.without_price])
 
 
