@@ -61,7 +61,8 @@ class Fault(BaseModel):
         count: Hits after which the fault is over; None for no end.
         delay_s: Of DELAY and LATE; of TIMEOUT_* how long the connection is held before it is
             dropped.
-        status: Of ERROR_*.
+        status: Of ERROR_*; a firewall's 403 and a limit's 418 or 429 come without the exchange's
+            own body.
         retry_after_s: Of RATE_LIMIT.
         shift_ms: Of WRONG_CLOCK, added to the exchange's time for this request.
         hidden_ms: Of HIDE_*: how young an order or fill is left out.
@@ -78,7 +79,7 @@ class Fault(BaseModel):
     skip: Annotated[int, Field(ge=0)] = 0
     count: Annotated[int, Field(ge=0)] | None = None
     delay_s: Annotated[float, Field(ge=0)] = 60.0
-    status: Annotated[int, Field(ge=500, le=599)] = 503
+    status: Annotated[int, Field(ge=400, le=599)] = 503
     retry_after_s: Annotated[float, Field(ge=0)] = 1.0
     shift_ms: int = 0
     hidden_ms: Annotated[int, Field(ge=0)] = 60_000

@@ -89,7 +89,6 @@ _CODES: Final[dict[str, Reason]] = {
     "400370": _R.ORDER_REJECTED,
     "400760": _R.ORDER_REJECTED,
     "126043": _R.ORDER_NOT_FOUND,
-    "100001": _R.ORDER_NOT_FOUND,
     "102436": _R.ORDER_NOT_FOUND,
     "102426": _R.ORDER_DUPLICATE,
     "126044": _R.ORDER_DUPLICATE,
@@ -140,12 +139,15 @@ SPOT_ERRORS: Final = ErrorTable(
 FUTURES_ERRORS: Final = ErrorTable(
     exchange="KuCoin Futures",
     # On this host 200002 is a burst limit with a block of 10 s.
-    codes={**_CODES, "200002": _R.RATE_LIMITED},
+    codes={**_CODES, "200002": _R.RATE_LIMITED, "100001": _R.ORDER_REJECTED},
     texts=_TEXTS,
     by_operation={
         **_denied(_R.NO_FUTURES_PERMISSION),
         # Balance and positions need the futures right even for reading.
         (Operation.READ, "400007"): _R.NO_FUTURES_PERMISSION,
+        # On a query "not found"; with any other request a parameter that is missing or wrong.
+        (Operation.READ, "100001"): _R.ORDER_NOT_FOUND,
+        (Operation.CANCEL, "100001"): _R.ORDER_NOT_FOUND,
         # "The order cannot be canceled": it ended before; a look-up tells how.
         (Operation.CANCEL, "100004"): _R.ORDER_NOT_FOUND,
     },

@@ -83,6 +83,8 @@ ERRORS: Final = ErrorTable(
         "10096": _R.ORDER_REJECTED,
         "30087": _R.ORDER_REJECTED,
         "30010": _R.ORDER_REJECTED,
+        # Too many open orders.
+        "30069": _R.ORDER_REJECTED,
         "200006": _R.ACCOUNT_RESTRICTED,
         "200010": _R.ACCOUNT_RESTRICTED,
         "60005": _R.ACCOUNT_RESTRICTED,

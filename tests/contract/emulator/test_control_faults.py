@@ -68,6 +68,26 @@ async def test_a_5xx_does_not_say_whether_the_order_exists(
     assert orders(emulator) == expected
 
 
+@pytest.mark.parametrize("code", [403, 418, 429])
+async def test_what_stands_before_the_exchange_may_refuse_as_well(emulator: Outside, code: int):
+    await emulator.fault("error_before", status=code, path="/api/v3/order")
+    status, _ = await emulator.buy("one")
+    assert status == code
+    assert orders(emulator) == []
+
+
+async def test_what_was_made_while_the_clock_was_ahead_is_shown_after_it_is_set(
+    emulator: Outside,
+):
+    await emulator.control("PATCH", "/exchanges/mexc", {"clock_skew_ms": 3_000})
+    await emulator.buy("one")
+    await emulator.control("PATCH", "/exchanges/mexc", {"clock_skew_ms": 0})
+
+    query = "symbol=BTCUSDT&origClientOrderId=one"
+    status, answer = await emulator.signed("GET", "/api/v3/order", query)
+    assert (status, answer["clientOrderId"]) == (200, "one")
+
+
 async def test_a_rate_limit_is_told_in_the_exchanges_own_words(emulator: Outside):
     await emulator.fault("rate_limit", retry_after_s=7)
     for host, path, header, value in (

@@ -70,7 +70,6 @@ BOTH = [
     ("404", "order not exist", R.ORDER_NOT_FOUND),
     ("400100", "The order does not exist.", R.ORDER_NOT_FOUND),
     ("126043", "order not exist", R.ORDER_NOT_FOUND),
-    ("100001", "error.getOrder.orderNotExist", R.ORDER_NOT_FOUND),
     ("102436", "order does not exist", R.ORDER_NOT_FOUND),
     ("102426", "duplicate client order id", R.ORDER_DUPLICATE),
     ("126044", "duplicate", R.ORDER_DUPLICATE),
@@ -106,6 +105,7 @@ ROWS = [
         "Too many requests in a short period of time, please retry later",
         R.RATE_LIMITED,
     ),
+    (FUTURES, "100001", "error.getOrder.orderNotExist", R.ORDER_NOT_FOUND),
 ]
 TRANSIENT = {R.CLOCK_SKEW, R.EXCHANGE_UNAVAILABLE, R.RATE_LIMITED, R.MAINTENANCE, R.EXCHANGE_ERROR}
 OPEN = {R.EXCHANGE_UNAVAILABLE, R.EXCHANGE_ERROR}
@@ -155,6 +155,20 @@ def test_a_futures_order_that_cannot_be_canceled_has_ended():
 
     assert refused(FUTURES, "100004", text, Operation.CANCEL).reason is R.ORDER_NOT_FOUND
     assert refused(FUTURES, "100004", text, Operation.READ).reason is R.EXCHANGE_ERROR
+
+
+@pytest.mark.parametrize(
+    ("operation", "reason"),
+    [
+        (Operation.READ, R.ORDER_NOT_FOUND),
+        (Operation.CANCEL, R.ORDER_NOT_FOUND),
+        (Operation.CREATE, R.ORDER_REJECTED),
+        (Operation.TRIAL, R.ORDER_REJECTED),
+        (Operation.SETUP, R.ORDER_REJECTED),
+    ],
+)
+def test_a_code_that_means_not_found_on_a_query_is_a_wrong_parameter_elsewhere(operation, reason):
+    assert refused(FUTURES, "100001", "Leverage parameter invalid.", operation).reason is reason
 
 
 @pytest.mark.parametrize("table", [SPOT, FUTURES])

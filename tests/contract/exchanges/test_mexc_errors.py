@@ -73,6 +73,7 @@ ROWS = [
     (10096, "amount decimal places is too long", R.ORDER_REJECTED, None),
     (30087, "Order price exceeds allowed range", R.ORDER_REJECTED, None),
     (30010, "no valid trade price", R.ORDER_REJECTED, None),
+    (30069, "Open orders too many", R.ORDER_REJECTED, None),
     (200006, "Identity verification required", R.ACCOUNT_RESTRICTED, None),
     (200010, "Identity verification required", R.ACCOUNT_RESTRICTED, None),
     (60005, "your account is abnormal", R.ACCOUNT_RESTRICTED, None),
