@@ -369,7 +369,7 @@ class _Control:
         return _json({})
 
     async def show_ledger(self, request: web.Request) -> web.Response:
-        """Answer with every order, fill and entry ever, positions and balances, by account."""
+        """Answer with all that ever was of each account, its positions and its balances."""
         venue = self._exchange(request).venue
         wanted = request.query.get("account")
         return _json(
@@ -377,6 +377,7 @@ class _Control:
                 account: {
                     "orders": [_plain(order) for order in venue.orders(account)],
                     "fills": [_plain(fill) for fill in venue.fills(account)],
+                    "fundings": [_plain(one) for one in venue.fundings(account)],
                     "entries": [_plain(entry) for entry in venue.entries(account)],
                     "positions": [_plain(position) for position in venue.positions(account)],
                     "balances": {

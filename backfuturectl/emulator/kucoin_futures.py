@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from backfuturectl.emulator.dialect import Call, Exchange, ReplyError, Route
 from backfuturectl.emulator.kucoin_account import common_routes
 from backfuturectl.emulator.kucoin_auth import Permission, private
+from backfuturectl.emulator.kucoin_funding import funding_routes
 from backfuturectl.emulator.kucoin_futures_market import futures_market_routes, quoted
 from backfuturectl.emulator.kucoin_futures_orders import (
     ID_BASE,
@@ -89,6 +90,7 @@ def kucoin_futures(_exchange: Exchange) -> KucoinDialect:
         *common_routes(pool="futures", timestamp_weight=2, status_weight=4),
         *futures_market_routes(),
         *position_routes(),
+        *funding_routes(),
         *_order_routes(),
         *futures_reading_routes(),
     )

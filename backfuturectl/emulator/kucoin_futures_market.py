@@ -1,7 +1,7 @@
 """KuCoin futures, public: contracts, tickers, books, candles, mark prices, funding rates.
 
 Sizes are contracts. The venue knows a price, not a history: books are built around the price,
-candles and daily figures are flat, and volumes are zero. Funding is a constant rate every 8 hours.
+candles and daily figures are flat, and volumes are zero. Funding is a constant rate.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any, Final
 from backfuturectl.emulator.dialect import Call, Route
 from backfuturectl.emulator.kucoin_spot_market import levels
 from backfuturectl.emulator.kucoin_wire import (
-    DAY_MS,
     NS_PER_MS,
     bad_parameter,
     failed,
@@ -33,8 +32,6 @@ from backfuturectl.model.market import ONE, MarketKind
 GRANULARITIES_MIN: Final = frozenset({1, 5, 15, 30, 60, 120, 240, 480, 720, 1440, 10080})
 RISK_LIMIT: Final = 10_000_000
 
-_FUNDING_MS: Final = DAY_MS // 3
-_FUNDING_RATE: Final = Decimal("0.0001")
 _FUNDING_CAP: Final = Decimal("0.003")
 _FIRST_OPEN_MS: Final = 1_585_555_200_000
 _ORDER_MAX_LOTS: Final = 1_000_000
@@ -94,6 +91,7 @@ def _contract(call: Call) -> dict[str, Any]:
 def _contract_row(call: Call, listing: Listing, quote: Quote) -> dict[str, Any]:
     market = listing.market
     name, last, base = futures_name(market), number(quote.last), futures_currency(market.base)
+    interval_ms = listing.funding_interval_ms
     return {
         "symbol": name,
         "rootSymbol": market.quote,
@@ -131,16 +129,16 @@ def _contract_row(call: Call, listing: Listing, quote: Quote) -> dict[str, Any]:
         "indexSymbol": f".K{base}{market.quote}",
         "settlementSymbol": "",
         "status": "Open" if market.is_active else "Paused",
-        "fundingFeeRate": number(_FUNDING_RATE),
-        "predictedFundingFeeRate": number(_FUNDING_RATE),
-        "fundingRateGranularity": _FUNDING_MS,
+        "fundingFeeRate": number(listing.funding_rate),
+        "predictedFundingFeeRate": number(listing.funding_rate),
+        "fundingRateGranularity": interval_ms,
         "openInterest": "0",
         "turnoverOf24h": 0,
         "volumeOf24h": 0,
         "markPrice": last,
         "indexPrice": last,
         "lastTradePrice": last,
-        "nextFundingRateTime": _FUNDING_MS - call.at_ms % _FUNDING_MS,
+        "nextFundingRateTime": interval_ms - call.at_ms % interval_ms,
         "maxLeverage": market.leverage_max,
         "sourceExchanges": ["kucoin"],
         "premiumsSymbol1M": f".{name}PI",
@@ -272,18 +270,19 @@ def _mark_price(call: Call) -> dict[str, Any]:
 
 
 def _funding_rate(call: Call) -> dict[str, Any]:
-    market = futures_listing(call, call.path_params["symbol"]).market
-    period_start_ms = call.at_ms // _FUNDING_MS * _FUNDING_MS
+    listing = futures_listing(call, call.path_params["symbol"])
+    interval_ms, rate = listing.funding_interval_ms, number(listing.funding_rate)
+    period_start_ms = call.at_ms // interval_ms * interval_ms
     return {
-        "symbol": f".{futures_name(market)}FPI8H",
-        "granularity": _FUNDING_MS,
+        "symbol": f".{futures_name(listing.market)}FPI8H",
+        "granularity": interval_ms,
         "timePoint": period_start_ms,
-        "value": number(_FUNDING_RATE),
-        "predictedValue": number(_FUNDING_RATE),
+        "value": rate,
+        "predictedValue": rate,
         "fundingRateCap": number(_FUNDING_CAP),
         "fundingRateFloor": number(-_FUNDING_CAP),
         "period": 1,
-        "fundingTime": period_start_ms + _FUNDING_MS,
+        "fundingTime": period_start_ms + interval_ms,
     }
 
 

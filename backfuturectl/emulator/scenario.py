@@ -30,6 +30,7 @@ from backfuturectl.emulator.requests import RequestLedger
 from backfuturectl.engine.clock import Clock
 from backfuturectl.matching.refusals import VenueError
 from backfuturectl.matching.values import (
+    FUNDING_INTERVAL_MS,
     ApiKey,
     ClientIdScope,
     FeeMode,
@@ -81,6 +82,7 @@ class MarketSpec(_Model):
         leverage_max, maintenance_margin, contract_size: Futures only.
         fill_max_base: Base units that trade per side and price; None for endless depth.
         volatility: Of the random walk's steps; zero leaves the price where it is.
+        funding_rate: What longs pay shorts every *funding_interval_ms*, as a ratio; futures only.
     """
 
     exchange: str
@@ -105,6 +107,8 @@ class MarketSpec(_Model):
     spread_ticks: Annotated[int, Field(ge=0)] = 1
     fill_max_base: Number | None = None
     volatility: Number = Decimal("0.0005")
+    funding_rate: Number = ZERO
+    funding_interval_ms: Annotated[int, Field(gt=0)] = FUNDING_INTERVAL_MS
 
 
 class KeySpec(_Model):
@@ -388,6 +392,7 @@ def _futures_market(
         maintenance_margin=Decimal("0.005"),
         leverage_max=100,
         open_orders_max=100,
+        funding_rate=Decimal("0.0001"),
     )
 
 
@@ -445,6 +450,8 @@ def _add_market(emulator: Emulator, spec: MarketSpec, *, scenario: Scenario, see
             price_band=spec.price_band,
             spread_ticks=spec.spread_ticks,
             cost_max=spec.cost_max,
+            funding_rate=spec.funding_rate,
+            funding_interval_ms=spec.funding_interval_ms,
         )
     )
     symbol = symbol_of(spec.kind, spec.pair)

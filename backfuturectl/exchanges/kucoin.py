@@ -37,7 +37,7 @@ LIMITS: Final[dict[str, Limit]] = {
 
 _WINDOW_MS: Final = 7 * 86_400_000
 _WINDOWS_MAX: Final = 26
-_CLOCK_SLACK_MS: Final = 60_000
+CLOCK_SLACK_MS: Final = 60_000
 
 _R: Final = Reason
 
@@ -282,7 +282,7 @@ def windows(since_ms: int, now_ms: int) -> list[tuple[int, int]]:
     """
     first_ms = max(since_ms, now_ms - _WINDOWS_MAX * _WINDOW_MS)
     # The exchange's clock may be ahead of ours.
-    last_ms = now_ms + _CLOCK_SLACK_MS
+    last_ms = now_ms + CLOCK_SLACK_MS
     return [
         (start_ms, min(start_ms + _WINDOW_MS - 1, last_ms))
         for start_ms in range(first_ms, last_ms + 1, _WINDOW_MS)

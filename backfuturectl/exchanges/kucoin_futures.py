@@ -25,6 +25,7 @@ from backfuturectl.exchanges.ccxt_adapter import (
     pick,
 )
 from backfuturectl.exchanges.kucoin import (
+    CLOCK_SLACK_MS,
     read_egress_ip,
     read_rights,
     server_time_ms,
@@ -47,12 +48,14 @@ from backfuturectl.exchanges.payload import (
 )
 from backfuturectl.exchanges.port import KeyRights
 from backfuturectl.exchanges.translation import Operation
-from backfuturectl.model.errors import PermanentError
+from backfuturectl.model.errors import OperationError, PermanentError, TransientError
 from backfuturectl.model.market import Market, MarketKind, Quote
 from backfuturectl.model.orders import (
     Balances,
     Fee,
     Fill,
+    Funding,
+    FuturesSettings,
     NewOrder,
     Order,
     OrderType,
@@ -64,7 +67,10 @@ _SETTLE: Final = "USDT"
 _OPEN_ORDERS_MAX: Final = 100
 _PAGE: Final = 100
 _PAGES_MAX: Final = 50
+_FUNDING_WINDOW_MS: Final = 90 * 86_400_000
+_FUNDING_PAGES_MAX: Final = 12
 _ONE_WAY: Final = 0
+_FORCED: Final = frozenset({"liquid", "adl", "settlement"})
 
 _PUBLIC: Final = ("futuresPublic",)
 _PRIVATE: Final = ("futuresPrivate",)
@@ -87,6 +93,7 @@ _ORDER_BY_CLIENT_ID: Final = _read("orders/byClientOid", 5)
 _ORDER_BY_ID: Final = _read("orders/{orderId}", 5)
 _ORDERS: Final = _read("orders", 2)
 _FILLS: Final = _read("fills", 5)
+_FUNDING: Final = _read("funding-history", 5)
 _PLACE: Final = _write("orders", "POST", Operation.CREATE)
 _TRY: Final = _write("orders/test", "POST", Operation.TRIAL)
 _CANCEL_BY_ID: Final = _write("orders/{orderId}", "DELETE", Operation.CANCEL, 1)
@@ -173,6 +180,18 @@ class KucoinFuturesAccount:
         if margin_mode == "cross":
             await self._set(_LEVERAGE, _SET_LEVERAGE, symbol, {"leverage": str(leverage)}, pair)
 
+    async def settings(self, pair: str) -> FuturesSettings:
+        """Return position mode, margin mode and, in cross mode, leverage."""
+        symbol = {"symbol": (await self._listed.get()).symbol(pair)}
+        position_mode = await self._shown(_POSITION_MODE, {}, "positionMode")
+        margin_mode = (await self._shown(_MARGIN_MODE, symbol, "marginMode")).lower()
+        leverage = None
+        if margin_mode == "cross":
+            leverage = _whole(Decimal(await self._shown(_LEVERAGE, symbol, "leverage")))
+        return FuturesSettings(
+            is_one_way=position_mode == str(_ONE_WAY), margin_mode=margin_mode, leverage=leverage
+        )
+
     async def place(self, order: NewOrder) -> Order:
         """Send *order* once; the exchange acknowledges it before it is matched."""
         params = await self._order_params(order)
@@ -241,8 +260,34 @@ class KucoinFuturesAccount:
             )
         return positions[0] if positions else None
 
+    async def funding(self, pair: str, since_ms: int) -> tuple[Funding, ...]:
+        """Return funding payments since then, at most three months back, oldest first."""
+        listed = await self._listed.get()
+        symbol = listed.symbol(pair)
+        parse = functools.partial(_funding, pair=pair, symbol=symbol)
+        now_ms = self._now_ms()
+        params: dict[str, Any] = {
+            "symbol": symbol,
+            "startAt": max(since_ms, now_ms - _FUNDING_WINDOW_MS),
+            "endAt": now_ms + CLOCK_SLACK_MS,
+            "maxCount": _PAGE,
+        }
+        seen: dict[str, Funding] = {}
+        for _ in range(_FUNDING_PAGES_MAX):
+            payments, has_more = await self._client.call(_FUNDING, parse, params)
+            fresh = {one.funding_id: one for one in payments if one.funding_id not in seen}
+            seen |= fresh
+            if not has_more or not fresh:
+                break
+            # Newest first, without a cursor that could be trusted: up to the oldest one seen.
+            params["endAt"] = min(one.at_ms for one in payments)
+        return tuple(sorted(seen.values(), key=lambda one: (one.at_ms, one.funding_id)))
+
     async def close(self) -> None:
         """Do nothing: session and budget belong to the public port."""
+
+    async def _shown(self, read: Route, where: dict[str, Any], name: str) -> str:
+        return await self._client.call(read, lambda body: text(mapping(body), name), where)
 
     async def _set(
         self,
@@ -253,14 +298,21 @@ class KucoinFuturesAccount:
         pair: str,
     ) -> None:
         ((name, value),) = wanted.items()
-
-        async def shown() -> str:
-            return await self._client.call(read, lambda body: text(mapping(body), name), where)
-
-        if await shown() == value:
+        before = await self._shown(read, where, name)
+        if before == value:
             return
-        await self._client.call(write, lambda body: body, {**where, **wanted})
-        after = await shown()
+        try:
+            await self._client.call(write, lambda body: body, {**where, **wanted})
+        except OperationError as error:
+            if isinstance(error, TransientError) and error.reason is not Reason.EXCHANGE_ERROR:
+                raise
+            # The code for an open position or order in the way is not documented.
+            raise _not_taken(
+                pair,
+                f"{name} shows {before}, and the exchange does not change it to {value} ({error}); "
+                "it cannot while a position or an order is open",
+            ) from error
+        after = await self._shown(read, where, name)
         if after != value:
             raise _not_taken(pair, f"{name} shows {after} after setting {value}")
 
@@ -447,7 +499,24 @@ def _fill(row: dict[str, Any], listed: Listing) -> Fill:
         is_maker=text(row, "liquidity") == "maker",
         # Nanoseconds.
         at_ms=integer(row, "tradeTime") // 1_000_000,
+        is_forced=row.get("tradeType") in _FORCED,
     )
+
+
+def _funding(body: Any, *, pair: str, symbol: str) -> tuple[tuple[Funding, ...], bool]:
+    """Return one page of payments and whether there is another."""
+    page = mapping(body)
+    payments = tuple(
+        Funding(
+            funding_id=text(row, "id"),
+            pair=pair,
+            amount_quote=number(row, "funding"),
+            at_ms=integer(row, "timePoint"),
+        )
+        for row in rows(page.get("dataList"))
+        if row.get("symbol") == symbol and text(row, "settleCurrency") == _SETTLE
+    )
+    return payments, page.get("hasMore") is True
 
 
 def _positions(body: Any, *, listed: Listing, pair: str) -> tuple[Position, ...]:
@@ -460,6 +529,10 @@ def _positions(body: Any, *, listed: Listing, pair: str) -> tuple[Position, ...]
     )
 
 
+def _whole(leverage: Decimal) -> int:
+    return int(leverage.to_integral_value())
+
+
 def _position(row: dict[str, Any], pair: str, contract_size: Decimal) -> Position:
     leverage = optional_number(row, "leverage") or number(row, "realLeverage")
     liquidation_price = number_or_zero(row, "liquidationPrice")
@@ -468,7 +541,7 @@ def _position(row: dict[str, Any], pair: str, contract_size: Decimal) -> Positio
         pair=pair,
         amount_base=number(row, "currentQty") * contract_size,
         entry_price=number(row, "avgEntryPrice"),
-        leverage=int(leverage.to_integral_value()),
+        leverage=_whole(leverage),
         margin_mode="cross" if is_cross else "isolated",
         liquidation_price=liquidation_price or None,
         mark_price=optional_number(row, "markPrice"),

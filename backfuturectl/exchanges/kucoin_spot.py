@@ -47,6 +47,8 @@ from backfuturectl.model.orders import (
     Balances,
     Fee,
     Fill,
+    Funding,
+    FuturesSettings,
     NewOrder,
     Order,
     OrderStatus,
@@ -213,6 +215,14 @@ class KucoinSpotAccount:
     async def position(self, pair: str) -> Position | None:  # noqa: ARG002 - the port's
         """Return None: spot has no positions."""
         return None
+
+    async def settings(self, pair: str) -> FuturesSettings | None:  # noqa: ARG002 - the port's
+        """Return None: spot has neither leverage nor margin."""
+        return None
+
+    async def funding(self, pair: str, since_ms: int) -> tuple[Funding, ...]:  # noqa: ARG002 - the port's
+        """Return nothing: spot pays no funding."""
+        return ()
 
     async def close(self) -> None:
         """Do nothing: session and budget belong to the public port."""

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from backfuturectl.model.market import Market, Quote
-from backfuturectl.model.orders import Balances, Fill, NewOrder, Order, Position
+from backfuturectl.model.orders import (
+    Balances,
+    Fill,
+    Funding,
+    FuturesSettings,
+    NewOrder,
+    Order,
+    Position,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,9 @@ class AccountPort(Protocol):
             PermanentError: The exchange did not take them, or shows other values afterwards.
         """
 
+    async def settings(self, pair: str) -> FuturesSettings | None:
+        """Return what `prepare` sets as the exchange shows it; None on spot. Changes nothing."""
+
     async def place(self, order: NewOrder) -> Order:
         """Send *order* once, without retry.
 
@@ -121,6 +132,9 @@ class AccountPort(Protocol):
 
     async def position(self, pair: str) -> Position | None:
         """Return the futures position; None when flat or on spot."""
+
+    async def funding(self, pair: str, since_ms: int) -> tuple[Funding, ...]:
+        """Return funding payments since then, oldest first; none on spot."""
 
     async def close(self) -> None:
         """Release what this account alone holds."""

@@ -18,6 +18,7 @@ from backfuturectl.matching.values import (
     OrderRequest,
     PositionMode,
     VenueFill,
+    VenueFunding,
     VenueOrder,
     symbol_of,
     wallet_of,
@@ -28,6 +29,8 @@ from backfuturectl.model.market import Market, MarketKind, Quote
 from backfuturectl.model.orders import (
     Balances,
     Fill,
+    Funding,
+    FuturesSettings,
     NewOrder,
     Order,
     OrderType,
@@ -71,6 +74,8 @@ class PortCall(enum.StrEnum):
     OPEN_ORDERS = "open_orders"
     FILLS = "fills"
     POSITION = "position"
+    SETTINGS = "settings"
+    FUNDING = "funding"
 
 
 class Disturbance(Protocol):
@@ -201,6 +206,22 @@ class SimulatedAccount:
                 self._venue.set_leverage(self._account, symbol, leverage, self._now_ms())
         await self._disturbance.after(PortCall.PREPARE)
 
+    async def settings(self, pair: str) -> FuturesSettings | None:
+        """Return position mode, margin mode and leverage; None on spot."""
+        await self._disturbance.before(PortCall.SETTINGS)
+        found = None
+        if self._kind is MarketKind.FUTURES:
+            with _translated():
+                setting = self._venue.setting(self._account, symbol_of(self._kind, pair))
+                mode = self._venue.position_mode(self._account)
+            found = FuturesSettings(
+                is_one_way=mode is PositionMode.ONE_WAY,
+                margin_mode=setting.margin_mode.value,
+                leverage=setting.leverage,
+            )
+        await self._disturbance.after(PortCall.SETTINGS)
+        return found
+
     async def place(self, order: NewOrder) -> Order:
         """Place *order*, once."""
         await self._disturbance.before(PortCall.PLACE)
@@ -280,6 +301,17 @@ class SimulatedAccount:
             unrealised_quote=found.unrealised_quote,
         )
 
+    async def funding(self, pair: str, since_ms: int) -> tuple[Funding, ...]:
+        """Return funding payments since then, oldest first."""
+        await self._disturbance.before(PortCall.FUNDING)
+        found: tuple[VenueFunding, ...] = ()
+        if self._kind is MarketKind.FUTURES:
+            with _translated():
+                symbol = symbol_of(self._kind, pair)
+                found = self._venue.fundings(self._account, symbol, since_ms=since_ms)
+        await self._disturbance.after(PortCall.FUNDING)
+        return tuple(Funding(str(one.serial), pair, one.payment_quote, one.at_ms) for one in found)
+
     async def close(self) -> None:
         """Do nothing: the account lives in the venue."""
 
@@ -333,6 +365,7 @@ def _fill(fill: VenueFill, pair: str) -> Fill:
         fee=fill.fee,
         is_maker=fill.is_maker,
         at_ms=fill.at_ms,
+        is_forced=fill.is_liquidation,
     )
 
 

@@ -18,6 +18,7 @@ from backfuturectl.matching.values import (
     MarketSetting,
     PositionMode,
     VenueFill,
+    VenueFunding,
     VenueOrder,
     Wallet,
 )
@@ -59,6 +60,7 @@ class Account:
     positions: dict[str, Position] = field(default_factory=dict)
     settings: dict[str, MarketSetting] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    fundings: list[VenueFunding] = field(default_factory=list)
 
     def purse(self, wallet: Wallet, currency: str) -> Purse:
         """Return the purse, made on first use."""

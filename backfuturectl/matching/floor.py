@@ -33,6 +33,7 @@ class Floor:
         owners: The account of every order ever, by serial.
         holders: Names of the accounts with an open position, by venue symbol, in a fixed order.
         changes: History of effects.
+        funded_ms: The last funding time that has passed, by venue symbol.
     """
 
     rules: VenueRules
@@ -44,6 +45,8 @@ class Floor:
     holders: dict[str, dict[str, None]] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     fill_count: int = 0
+    funding_count: int = 0
+    funded_ms: dict[str, int] = field(default_factory=dict)
 
     def account(self, account: str) -> Account:
         """Return an account; VenueError ACCOUNT_UNKNOWN."""

@@ -10,9 +10,13 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from backfuturectl.model.market import ZERO, Market, MarketKind
 from backfuturectl.model.orders import Fee, OrderStatus, OrderType, Side
+
+FUNDING_INTERVAL_MS: Final = 8 * 3_600_000
+"""What most futures markets have."""
 
 
 class Wallet(enum.StrEnum):
@@ -87,6 +91,8 @@ class Listing:
         price_band: Largest distance of a limit price from the last, as a ratio; None for none.
         spread_ticks: Ticks between bid (the last price) and ask where a price comes without them.
         cost_max: Largest order value, quote; None where there is none.
+        funding_rate: What longs pay shorts at each funding time, as a ratio of the value; futures.
+        funding_interval_ms: Funding times are its multiples since the epoch.
     """
 
     market: Market
@@ -96,6 +102,8 @@ class Listing:
     price_band: Decimal | None = None
     spread_ticks: int = 1
     cost_max: Decimal | None = None
+    funding_rate: Decimal = ZERO
+    funding_interval_ms: int = FUNDING_INTERVAL_MS
 
     @property
     def symbol(self) -> str:
@@ -295,6 +303,26 @@ class VenueFill:
     at_ms: int
     realised_quote: Decimal = ZERO
     is_liquidation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VenueFunding:
+    """One funding payment of one position.
+
+    Attributes:
+        amount_base: The position then, signed.
+        payment_quote: Received is positive, paid is negative.
+    """
+
+    serial: int
+    account: str
+    symbol: str
+    rate: Decimal
+    mark_price: Decimal
+    amount_base: Decimal
+    margin_mode: MarginMode
+    payment_quote: Decimal
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)

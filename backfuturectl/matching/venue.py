@@ -20,9 +20,10 @@ from backfuturectl.matching.admission import check_leverage
 from backfuturectl.matching.book import Book
 from backfuturectl.matching.execution import close_order
 from backfuturectl.matching.floor import Floor
+from backfuturectl.matching.funding import pay_funding, settle_funding
 from backfuturectl.matching.intake import check_order, place_order
 from backfuturectl.matching.liquidation import liquidate_if_due
-from backfuturectl.matching.margin import Position, fee_of, initial_margin
+from backfuturectl.matching.margin import Position, initial_margin
 from backfuturectl.matching.refusals import Refusal, VenueError
 from backfuturectl.matching.ticks import move_price
 from backfuturectl.matching.values import (
@@ -41,6 +42,7 @@ from backfuturectl.matching.values import (
     PositionMode,
     Quote,
     VenueFill,
+    VenueFunding,
     VenueOrder,
     VenuePosition,
     VenueRules,
@@ -117,6 +119,7 @@ class Venue:
     ) -> tuple[VenueFill, ...]:
         """Move the price; fill and liquidate what it reaches, and return the fills.
 
+        Funding that has come due since the price before is paid first, at that price.
         Orders fill in price-time order along the way, each account being liquidated as soon as
         the price on that way reaches its liquidation price.
         """
@@ -125,6 +128,8 @@ class Venue:
         ask = last + listing.spread_ticks * listing.market.price_tick if ask is None else ask
         if not (last > 0 and ZERO < bid <= ask):
             raise VenueError(Refusal.PARAMETER, "expected prices above zero and bid <= ask")
+        if listing.is_futures:
+            settle_funding(self._floor, listing, at_ms)
         return move_price(self._floor, listing, Quote(last=last, bid=bid, ask=ask, at_ms=at_ms))
 
     # Accounts, money, keys
@@ -389,21 +394,17 @@ class Venue:
 
         What available money does not cover comes out of an isolated position's margin.
         """
-        listing = self._floor.futures_listing(symbol)
-        currency = listing.market.quote
-        for name in tuple(self._floor.holders.get(symbol, ())):
-            owner = self._floor.accounts[name]
-            position = owner.positions[symbol]
-            payment = -position.sign * fee_of(
-                abs(position.amount_base) * self._floor.marks[symbol], rate
-            )
-            position.realised_quote += payment
-            owner.book(Wallet.FUTURES, currency, payment, kind=EntryKind.FUNDING, at_ms=at_ms)
-            overview = self._floor.view(owner).overview(currency)
-            shortfall = -(overview.available_quote + overview.order_margin_quote)
-            if shortfall > 0 and position.margin_mode is MarginMode.ISOLATED:
-                position.margin_quote -= min(shortfall, position.margin_quote)
-            liquidate_if_due(self._floor, owner, symbol, at_ms)
+        pay_funding(self._floor, self._floor.futures_listing(symbol), rate, at_ms)
+
+    def fundings(
+        self, account: str, symbol: str | None = None, *, since_ms: int = 0
+    ) -> tuple[VenueFunding, ...]:
+        """Return funding payments from *since_ms* on, oldest first."""
+        return tuple(
+            one
+            for one in self._floor.account(account).fundings
+            if one.at_ms >= since_ms and symbol in {None, one.symbol}
+        )
 
     # The ledger
 

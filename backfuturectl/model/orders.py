@@ -175,6 +175,7 @@ class Fill:
         fill_id: The exchange's id, unique per exchange and pair.
         order_id: The exchange's order id.
         client_order_id: None where the exchange does not repeat it in fills.
+        is_forced: Futures: the exchange itself closed the position (liquidation, deleveraging).
     """
 
     fill_id: str
@@ -187,6 +188,7 @@ class Fill:
     fee: Fee | None
     is_maker: bool
     at_ms: int
+    is_forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +233,35 @@ class Position:
     liquidation_price: Decimal | None = None
     mark_price: Decimal | None = None
     unrealised_quote: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Funding:
+    """One funding payment of a futures position.
+
+    Attributes:
+        funding_id: The exchange's id, unique per account and pair.
+        amount_quote: Received is positive, paid is negative.
+    """
+
+    funding_id: str
+    pair: str
+    amount_quote: Decimal
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FuturesSettings:
+    """How an account would open a position in one futures market now.
+
+    Attributes:
+        margin_mode: ``isolated`` or ``cross``.
+        leverage: None where it is no setting, but travels with each order.
+    """
+
+    is_one_way: bool
+    margin_mode: str
+    leverage: int | None
 
 
 @dataclass(frozen=True, slots=True)

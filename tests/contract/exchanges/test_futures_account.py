@@ -5,11 +5,12 @@ from decimal import Decimal
 import pytest
 
 from backfuturectl.emulator.faults import FaultKind
-from backfuturectl.matching.values import MarginMode, PositionMode
+from backfuturectl.matching.values import EntryKind, MarginMode, PositionMode
 from backfuturectl.model.errors import PermanentError, TransientError
-from backfuturectl.model.orders import OrderStatus, OrderType, Side
+from backfuturectl.model.orders import FuturesSettings, OrderStatus, OrderType, Side
+from backfuturectl.model.status import Reason
 
-from .conftest import NAME, PAIR, Stand
+from .conftest import NAME, PAIR, Stand, now_ms
 
 
 def market_order(stand: Stand, name: str, side: Side, **changes: object):
@@ -110,3 +111,61 @@ async def test_preparing_may_be_repeated_after_a_lost_answer(futures: Stand):
     with pytest.raises(TransientError):
         await futures.account.prepare(PAIR, leverage=4, margin_mode="cross")
     await futures.account.prepare(PAIR, leverage=4, margin_mode="cross")
+
+
+async def test_settings_are_read_without_changing_anything(futures: Stand):
+    futures.venue.set_position_mode(NAME, PositionMode.HEDGE)
+    before = len(futures.routes())
+
+    isolated = await futures.account.settings(PAIR)
+    futures.venue.set_margin_mode(NAME, futures.symbol(), MarginMode.CROSS)
+    futures.venue.set_leverage(NAME, futures.symbol(), 7, now_ms())
+    cross = await futures.account.settings(PAIR)
+
+    assert isolated == FuturesSettings(is_one_way=False, margin_mode="isolated", leverage=None)
+    assert cross == FuturesSettings(is_one_way=False, margin_mode="cross", leverage=7)
+    assert {route.split()[0] for route in futures.routes()[before:]} == {"GET"}
+
+
+@pytest.mark.parametrize("what", ["positionMode", "marginMode"])
+async def test_what_an_open_order_keeps_from_being_set_is_refused_by_name(
+    futures: Stand, what: str
+):
+    await futures.account.place(futures.order())
+    if what == "positionMode":
+        # The venue trades one-way only, so that the switch has to be made up.
+        futures.venue.position_mode = lambda _account: PositionMode.HEDGE
+    mode = "cross" if what == "marginMode" else "isolated"
+
+    with pytest.raises(PermanentError) as caught:
+        await futures.account.prepare(PAIR, leverage=3, margin_mode=mode)
+
+    assert caught.value.reason is Reason.ORDER_REJECTED
+    assert what in str(caught.value)
+    assert futures.venue.setting(NAME, futures.symbol()).margin_mode is MarginMode.ISOLATED
+
+
+async def test_funding_comes_oldest_first_with_its_sign_and_all_of_it(futures: Stand):
+    await futures.account.place(market_order(futures, "bf1", Side.SELL))
+    start_ms = now_ms() - 600_000
+    for number in range(250):
+        futures.venue.apply_funding(futures.symbol(), Decimal("0.0001"), start_ms + number // 2)
+
+    found = await futures.account.funding(PAIR, start_ms)
+
+    assert len({one.funding_id for one in found}) == len(found) == 250
+    assert [one.at_ms for one in found] == sorted(one.at_ms for one in found)
+    entries = [one for one in futures.venue.entries(NAME) if one.kind is EntryKind.FUNDING]
+    assert sum(one.amount_quote for one in found) == sum(one.amount for one in entries) > 0
+    assert len(await futures.account.funding(PAIR, start_ms + 100)) == 50
+
+
+async def test_a_liquidation_is_told_among_the_fills(futures: Stand):
+    await futures.account.place(market_order(futures, "bf1", Side.BUY))
+    futures.set_price("40000")
+
+    mine, forced = await futures.account.fills(PAIR, 0)
+
+    assert (mine.is_forced, forced.is_forced) == (False, True)
+    assert forced.side is Side.SELL
+    assert await futures.account.position(PAIR) is None

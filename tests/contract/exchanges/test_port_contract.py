@@ -246,5 +246,17 @@ async def test_there_is_no_position_when_flat(any_stand: Stand):
     assert await any_stand.account.position(PAIR) is None
 
 
+async def test_what_only_futures_have_is_nothing_on_spot(any_stand: Stand):
+    await any_stand.account.prepare(PAIR, leverage=1, margin_mode="isolated")
+    settings = await any_stand.account.settings(PAIR)
+
+    assert await any_stand.account.funding(PAIR, 0) == ()
+    if any_stand.kind is MarketKind.SPOT:
+        assert settings is None
+    else:
+        assert settings is not None
+        assert (settings.is_one_way, settings.margin_mode) == (True, "isolated")
+
+
 def _wallet(any_stand: Stand) -> Wallet:
     return Wallet.SPOT if any_stand.kind is MarketKind.SPOT else Wallet.FUTURES

@@ -265,3 +265,21 @@ async def test_size_may_be_given_in_coins_or_in_quote() -> None:
             await client.futuresPrivatePostOrders(base | more | size | {"clientOid": client_id})
         sizes = [order["amount"] for order in await client.fetch_open_orders(SWAP)]
         assert sorted(sizes) == [5.0, 5.0]
+
+
+async def test_funding_payments_are_told_with_their_sign() -> None:
+    async with kucoin() as stand, ccxt_client(stand) as client:
+        await client.create_order(SWAP, "market", "buy", 100, None, ISOLATED_3X)
+        now_ms = stand.running.emulator.exchanges["kucoin"].now_ms()
+        for number in range(12):
+            stand.venue.apply_funding(SWAP, Decimal("0.0001"), now_ms - 1_000 + number)
+
+        (newest, *_) = history = await client.fetch_funding_history(SWAP)
+        assert len(history) == 10
+        mark = stand.venue.quote(SWAP).last
+        assert newest["amount"] == pytest.approx(-0.1 * float(mark) * 0.0001)
+        assert (newest["code"], newest["symbol"]) == ("USDT", SWAP)
+        assert newest["timestamp"] == now_ms - 1_000 + 11
+        assert (newest["fundingRate"], newest["positionQty"]) == (0.0001, 100.0)
+        assert len(await client.fetch_funding_history(SWAP, limit=100)) == 12
+        assert len(await client.fetch_funding_history(SWAP, since=now_ms - 991)) == 3

@@ -405,6 +405,12 @@ async def test_futures_market_data() -> None:
             )
         )
         assert (funding.value, funding.granularity) == (0.0001, 28_800_000)
+        paid = checked(
+            sdk.futures.get_funding_fees_api().get_private_funding_history(
+                funding_models.GetPrivateFundingHistoryReq.from_dict(symbol)
+            )
+        )
+        assert (paid.data_list, paid.has_more) == ([], False)
 
     await drive(script)
 

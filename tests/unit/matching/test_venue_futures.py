@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -359,6 +360,40 @@ def test_funding_beyond_the_available_money_eats_the_margin_and_may_liquidate():
     made.apply_funding(FUTURES, D("0.09"), 3)
     assert made.position("a", FUTURES) is None
     assert cash(made) == 0
+
+
+def test_funding_is_paid_at_its_times_at_the_price_before():
+    made = free_venue()
+    listing = made.listing(FUTURES)
+    made.add_listing(replace(listing, funding_rate=D("0.001"), funding_interval_ms=1_000))
+    made.set_price(FUTURES, D(100), 500)
+    buy(made, "2")
+    made.set_price(FUTURES, D(101), 999)
+    assert made.fundings("a", FUTURES) == ()
+
+    made.set_price(FUTURES, D(110), 1_000)
+    made.set_price(FUTURES, D(120), 3_700)
+
+    paid = made.fundings("a", FUTURES)
+    assert [(one.at_ms, one.mark_price, one.payment_quote) for one in paid] == [
+        (1_000, D(101), D("-0.202")),
+        (2_000, D(110), D("-0.22")),
+        (3_000, D(110), D("-0.22")),
+    ]
+    assert cash(made) == D(10000) - D("0.642")
+    assert made.fundings("a", FUTURES, since_ms=2_000) == paid[1:]
+
+
+def test_no_funding_is_paid_while_flat():
+    made = free_venue()
+    listing = made.listing(FUTURES)
+    made.add_listing(replace(listing, funding_rate=D("0.001"), funding_interval_ms=1_000))
+    made.set_price(FUTURES, D(100), 500)
+    made.set_price(FUTURES, D(100), 10_000)
+    buy(made, "2")
+    made.set_price(FUTURES, D(100), 10_001)
+
+    assert made.fundings("a") == ()
 
 
 def test_futures_fees_are_in_the_quote_and_come_out_of_the_wallet():
