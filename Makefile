@@ -38,8 +38,8 @@ test: check ## Everything: the fast tier, contracts, simulations, end to end
 	$(BIN)/pytest -q -n 2 tests/contract tests/simulation tests/e2e
 	$(BIN)/backfuturectl validate configs
 
-simulate: install ## Whole daemons on virtual time, one history per seed (START=1 SEEDS=100)
-	@$(BIN)/python -m tests.simulation --start $(or $(START),1) --seeds $(or $(SEEDS),100)
+simulate: install ## Whole daemons on virtual time, one history per seed (START=1 SEEDS=100; SIEVE=1)
+	@$(BIN)/python -m tests.simulation --start $(or $(START),1) --seeds $(or $(SEEDS),100) $(if $(SIEVE),--sieve)
 
 bench: install ## Print the figures of docs/benchmarks.md, measured here
 	@$(BIN)/python -m bench

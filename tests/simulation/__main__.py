@@ -1,4 +1,7 @@
-"""Run histories by hand: ``python -m tests.simulation --start 1 --seeds 1000``."""
+"""Run histories by hand: ``python -m tests.simulation --start 1 --seeds 1000``.
+
+With ``--sieve``: tell one story with a crash at each of its side effects.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +10,36 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import click
 
 from tests.simulation.history import HistoryError, Told, run
+from tests.simulation.sieve import difference, tell
+
+_FEW = 10
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="simulate")
     arguments.add_argument("--start", type=int, default=1)
     arguments.add_argument("--seeds", type=int, default=100)
+    arguments.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    arguments.add_argument("--sieve", action="store_true")
     asked = arguments.parse_args()
-    seeds = range(asked.start, asked.start + asked.seeds)
+    if asked.sieve:
+        return _sieve(asked.jobs)
+    return _histories(range(asked.start, asked.start + asked.seeds), asked.jobs)
+
+
+def _histories(seeds: range, jobs: int) -> int:
     began_s = time.perf_counter()
     told: list[Told] = []
-    failed: list[str] = []
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, asked.seeds)) as pool:
+    with ProcessPoolExecutor(min(jobs, len(seeds))) as pool:
         for outcome in pool.map(_run, seeds):
             if isinstance(outcome, Told):
                 told.append(outcome)
-                if asked.seeds <= 10:
-                    click.echo(outcome)
-            else:
-                failed.append(outcome)
+            if not isinstance(outcome, Told) or len(seeds) <= _FEW:
                 click.echo(outcome)
     took_s = time.perf_counter() - began_s
     click.echo(
@@ -38,7 +48,22 @@ def main() -> int:
         f"{sum(t.lives for t in told)} lives, "
         f"{sum(t.virtual_s for t in told) / 86_400:.1f} days in {took_s:.0f} s"
     )
-    return 1 if failed else 0
+    return 0 if len(told) == len(seeds) else 1
+
+
+def _sieve(jobs: int) -> int:
+    calm = tell()
+    wrong = 0
+    with ProcessPoolExecutor(jobs) as pool:
+        for text in pool.map(partial(difference, calm), range(1, calm.effects + 1)):
+            if text:
+                wrong += 1
+                click.echo(text)
+    click.echo(
+        f"{calm.effects - wrong} of {calm.effects} crashes, one at each side effect, end as if "
+        "there had been none"
+    )
+    return 1 if wrong else 0
 
 
 def _run(seed: int) -> Told | str:

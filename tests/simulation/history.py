@@ -6,21 +6,17 @@ import asyncio
 import hashlib
 import logging
 import tempfile
-from collections.abc import Coroutine
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import TypeVar, cast
 
-from backfuturectl.matching.values import VenueOrder
-from backfuturectl.model.orders import OrderStatus
-from backfuturectl.model.records import OrderRecord
 from backfuturectl.strategy.base import Gate
 from tests.simulation import prices
+from tests.simulation.agreement import books_differ, not_ready
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.faults import GOOD_RIGHTS, READ_RIGHTS, WITHDRAW_RIGHTS
-from tests.simulation.invariants import BrokenError, Trader, deal_books
+from tests.simulation.invariants import BrokenError
 from tests.simulation.world import STEP_S, Daemon, Plan, Recorder, World
 
 TROUBLE_STEPS = 1000
@@ -35,9 +31,6 @@ RECOVERY = (
     "exit: {drawdownPct: 2, confirmFor: 60s}, "
     "escalate: {drawdownPct: 8, cooldown: 60s, maxPerWindow: {count: 9, window: 1d}}}"
 )
-
-T = TypeVar("T")
-_NEVER_THERE = {OrderStatus.ABSENT, OrderStatus.REJECTED}
 
 
 class HistoryError(AssertionError):
@@ -329,118 +322,17 @@ class History:
             await w.step(200)
             self._relapsed_are_shut()
         else:
-            complaint = await w.until(self._not_ready, within_steps=CALM_STEPS)
+            complaint = await w.until(lambda: not_ready(w, daemon), within_steps=CALM_STEPS)
             if complaint:
                 raise BrokenError(f"did not converge: {complaint}")
             await w.step(100)
             for symbol, price in w.last_price.items():
                 w.prices[symbol] = repeat(price)
             complaint = await w.until(
-                lambda: self._not_ready() or self._books_differ(), within_steps=200
+                lambda: not_ready(w, daemon) or books_differ(w, daemon), within_steps=200
             )
             if complaint:
                 raise BrokenError(f"did not converge: {complaint}")
-
-    def _not_ready(self) -> str:
-        c = self._daemon.c
-        for entry in (*c.registry.of_kind("Connection"), *c.registry.of_kind("Strategy")):
-            ready = entry.status.ready if entry.status is not None else None
-            used = entry.kind == "Strategy" or c.strategies.uses(entry.name)
-            if used and (ready is None or not ready.status):
-                return f"{entry.kind} {entry.name} is {ready}"
-            if entry.kind == "Strategy" and not entry.is_current:
-                return f"Strategy {entry.name} does not run the files' generation"
-        if {e.name for e in c.registry.of_kind("Strategy")} != set(self._w.plans):
-            return "the strategies are not those of the files"
-        for name, seat in c.strategies.seats.items():
-            if seat.bot.gate[0] is not Gate.OPEN:
-                return f"{name} is {seat.bot.gate}"
-            if seat.bot.last_error is not None or seat.supervisor.trouble is not None:
-                return f"{name}: {seat.bot.last_error} {seat.supervisor.trouble}"
-        wanted = {
-            f"{p.name}/{pair.replace('/', '-')}" for p in self._w.plans.values() for pair in p.pairs
-        }
-        if set(c.strategies.seats) != wanted:
-            views = {name: seat.bot.view() for name, seat in c.strategies.seats.items()}
-            return f"bots are {views}, wanted are {sorted(wanted)}"
-        return ""
-
-    def _books_differ(self) -> str:
-        """Compare journal and exchange to the last digit."""
-        w, daemon = self._w, self._daemon
-        assert daemon.store is not None
-        w.ledger.update()
-        theirs = {
-            order.client_id: order
-            for account in w.keys
-            for order in w.venue.orders(account)
-            if order.client_id and order.client_id.startswith("bf")
-        }
-        rows: dict[str, OrderRecord] = {
-            row.client_order_id: row for row in _now(daemon.store.orders())
-        }
-        for name, order in theirs.items():
-            row = rows.get(name)
-            if row is None:
-                return f"{name} is not in the journal"
-            if (row.status, row.filled_base, row.cost_quote) != (
-                order.status,
-                order.filled_base,
-                order.filled_quote,
-            ):
-                return f"{name}: the journal has {row}, the exchange {order}"
-        for name, row in rows.items():
-            if name not in theirs and row.status not in _NEVER_THERE:
-                return f"{name} is {row.status} and was never at the exchange"
-        for (installation, code), trader in w.ledger.traders.items():
-            text = self._trader_differs(trader, f"bf{installation}{code}", theirs)
-            if text:
-                return f"{trader.bot}: {text}"
-        return ""
-
-    def _trader_differs(self, trader: Trader, prefix: str, theirs: dict[str, VenueOrder]) -> str:
-        w, store = self._w, self._daemon.store
-        mine = [order for name, order in theirs.items() if name.startswith(prefix)]
-        told = _now(store.fills(trader.bot))
-        real = {
-            str(fill.serial): fill
-            for fill in w.venue.fills(trader.account, trader.symbol)
-            if fill.client_id and fill.client_id.startswith(prefix)
-        }
-        if sorted(fill.fill_id for fill in told) != sorted(real):
-            return f"fills are {[f.fill_id for f in told]}, at the exchange {sorted(real)}"
-        for fill in told:
-            their = real[fill.fill_id]
-            if (fill.price, fill.amount_base, fill.fee) != (
-                their.price,
-                their.amount_base,
-                their.fee,
-            ):
-                return f"fill {fill} is {their} at the exchange"
-        by_deal: dict[int, list[VenueOrder]] = {}
-        for order in mine:
-            by_deal.setdefault(int((order.client_id or "")[12:17], 36), []).append(order)
-        deals = {deal.number: deal for deal in _now(store.deals(trader.bot))}
-        seat = self._daemon.c.strategies.seats.get(trader.bot)
-        view = seat.bot.view() if seat is not None else None
-        for number, orders in by_deal.items():
-            books = deal_books(orders, trader)
-            deal = deals.get(number)
-            if deal is None:
-                if books.entered_base:
-                    return f"deal {number} traded and is not in the journal"
-                continue
-            if deal.closed_at_ms is not None:
-                result = trader.sign * (books.left_quote - books.entered_quote) - books.quote_fee
-                if deal.result_quote != result:
-                    return f"deal {number} made {result}, the journal says {deal.result_quote}"
-            elif view is None:
-                return f"deal {number} is open and nobody tends it"
-            elif view.position_base != trader.sign * books.held_base:
-                return (
-                    f"position {view.position_base}, by the fills {trader.sign * books.held_base}"
-                )
-        return ""
 
     def _twins_know_each_other(self) -> None:
         """Who sees orders of the other for long does not add any more."""
@@ -485,12 +377,3 @@ class History:
             virtual_s=w.steps * STEP_S,
             digest=hashlib.sha256(text.encode()).hexdigest()[:16],
         )
-
-
-def _now(reading: Coroutine[object, object, T]) -> T:
-    """Return what a reading of an inline store returns, which never waits."""
-    try:
-        reading.send(None)
-    except StopIteration as end:
-        return cast(T, end.value)
-    raise AssertionError("an inline store does not wait")

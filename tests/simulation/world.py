@@ -58,6 +58,7 @@ OWN_COINS = Decimal(10)
 
 SPOT, FUTURES = MarketKind.SPOT, MarketKind.FUTURES
 CONNECTIONS = {"spot": SPOT, "futures": FUTURES}
+PAIRS = ("BTC/USDT", "ETH/USDT")
 LIMIT = Decimal(1000)
 
 
@@ -151,6 +152,30 @@ class Recorder(logging.Handler):
         return logging.Formatter().formatException(record.exc_info)  # type: ignore[arg-type]
 
 
+def drawn_venue(rng: random.Random) -> Venue:
+    """Return an exchange whose fees and depth *rng* decides."""
+    fee = rng.choice((FeeMode.QUOTE, FeeMode.RECEIVED))
+    depth = rng.choice((None, None, Decimal("0.9"), Decimal("0.2")))
+    return new_venue(fee, depth)
+
+
+def new_venue(spot_fee: FeeMode, depth_base: Decimal | None) -> Venue:
+    """Return an exchange that takes client order ids twice, with money and the owner's coins."""
+    venue = Venue("kucoin", VenueRules(client_id_scope=ClientIdScope.NONE))
+    for name, kind in CONNECTIONS.items():
+        venue.add_account(name)
+        venue.deposit(name, wallet_of(kind), "USDT", Decimal(20_000), START_MS)
+        for pair in PAIRS:
+            base = pair.partition("/")[0]
+            rules = replace(market(kind), pair=pair, base=base)
+            mode = spot_fee if kind is SPOT else FeeMode.QUOTE
+            venue.add_listing(Listing(rules, fee_mode=mode, fill_max_base=depth_base))
+            venue.set_price(symbol_of(kind, pair), Decimal(int(START)), START_MS)
+            if kind is SPOT:
+                venue.deposit(name, wallet_of(kind), base, OWN_COINS, START_MS)
+    return venue
+
+
 class World:
     """Everything there is in one history.
 
@@ -166,7 +191,7 @@ class World:
         defect: The first thing that was logged as a defect.
     """
 
-    def __init__(self, seed: int, root: Path) -> None:
+    def __init__(self, seed: int, root: Path, venue: Venue | None = None) -> None:
         self.seed = seed
         self.root = root
         self.rng = self.stream("events")
@@ -186,7 +211,7 @@ class World:
         self.is_shared = False
         self.steps = 0
         self.lives = 0
-        self.venue = self._venue()
+        self.venue = venue or drawn_venue(self.stream("venue"))
         self.prices: dict[str, Iterator[Decimal]] = {
             symbol: price_path(self.stream(f"prices {symbol}")) for symbol in self.venue.listings
         }
@@ -202,24 +227,6 @@ class World:
         self.last.append(f"{at_s:9.3f} {text}")
 
     # The exchange.
-
-    def _venue(self) -> Venue:
-        venue = Venue("kucoin", VenueRules(client_id_scope=ClientIdScope.NONE))
-        rng = self.stream("venue")
-        fee = rng.choice((FeeMode.QUOTE, FeeMode.RECEIVED))
-        depth = rng.choice((None, None, Decimal("0.9"), Decimal("0.2")))
-        for name, kind in CONNECTIONS.items():
-            venue.add_account(name)
-            venue.deposit(name, wallet_of(kind), "USDT", Decimal(20_000), START_MS)
-            for pair in ("BTC/USDT", "ETH/USDT"):
-                base = pair.partition("/")[0]
-                rules = replace(market(kind), pair=pair, base=base)
-                mode = fee if kind is SPOT else FeeMode.QUOTE
-                venue.add_listing(Listing(rules, fee_mode=mode, fill_max_base=depth))
-                venue.set_price(symbol_of(kind, pair), Decimal(int(START)), START_MS)
-                if kind is SPOT:
-                    venue.deposit(name, wallet_of(kind), base, OWN_COINS, START_MS)
-        return venue
 
     def add_foreign(self) -> None:
         """Rest orders of somebody else far from the price, some with ids that look like ours."""
@@ -253,7 +260,7 @@ class World:
         """Yield every bot that any edit may bring into being."""
         for plan in self.originals.values():
             is_short = plan.fields.get("direction") == "short"
-            for pair in ("BTC/USDT", "ETH/USDT"):
+            for pair in PAIRS:
                 kind = CONNECTIONS[plan.connection]
                 yield Trader(
                     strategy=plan.name,
