@@ -222,7 +222,11 @@ class TakeProfit(_Document):
     steps: tuple[TakeProfitStep, ...] = Field(
         (), max_length=4, description="Staged exit, instead of one order."
     )
-    trailing: Trailing | None = Field(None, description="Absent: a resting limit order.")
+    trailing: Trailing | None = Field(
+        None,
+        description="Absent: resting limit orders. With steps the last one trails, with all that "
+        "is left; the others rest.",
+    )
 
 
 class StopLoss(_Document):
@@ -350,7 +354,9 @@ class Caps(_Document):
         None, description="An older deal is reported and adds nothing any more."
     )
     max_spread_pct: Percent | None = Field(
-        None, description="No new deal while bid and ask are further apart."
+        None,
+        description="No new deal while bid and ask are further apart than this share of their "
+        "middle, or not known.",
     )
 
 

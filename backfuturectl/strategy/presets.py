@@ -184,7 +184,9 @@ class Terms:
         min_interval_ms: Rest between a rung's fill and the next rung's order.
         trailing_pct: None when the take profit is a resting limit order.
         steps: Share and profit of each part of a staged exit, percent; empty for one order.
+            With `trailing_pct` the last one trails, and the others rest.
         max_deal_age_ms: A deal older than this adds nothing any more.
+        max_spread_pct: Between bid and ask, of their middle; None where any is allowed.
         entry_trigger: ``immediate``, ``schedule``, ``priceBelow`` or ``priceAbove``.
         windows: When deals may begin, as written, in `timezone`.
         capital: Of the Connection; None where unknown.
@@ -218,6 +220,7 @@ class Terms:
     max_open_orders: int | None
     max_daily_loss_pct: Decimal | None
     max_deal_age_ms: int | None
+    max_spread_pct: Decimal | None
     timezone: str
     windows: tuple[str, ...]
     rest_after_take_profit_ms: int
@@ -234,6 +237,11 @@ class Terms:
     def target_pct(self) -> Decimal:
         """Where the take profit begins: its first step, or all of it."""
         return self.steps[0][1] if self.steps else self.take_profit_pct
+
+    @property
+    def trailed_pct(self) -> Decimal:
+        """Where trailing begins: at the last step, or at the take profit."""
+        return self.steps[-1][1] if self.steps else self.take_profit_pct
 
     @property
     def extra_orders(self) -> int:
@@ -318,6 +326,7 @@ def resolve(spec: StrategySpec, capital: Money | None, market_kind: MarketKind) 
         max_open_orders=spec.caps.max_open_orders,
         max_daily_loss_pct=spec.caps.max_daily_realised_loss_pct,
         max_deal_age_ms=spec.caps.max_deal_age,
+        max_spread_pct=spec.caps.max_spread_pct,
         timezone=spec.schedule.timezone,
         windows=spec.schedule.new_deals,
         rest_after_take_profit_ms=spec.cooldown.after_take_profit,

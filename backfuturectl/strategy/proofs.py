@@ -207,20 +207,6 @@ def _unsupported(spec: StrategySpec) -> Iterator[Violation]:
             message="entry trigger `rsi` is not carried out by this version",
             help_="use `immediate`, `schedule`, `priceBelow` or `priceAbove`",
         )
-    if spec.take_profit.steps and spec.take_profit.trailing is not None:
-        yield refuse(
-            "takeProfit",
-            "trailing",
-            message="a take profit in steps that also trails is not carried out by this version",
-            help_="remove `steps` or `trailing`",
-        )
-    if spec.caps.max_spread_pct is not None:
-        yield refuse(
-            "caps",
-            "maxSpreadPct",
-            message="the cap `maxSpreadPct` is not enforced by this version",
-            help_="remove `maxSpreadPct`; `entry.maxSlippagePct` limits what an entry pays",
-        )
     if "on_exchange" in spec.stop_loss.model_fields_set and (
         spec.stop_loss.on_exchange == "preferred"
     ):
@@ -380,12 +366,7 @@ def _stop(terms: Terms, rungs: tuple[Rung, ...], worst: WorstCase) -> Iterator[V
 
 def _take_profit(terms: Terms, rules: MarketRules) -> Iterator[Violation]:
     fees_pct = 2 * rules.taker_fee * HUNDRED
-    kept_pct = min((profit for _, profit in terms.steps), default=terms.target_pct)
-    if terms.trailing_pct is not None:
-        kept = (ONE + kept_pct / HUNDRED) * (ONE - terms.trailing_pct / HUNDRED) - ONE
-        if terms.sign < 0:
-            kept = ONE - (ONE - kept_pct / HUNDRED) * (ONE + terms.trailing_pct / HUNDRED)
-        kept_pct = kept * HUNDRED
+    kept_pct = min(_kept_pct(terms))
     if kept_pct < fees_pct:
         yield Violation(
             "V-TP",
@@ -421,6 +402,15 @@ def _take_profit(terms: Terms, rules: MarketRules) -> Iterator[Violation]:
             f"the {figure(fees_pct)}% that two taker fees cost",
             "raise recovery.actions.takeProfitPct",
         )
+
+
+def _kept_pct(terms: Terms) -> Iterator[Decimal]:
+    """Yield what each part of the take profit wins at least, fees not counted."""
+    resting = [profit for _, profit in terms.steps] or [terms.target_pct]
+    if terms.trailing_pct is not None:
+        touched, turn = ONE + terms.sign * resting.pop() / HUNDRED, terms.trailing_pct / HUNDRED
+        yield terms.sign * HUNDRED * (touched * (ONE - terms.sign * turn) - ONE)
+    yield from resting
 
 
 def _improvement(terms: Terms, rungs: tuple[Rung, ...]) -> Iterator[Violation]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from backfuturectl.model.market import ONE, is_tradable
+from backfuturectl.model.market import HUNDRED, ONE, ZERO, is_tradable
 from backfuturectl.model.orders import Leg, LegKind, OrderStatus, OrderType
 from backfuturectl.strategy.averaging.closing import DAY_MS, loss_reached
 from backfuturectl.strategy.averaging.draft import Draft
@@ -21,7 +21,8 @@ from backfuturectl.strategy.averaging.state import (
     State,
     moved,
 )
-from backfuturectl.strategy.base import Action, Note
+from backfuturectl.strategy.base import Action, Note, PriceSeen
+from backfuturectl.strategy.presets import Terms
 from backfuturectl.strategy.proofs import prove
 from backfuturectl.strategy.schedule import MINUTE_MS
 from backfuturectl.strategy.violation import errors, figure
@@ -35,12 +36,15 @@ REFUSED_MS: Final = 30_000
 REFUSED_MAX_MS: Final = 3_600_000
 
 
-def begin(state: State, done: list[Action]) -> State:
-    """Begin a deal if everything allows it; there is a price and room for one."""
+def begin(state: State, seen: PriceSeen, done: list[Action]) -> State:
+    """Begin a deal at the price just *seen* if everything allows it; there is room for one."""
     if state.phase is not Phase.FLAT or not state.may_begin or state.at_ms < state.rest_until_ms:
         return state
     if resting_until_ms(state) or not _is_triggered(state):
         return state
+    forbidden = _spread_note(state.setup.terms, seen)
+    if forbidden is not None:
+        return _told(state, done, forbidden)
     setup, number = state.setup, state.deals + 1
     assert state.price is not None
     found = errors(prove(setup.terms, setup.rules, start=state.price))
@@ -68,7 +72,7 @@ def begin(state: State, done: list[Action]) -> State:
     )
     done += draft.actions
     window = setup.windows.current(state.at_ms)
-    return replace(state, deals=number, deal=draft.deal, last_window=window)
+    return replace(state, deals=number, deal=draft.deal, last_window=window, noted=frozenset())
 
 
 def resting_until_ms(state: State) -> int:
@@ -127,6 +131,30 @@ def unfilled(state: State, deal: Deal) -> State:
         ),
         Happening.NOTHING_FILLED,
     )
+
+
+def _spread_note(terms: Terms, seen: PriceSeen) -> Note | None:
+    """Return why bid and ask let no deal begin; None when they do."""
+    limit_pct = terms.max_spread_pct
+    if limit_pct is None:
+        return None
+    limit = f"a new deal waits for {figure(limit_pct)}% (caps.maxSpreadPct)"
+    if seen.bid is None or seen.ask is None or not ZERO < seen.bid <= seen.ask:
+        found = "the exchange tells no bid and ask, or impossible ones"
+        return Note("SpreadUnknown", f"{found}; {limit}", is_warning=True)
+    spread_pct = 2 * HUNDRED * (seen.ask - seen.bid) / (seen.ask + seen.bid)
+    if spread_pct <= limit_pct:
+        return None
+    found = f"{seen.bid:f} is bid and {seen.ask:f} asked, {figure(spread_pct)}% apart"
+    return Note("SpreadTooWide", f"{found}; {limit}", is_warning=True)
+
+
+def _told(state: State, done: list[Action], note: Note) -> State:
+    """Say once why no deal begins, until one does."""
+    if note.reason in state.noted:
+        return state
+    done.append(note)
+    return replace(state, noted=state.noted | {note.reason})
 
 
 def _refused(state: State, done: list[Action], why: str) -> State:

@@ -39,6 +39,7 @@ def dump(state: State) -> str:
             "lossDay": state.loss_day,
             "dayLoss": _text(state.day_loss),
             "lastWindow": state.last_window,
+            "noted": sorted(state.noted),
             "isPaused": state.is_paused,
             "isDraining": state.is_draining,
         },
@@ -66,6 +67,7 @@ def load(text: str, setup: Setup) -> State:
         loss_day=tree.get("lossDay", 0),
         day_loss=Decimal(tree.get("dayLoss", 0)),
         last_window=tree.get("lastWindow"),
+        noted=frozenset(tree.get("noted", ())),
         is_paused=tree["isPaused"],
         is_draining=tree["isDraining"],
     )

@@ -14,7 +14,13 @@ from backfuturectl.model.market import HUNDRED, ZERO, round_amount, round_price
 from backfuturectl.model.orders import Leg, LegKind, OrderType, Side
 from backfuturectl.strategy.arithmetic import precisely, take_profit_price
 from backfuturectl.strategy.averaging.draft import Draft, at_most, is_left
-from backfuturectl.strategy.averaging.ledger import Books, books, is_dust, target_price
+from backfuturectl.strategy.averaging.ledger import (
+    Books,
+    books,
+    is_dust,
+    target_price,
+    trailed_price,
+)
 from backfuturectl.strategy.averaging.reduction import hold_reduction, place_reduction
 from backfuturectl.strategy.averaging.state import Closing, LegOrder
 from backfuturectl.strategy.violation import figure
@@ -73,12 +79,6 @@ def rest_exits(draft: Draft) -> None:
     place_reduction(draft, room)
 
 
-def _leaves_by_trailing(draft: Draft) -> bool:
-    """Return whether the take profit is watched instead of resting."""
-    is_whole = not (draft.is_recovering or draft.deal.is_winding)
-    return is_whole and draft.setup.terms.trailing_pct is not None
-
-
 def leave_at_market(draft: Draft) -> None:
     """Cancel what rests, then sell everything at market."""
     deal, setup = draft.deal, draft.setup
@@ -109,11 +109,11 @@ def _wanted(draft: Draft, kept: Books, free: Decimal) -> tuple[_Wanted, ...]:
     """Return the exits for the *free* part of the position, the nearest first."""
     setup, deal = draft.setup, draft.deal
     assert kept.average is not None
-    if _leaves_by_trailing(draft):
-        return ()
-    is_whole = draft.is_recovering or deal.is_winding or not setup.terms.steps
-    if not is_whole:
+    is_whole = draft.is_recovering or deal.is_winding
+    if not is_whole and setup.terms.steps:
         return tuple(_staged(draft, kept.average, kept.position_base, free))
+    if not is_whole and setup.terms.trailing_pct is not None:
+        return ()  # watched, not resting
     target = target_price(kept.average, setup, is_recovering=draft.is_recovering)
     amount = at_most(round_amount(free, setup.market), setup.market.amount_max)
     return (_Wanted(0, _on_tick(draft, target), amount),) if amount else ()
@@ -123,7 +123,8 @@ def _staged(draft: Draft, average: Decimal, position: Decimal, free: Decimal) ->
     """Yield the steps that are left; what is too small for one leaves with the next.
 
     Each step's share is of all that the take profit has sold or will sell, so a rung that fills
-    after a step enlarges every step again.
+    after a step enlarges every step again. The last one does not rest where it trails, unless it
+    is too small to leave alone.
     """
     setup, deal, market = draft.setup, draft.deal, draft.setup.market
     steps = setup.terms.steps
@@ -135,7 +136,8 @@ def _staged(draft: Draft, average: Decimal, position: Decimal, free: Decimal) ->
     left = round_amount(free, market)
     plan: list[_Wanted] = []
     carried = ZERO
-    for index, (share_pct, profit_pct) in enumerate(steps):
+    is_trailing = setup.terms.trailing_pct is not None
+    for index, (share_pct, profit_pct) in enumerate(steps[:-1] if is_trailing else steps):
         price = _on_tick(draft, take_profit_price(average, setup.terms.sign, profit_pct))
         part = round_amount(whole * share_pct / HUNDRED, market) - sold[index]
         is_last = index == len(steps) - 1
@@ -149,6 +151,8 @@ def _staged(draft: Draft, average: Decimal, position: Decimal, free: Decimal) ->
         plan.append(_Wanted(index, price, amount))
         left -= amount
         carried = ZERO
+    if is_trailing and left and not is_dust(left, trailed_price(average, setup), market):
+        left = ZERO
     if left and plan:
         last = plan.pop()
         plan.append(_Wanted(last.index, last.price, last.amount_base + left))

@@ -237,7 +237,7 @@ def _on_price(state: State, event: PriceSeen) -> Step[State]:
         and not (quiet.wants_room and event.may_open)
     ):
         return Step(seen)
-    return on_price(seen, may_open=event.may_open)
+    return on_price(seen, event)
 
 
 def _on_order(state: State, event: OrderChanged) -> Step[State]:

@@ -82,6 +82,11 @@ def target_price(average: Decimal, setup: Setup, *, is_recovering: bool = False)
     return take_profit_price(average, terms.sign, percent)
 
 
+def trailed_price(average: Decimal, setup: Setup) -> Decimal:
+    """Return the price whose touch arms the trailing take profit, exact."""
+    return take_profit_price(average, setup.terms.sign, setup.terms.trailed_pct)
+
+
 @precisely
 def stop_of(deal: Deal, average: Decimal, setup: Setup) -> Decimal:
     """Return the price that stops *deal*."""

@@ -17,7 +17,7 @@ from backfuturectl.strategy.arithmetic import beyond
 from backfuturectl.strategy.averaging.beginning import begin, quiet_before, unfilled
 from backfuturectl.strategy.averaging.closing import closed
 from backfuturectl.strategy.averaging.draft import Draft, is_left
-from backfuturectl.strategy.averaging.ledger import books, stop_of, target_price
+from backfuturectl.strategy.averaging.ledger import books, stop_of, target_price, trailed_price
 from backfuturectl.strategy.averaging.orders import arrange
 from backfuturectl.strategy.averaging.recovery import judged, quiet_between
 from backfuturectl.strategy.averaging.state import (
@@ -33,27 +33,29 @@ from backfuturectl.strategy.averaging.state import (
     moved,
 )
 from backfuturectl.strategy.averaging.trailing import trailed
-from backfuturectl.strategy.base import Action, DealOpened, Gate, Note, Step
+from backfuturectl.strategy.base import Action, DealOpened, Gate, Note, PriceSeen, Step
 
 
-def on_price(state: State, *, may_open: bool) -> Step[State]:
-    """Return what follows from the price that *state* has just seen."""
+def on_price(state: State, seen: PriceSeen) -> Step[State]:
+    """Return what follows from *seen*, whose price *state* has already."""
     done: list[Action] = []
     if state.phase is not Phase.MANUAL:
         state = judged(trailed(_stopped(state), done), done)
-    state, wake_ms = _passed(state, done, may_open=may_open)
+    state, wake_ms = _passed(state, done, seen)
     return Step(replace(state, quiet=_quiet(state, wake_ms)), tuple(done))
 
 
 def settle(state: State, actions: tuple[Action, ...] = ()) -> Step[State]:
     """Return what follows from facts other than a price; *actions* come first."""
     done = list(actions)
-    state, _ = _passed(state, done, may_open=False)
+    state, _ = _passed(state, done)
     return Step(replace(state, quiet=None), tuple(done))
 
 
-def _passed(state: State, done: list[Action], *, may_open: bool) -> tuple[State, int]:
+def _passed(state: State, done: list[Action], seen: PriceSeen | None = None) -> tuple[State, int]:
     """Move the phase as far as the facts go, then bring the orders into line.
+
+    Only a price begins a deal.
 
     Returns the state and when to look again even if nothing happens.
     """
@@ -61,8 +63,8 @@ def _passed(state: State, done: list[Action], *, may_open: bool) -> tuple[State,
         state = _phase(state, done)
     if state.phase is Phase.MANUAL:
         return state, NEVER_MS
-    if state.live_deal is None and may_open:
-        state = begin(state, done)
+    if state.live_deal is None and seen is not None and seen.may_open:
+        state = begin(state, seen, done)
     deal = state.live_deal
     if deal is None or state.price is None:
         return state, NEVER_MS
@@ -177,5 +179,7 @@ def _levels(state: State, deal: Deal, average: Decimal) -> Iterator[Decimal]:
     if deal.peak is not None and trailing_pct is not None:
         yield deal.peak
         yield beyond(deal.peak, sign, trailing_pct)
-    elif deal.base.may_rest or trailing_pct is not None:
+    elif trailing_pct is not None:
+        yield trailed_price(average, setup)
+    if deal.base.may_rest:
         yield target_price(average, setup)

@@ -341,6 +341,7 @@ class State:
         loss_day: UTC day, counted from the epoch, that `day_loss` belongs to.
         day_loss: What deals closed on that day lost, unsigned quote; gains do not make up for it.
         last_window: Schedule window in which the newest deal began, see `schedule.Windows`.
+        noted: What people have been told about why no deal begins; forgotten when one does.
         quiet: Follows from the rest; None makes the next event look at everything.
     """
 
@@ -359,6 +360,7 @@ class State:
     loss_day: int = 0
     day_loss: Decimal = ZERO
     last_window: int | None = None
+    noted: frozenset[str] = frozenset()
     is_paused: bool = False
     is_draining: bool = False
     quiet: Quiet | None = field(default=None, compare=False, repr=False)

@@ -1,5 +1,7 @@
 """The trailing take profit: armed when the target is touched, sold at market on the turn.
 
+Of a take profit in steps the last step trails, with all that is left then; the others rest.
+
 The best price is kept with the deal. A tick is not recorded, so after a restart it is the best one
 that was, and the turn may come a little later; never below the target's own turn, which still
 pays both fees (V-TP).
@@ -11,7 +13,7 @@ from dataclasses import replace
 
 from backfuturectl.model.market import ONE
 from backfuturectl.strategy.arithmetic import beyond, precisely
-from backfuturectl.strategy.averaging.ledger import books, target_price
+from backfuturectl.strategy.averaging.ledger import books, trailed_price
 from backfuturectl.strategy.averaging.state import Closing, Phase, State
 from backfuturectl.strategy.base import Action, Gate, Note
 from backfuturectl.strategy.violation import figure
@@ -32,7 +34,7 @@ def trailed(state: State, done: list[Action]) -> State:
         return state
     sign = terms.sign
     if deal.peak is None:
-        target = target_price(average, state.setup)
+        target = trailed_price(average, state.setup)
         if sign * (price - target) < 0:
             return state
         done.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -51,6 +52,74 @@ def test_the_price_must_still_be_there_when_there_is_room() -> None:
     assert not bases(venue)
     venue.tick(99)
     assert bases(venue) == 1
+
+
+# The spread.
+
+
+def capped(**changes: object) -> Venue:
+    return Venue.start(setup(caps={"maxSpreadPct": D("0.5")}, **changes))
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "begun"),
+    [
+        ("99.75", "100.25", 1),  # half a percent of their middle
+        ("99.75", "100.26", 0),
+        ("100", "100", 1),
+        (None, "100", 0),
+        ("100", None, 0),
+        (None, None, 0),
+        ("100.01", "100", 0),  # crossed: nothing to rely on
+        ("0", "0.0001", 0),
+    ],
+)
+def test_a_deal_begins_only_while_the_spread_is_known_and_small(
+    bid: str | None, ask: str | None, begun: int
+) -> None:
+    venue = capped()
+    venue.tick(100, bid=bid, ask=ask)
+    assert bases(venue) == begun
+
+
+def test_a_wide_spread_is_told_once_and_the_deal_begins_when_it_is_over() -> None:
+    venue = capped()
+    for _ in range(5):
+        venue.tick(100, bid=98, ask=102)
+    venue.state = KIND.load(KIND.dump(venue.state), venue.state.setup)
+    venue.tick(100, bid=98, ask=102)
+    assert venue.notes() == ["SpreadTooWide"]
+    venue.tick(100)
+    venue.tick(100)
+    assert venue.notes() == ["SpreadTooWide", "SpreadUnknown"]
+    venue.tick(100, bid="99.9", ask="100.1")
+    assert bases(venue) == 1
+    assert not venue.state.noted
+
+
+def test_without_the_cap_no_spread_is_asked_for() -> None:
+    venue = Venue.start(setup())
+    venue.tick(100, bid=90, ask=110)
+    assert bases(venue) == 1
+
+
+def test_a_wide_spread_keeps_neither_rungs_nor_exits_back() -> None:
+    venue = capped(stopLoss={"percent": D(10)})
+    venue.tick(100, bid=100, ask=100)
+    venue.settle()
+    venue.match()
+    venue.settle()
+    venue.run("98.2", "96.2", "89")  # an exchange that tells no bid and ask any more
+    assert len([place for place in venue.sent if place.leg.kind is LegKind.RUNG]) == 3
+    assert venue.is_flat()
+
+
+def test_a_state_from_before_the_cap_existed_is_read() -> None:
+    venue = Venue.start(setup())
+    venue.run(100)
+    older = json.loads(KIND.dump(venue.state))
+    del older["noted"]
+    assert KIND.load(json.dumps(older), venue.state.setup) == venue.state
 
 
 # Schedule.

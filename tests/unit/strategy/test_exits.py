@@ -141,6 +141,68 @@ def test_a_price_that_jumps_over_the_turn_to_where_nothing_is_won_sells_nothing(
     assert venue.phase() == "COOLDOWN"
 
 
+# Steps of which the last one trails.
+
+
+def staged_and_trailing(**changes: object) -> Setup:
+    exits = {"steps": STEPS, "trailing": {"deviationPct": D("0.5")}}
+    return setup(takeProfit=exits, **changes)
+
+
+def test_all_steps_but_the_last_rest() -> None:
+    venue = opened(staged_and_trailing())
+    assert targets(venue) == [(D("101.31"), D("0.4985")), (D("102.31"), D("0.2991"))]
+    venue.run("102.4")
+    assert not targets(venue)
+    assert venue.held() == D("0.1994")
+
+
+def test_the_last_step_trails_from_its_own_target_on() -> None:
+    venue = opened(staged_and_trailing())
+    venue.run("103", "101")  # beyond two steps, not the third
+    assert "TakeProfitArmed" not in venue.notes()
+    venue.run("104.4", "106", "105.48")
+    assert venue.phase() == "ACTIVE"
+    venue.run("105.4")
+    order = venue.last(LegKind.TAKE_PROFIT).order
+    assert (order.type, order.amount_base) == (OrderType.MARKET, D("0.1994"))
+    assert venue.is_flat()
+    assert len(venue.closed()) == 1
+
+
+def test_a_turn_takes_what_is_left_of_the_steps_before_along() -> None:
+    venue = opened(staged_and_trailing())
+    venue.tick("104.4")  # armed, but the exchange has not filled the steps before
+    venue.tick("103.8")
+    venue.settle()
+    assert not targets(venue)
+    assert venue.last(LegKind.TAKE_PROFIT).order.type is OrderType.MARKET
+    assert venue.is_flat()
+
+
+def test_a_rung_after_a_step_enlarges_what_rests_and_what_trails() -> None:
+    venue = opened(staged_and_trailing())
+    venue.run("101.31", "98.29")
+    whole = venue.held() + D("0.4985")
+    resting = sum(left for _, left in targets(venue))
+    assert resting < venue.held()
+    assert venue.held() - resting == pytest.approx(whole * D("0.2"), abs=D("0.0002"))
+
+
+def test_a_last_step_too_small_for_the_exchange_rests_with_the_one_before() -> None:
+    venue = opened(staged_and_trailing(rules=market(cost_min=D(21))))
+    assert sum(left for _, left in targets(venue)) == venue.held()
+    assert [price for price, _ in targets(venue)] == [D("101.31"), D("102.31")]
+
+
+def test_an_only_step_that_trails_is_the_plain_trailing_take_profit() -> None:
+    only = {"steps": ({"sharePct": D(100), "profitPct": D(2)},)}
+    venue = opened(setup(takeProfit={**only, "trailing": {"deviationPct": D("0.5")}}))
+    assert not venue.live(LegKind.TAKE_PROFIT)
+    venue.run("102.4", "101.8")
+    assert venue.is_flat()
+
+
 def test_the_turn_is_watched_while_only_exits_are_allowed_and_not_while_nothing_is() -> None:
     venue = opened(trailing())
     venue.run("102")

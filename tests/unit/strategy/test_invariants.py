@@ -67,6 +67,17 @@ DOCUMENTS: dict[str, tuple[MarketKind, dict[str, object]]] = {
     ),
     "spot long, trailing": (SPOT, {"takeProfit": {"trailing": {"deviationPct": D("0.3")}}}),
     "spot long, steps": (SPOT, {"takeProfit": {"steps": STEPS}}),
+    "spot long, steps and trailing": (
+        SPOT,
+        {"takeProfit": {"steps": STEPS, "trailing": {"deviationPct": D("0.3")}}},
+    ),
+    "futures short, steps and trailing": (
+        FUTURES,
+        {
+            "direction": "short",
+            "takeProfit": {"steps": STEPS, "trailing": {"deviationPct": D("0.3")}},
+        },
+    ),
     "futures long": (FUTURES, {"baseOrder": "auto"}),
     "futures short": (FUTURES, {"baseOrder": "auto", "direction": "short"}),
 }
@@ -74,6 +85,8 @@ EDITS: tuple[dict[str, object], ...] = (
     {},
     {"takeProfit": {"percent": D(2)}, "stopLoss": {"percent": D(12)}},
     {"averaging": {"maxPlaced": 1}},
+    {"takeProfit": {"trailing": {"deviationPct": D("0.2")}}},
+    {"takeProfit": {"trailing": None, "steps": ()}},
     {"averaging": {"firstDeviationPct": D("2.5")}, "onChange": "adopt"},
     {"baseOrder": "60 USDT", "onChange": "adopt"},
     {"averaging": {"maxOrders": 2}, "onChange": "close"},
@@ -323,7 +336,9 @@ def converge(venue: Venue, name: str) -> None:
 def test_no_history_breaks_an_invariant_and_every_history_ends_flat(
     name: str, fee_in: str, history: list[tuple[str, int, int]]
 ) -> None:
-    venue = Venue.start(SETUPS[name][0], fee_in=fee_in if "spot" in name else "USDT")
+    venue = Venue.start(
+        SETUPS[name][0], fee_in=fee_in if "spot" in name else "USDT", doubts_quiet=True
+    )
     venue.checks = [
         restart,
         margin_holds,
@@ -389,7 +404,7 @@ def test_no_walk_of_prices_through_recovery_breaks_an_invariant(
     name: str, walk: list[tuple[int, int]]
 ) -> None:
     """An honest exchange and a restart after every step; each price holds for a while."""
-    venue = Venue.start(SETUPS[name][0])
+    venue = Venue.start(SETUPS[name][0], doubts_quiet=True)
     venue.checks = [
         restart,
         margin_holds,

@@ -294,13 +294,6 @@ def test_a_share_is_of_the_declared_capital() -> None:
     [
         {"mode": "paper"},
         {"entry": {"trigger": "rsi"}},
-        {
-            "takeProfit": {
-                "trailing": {"deviationPct": D("0.2")},
-                "steps": ({"sharePct": D(100), "profitPct": D(1)},),
-            }
-        },
-        {"caps": {"maxSpreadPct": D("0.5")}},
         {"recovery": {"actions": {"newDeals": "viaConnection: other"}}},
     ],
 )
@@ -375,6 +368,23 @@ def test_the_trailing_deviation_must_leave_the_fees(direction: str) -> None:
 
     assert found("0.25") == []
     assert found("0.95") == ["V-TP"]
+
+
+@pytest.mark.parametrize("direction", ["long", "short"])
+@pytest.mark.parametrize(
+    ("near", "far", "deviation", "broken"),
+    [
+        ("1", "2", "0.5", []),
+        ("0.1", "2", "0.5", ["V-TP"]),  # the one that rests
+        ("1", "2", "1.95", ["V-TP"]),  # the one that trails
+        ("1", "5", "1.9", []),  # of which the deviation takes nothing from the one that rests
+    ],
+)
+def test_each_part_of_a_take_profit_that_trails_at_last_must_leave_the_fees(
+    direction: str, near: str, far: str, deviation: str, broken: list[str]
+) -> None:
+    exits = {"steps": (step(60, near), step(40, far)), "trailing": {"deviationPct": D(deviation)}}
+    assert codes(prove(terms(direction=direction, takeProfit=exits), FUTURES)) == broken
 
 
 def test_a_filled_document_means_what_the_short_one_meant() -> None:

@@ -104,10 +104,16 @@ class Resting:
 
 @dataclass
 class Venue:
-    """Drives one bot; `fee_in` says in which coin entries are charged: quote, base or another."""
+    """Drives one bot.
+
+    Attributes:
+        fee_in: In which coin entries are charged: quote, base or another.
+        doubts_quiet: Whether each price is also looked at in full, which must change nothing.
+    """
 
     state: State
     fee_in: str = "USDT"
+    doubts_quiet: bool = False
     now_ms: int = 1_000
     price: Decimal = HUNDRED
     orders: dict[str, Resting] = field(default_factory=dict)
@@ -126,6 +132,9 @@ class Venue:
 
     def tell(self, event: Event) -> tuple[Action, ...]:
         step = KIND.step(self.state, event)
+        if self.doubts_quiet and isinstance(event, PriceSeen):
+            looked = KIND.step(replace(self.state, quiet=None), event)
+            assert (looked.state, looked.actions) == (step.state, step.actions)
         self.state = step.state
         self.events.append(event)
         self.actions += step.actions
@@ -144,12 +153,21 @@ class Venue:
     def command(self, command: Command) -> tuple[Action, ...]:
         return self.tell(Commanded(command, self.now_ms))
 
-    def tick(self, price: object = None, *, after_ms: int = 1_000, may_open: bool = True):
+    def tick(
+        self,
+        price: object = None,
+        *,
+        after_ms: int = 1_000,
+        may_open: bool = True,
+        bid: object = None,
+        ask: object = None,
+    ):
         """Move the price, fill what it crosses, then tell the bot."""
         self.now_ms += after_ms
         if price is not None:
             self.price = D(str(price))
-        return self.tell(PriceSeen(self.price, self.now_ms, may_open))
+        book = (None if side is None else D(str(side)) for side in (bid, ask))
+        return self.tell(PriceSeen(self.price, self.now_ms, may_open, *book))
 
     def report(self, client_order_id: str) -> tuple[Action, ...]:
         """Tell the bot how one order stands; of one not yet sent, no exchange tells anything."""
