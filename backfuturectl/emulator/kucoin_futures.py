@@ -17,11 +17,13 @@ from backfuturectl.emulator.kucoin_futures_market import futures_market_routes, 
 from backfuturectl.emulator.kucoin_futures_orders import (
     ID_BASE,
     NOT_FOUND,
+    STOP_PRICE_TYPES,
     find_by_client_id,
     find_by_id,
     futures_reading_routes,
     open_futures_orders,
     order_id,
+    waiting_stops,
 )
 from backfuturectl.emulator.kucoin_positions import position_routes, venue_margin_mode
 from backfuturectl.emulator.kucoin_spot import CLIENT_ID
@@ -43,6 +45,7 @@ from backfuturectl.matching.values import (
     MarginMode,
     OrderRequest,
     TimeInForce,
+    Trigger,
     VenueOrder,
 )
 from backfuturectl.model.orders import OrderType, Side
@@ -69,6 +72,7 @@ _REFUSALS: Final = {
     Refusal.ORDER_NOT_FOUND: NOT_FOUND,
     Refusal.ORDER_NOT_CANCELABLE: _NOT_CANCELABLE,
     Refusal.TOO_MANY_ORDERS: ("300001", "Active order quantity limit exceeded."),
+    Refusal.TOO_MANY_STOPS: ("300004", "Stop order quantity limit exceeded."),
     Refusal.REDUCE_ONLY_REJECTED: ("300009", "No open positions to close."),
     Refusal.LEVERAGE: ("300016", "The leverage cannot be greater than the maximum."),
     Refusal.MARGIN_MODE_DIFFERS: (
@@ -112,7 +116,7 @@ def _order_routes() -> tuple[Route, ...]:
         trade("DELETE", f"{orders}/{{order_id}}", _cancel_by_id, 1),
         trade("DELETE", orders, _cancel_all, 800),
         trade("DELETE", "/api/v3/orders", _cancel_all, 10),
-        trade("DELETE", "/api/v1/stopOrders", _no_stop_cancel, 15),
+        trade("DELETE", "/api/v1/stopOrders", _cancel_stops, 15),
     )
 
 
@@ -172,9 +176,6 @@ def _request(call: Call, key: ApiKey, body: dict[str, Any]) -> OrderRequest:
         raise failed(call, *_REFUSALS[Refusal.CLIENT_ID_INVALID])
     if kind not in {"limit", "market"} or time_in_force not in {"GTC", "IOC"}:
         raise failed(call, _ILLEGAL, "request parameter illegal")
-    if body.get("stop"):
-        # A conditional order placed as a plain one would trade at once.
-        raise failed(call, _ILLEGAL, "stop orders are not supported here")
     price = decimal_of(call, body, "price") if kind == "limit" else None
     if kind == "limit" and price is None:
         raise failed(call, *_REFUSALS[Refusal.PRICE_MISSING])
@@ -195,7 +196,20 @@ def _request(call: Call, key: ApiKey, body: dict[str, Any]) -> OrderRequest:
         leverage=_leverage(call, body, mode, is_reducing=is_reducing),
         margin_mode=mode,
         is_hedge=str(body.get("positionSide")) in {"LONG", "SHORT"},
+        trigger=_trigger(call, body),
     )
+
+
+def _trigger(call: Call, body: dict[str, Any]) -> Trigger | None:
+    """Return what sets a stop order off."""
+    direction = str(body.get("stop") or "")
+    if not direction:
+        return None
+    price = decimal_of(call, body, "stopPrice")
+    by = STOP_PRICE_TYPES.get(str(body.get("stopPriceType")))
+    if direction not in {"up", "down"} or by is None or price is None:
+        raise failed(call, _ILLEGAL, "request parameter illegal")
+    return Trigger(price, is_rising=direction == "up", by=by)
 
 
 def _side_and_amount(
@@ -289,7 +303,14 @@ def _cancel(call: Call, key: ApiKey, order: VenueOrder | None) -> VenueOrder:
 
 
 def _cancel_all(call: Call, key: ApiKey) -> dict[str, list[str]]:
-    orders = open_futures_orders(call, key)
+    return _canceled(call, key, open_futures_orders(call, key))
+
+
+def _cancel_stops(call: Call, key: ApiKey) -> dict[str, list[str]]:
+    return _canceled(call, key, waiting_stops(call, key))
+
+
+def _canceled(call: Call, key: ApiKey, orders: list[VenueOrder]) -> dict[str, list[str]]:
     for order in orders:
         call.venue.cancel(key.account, order.serial, call.at_ms)
     return {"cancelledOrderIds": [order_id(order.serial) for order in orders]}
@@ -320,7 +341,3 @@ def _try_cancel(call: Call, key: ApiKey, order: VenueOrder | None) -> dict[str, 
         return dict(zip(("code", "msg"), _NOT_CANCELABLE, strict=True))
     call.venue.cancel(key.account, order.serial, call.at_ms)
     return {"code": "200", "msg": "success"}
-
-
-def _no_stop_cancel(_call: Call, _key: ApiKey) -> dict[str, list[str]]:
-    return {"cancelledOrderIds": []}

@@ -26,13 +26,19 @@ from backfuturectl.emulator.kucoin_wire import (
     whole,
 )
 from backfuturectl.matching.refusals import VenueError
-from backfuturectl.matching.values import ApiKey, MarginMode, VenueFill, VenueOrder
+from backfuturectl.matching.values import ApiKey, MarginMode, TriggerBy, VenueFill, VenueOrder
 from backfuturectl.model.market import ZERO
 from backfuturectl.model.orders import OrderStatus, Side
 
 NOT_FOUND: Final = ("100001", "error.getOrder.orderNotExist")
+STOP_PRICE_TYPES: Final = {
+    "TP": TriggerBy.LAST,
+    "MP": TriggerBy.MARK,
+    "IP": TriggerBy.INDEX,
+}
 ID_BASE: Final = 236_655_147_000_000_000
 
+_WIRE_PRICE_TYPES: Final = {by: name for name, by in STOP_PRICE_TYPES.items()}
 _ORDER_ID: Final = re.compile(r"[0-9]{1,18}")
 _TRADE_BASE: Final = 1_784_000_000_000
 _RECENT_MAX: Final = 1_000
@@ -61,8 +67,7 @@ def futures_reading_routes() -> tuple[Route, ...]:
             pool="futures",
             weight=3,
         ),
-        # Conditional orders are not emulated; clients that look for theirs find none.
-        read("/api/v1/stopOrders", _no_stop_orders, 6),
+        read("/api/v1/stopOrders", _stop_orders, 6),
     )
 
 
@@ -112,11 +117,21 @@ def _is_shown(call: Call, order: VenueOrder) -> bool:
 
 
 def _orders(call: Call, key: ApiKey) -> dict[str, Any]:
-    """Return a page of open or done orders, newest first."""
+    """Return a page of open or done orders, newest first; stops only once they have triggered."""
     if call.query.get("status", "done") == "active":
         orders = open_futures_orders(call, key)
     else:
         orders = [order for order in _all_orders(call, key) if not order.is_open]
+    return _page(call, orders)
+
+
+def _stop_orders(call: Call, key: ApiKey) -> dict[str, Any]:
+    """Return a page of stop orders that have not triggered, newest first."""
+    return _page(call, waiting_stops(call, key))
+
+
+def _page(call: Call, orders: list[VenueOrder]) -> dict[str, Any]:
+    """Return a page of those of *orders*, oldest first, that the query asks for."""
     since_ms, until_ms = whole(call, "startAt", 0), whole(call, "endAt", FOREVER_MS)
     chosen = [
         order
@@ -144,7 +159,7 @@ def _open_statistics(call: Call, key: ApiKey) -> dict[str, Any]:
     orders = call.venue.open_orders(key.account, listing.symbol)
 
     def total(side: Side) -> tuple[int, str]:
-        resting = [order for order in orders if order.side is side]
+        resting = [order for order in orders if order.side is side and not order.is_waiting]
         amount = sum((order.remaining_base for order in resting), ZERO)
         cost = sum((order.remaining_base * (order.price or ZERO) for order in resting), ZERO)
         return lots(amount, listing.market), text(cost)
@@ -189,7 +204,16 @@ def _fills_since(call: Call, key: ApiKey, since_ms: int) -> list[tuple[VenueFill
 
 
 def open_futures_orders(call: Call, key: ApiKey) -> list[VenueOrder]:
-    """Return open orders of the market in the query, or of all, oldest first."""
+    """Return orders on the book of the market in the query, or of all, oldest first."""
+    return [order for order in _open_orders(call, key) if not order.is_waiting]
+
+
+def waiting_stops(call: Call, key: ApiKey) -> list[VenueOrder]:
+    """Return stop orders that have not triggered, of the market in the query or of all."""
+    return [order for order in _open_orders(call, key) if order.is_waiting]
+
+
+def _open_orders(call: Call, key: ApiKey) -> list[VenueOrder]:
     return _futures_only(call, call.venue.open_orders(key.account, _symbol_or_none(call)))
 
 
@@ -211,10 +235,6 @@ def _matches(call: Call, order: VenueOrder) -> bool:
     return side in {None, "", order.side.value} and kind in {None, "", order.type.value}
 
 
-def _no_stop_orders(call: Call, _key: ApiKey) -> dict[str, Any]:
-    return page(call, (), lambda order: order)
-
-
 # Rendering
 
 
@@ -227,6 +247,7 @@ def _shown(call: Call, order: VenueOrder) -> dict[str, Any]:
     market = call.venue.listing(order.symbol).market
     size = lots(order.amount_base or ZERO, market)
     filled = lots(order.filled_base, market)
+    trigger = order.trigger
     price = order.price or order.average_price or ZERO
     return {
         "id": order_id(order.serial),
@@ -239,10 +260,10 @@ def _shown(call: Call, order: VenueOrder) -> dict[str, Any]:
         "dealValue": text(order.filled_quote),
         "dealSize": filled,
         "stp": "",
-        "stop": "",
-        "stopPriceType": "",
-        "stopTriggered": False,
-        "stopPrice": None,
+        "stop": "" if trigger is None else "up" if trigger.is_rising else "down",
+        "stopPriceType": "" if trigger is None else _WIRE_PRICE_TYPES[trigger.by],
+        "stopTriggered": order.triggered_at_ms is not None,
+        "stopPrice": None if trigger is None else text(trigger.price),
         "timeInForce": order.time_in_force.value.upper(),
         "postOnly": order.is_post_only,
         "hidden": False,

@@ -103,6 +103,7 @@ class MarketSpec(_Model):
     maintenance_margin: Number = ZERO
     leverage_max: int = 1
     open_orders_max: int = 500
+    stop_orders_max: int = 50
     price_band: Number | None = None
     spread_ticks: Annotated[int, Field(ge=0)] = 1
     fill_max_base: Number | None = None
@@ -443,6 +444,7 @@ def _add_market(emulator: Emulator, spec: MarketSpec, *, scenario: Scenario, see
                 maintenance_margin=spec.maintenance_margin,
                 leverage_max=spec.leverage_max,
                 open_orders_max=spec.open_orders_max,
+                stop_orders_max=spec.stop_orders_max if spec.kind is MarketKind.FUTURES else 0,
             ),
             fee_mode=spec.fee_mode,
             fee_coin=spec.fee_coin,

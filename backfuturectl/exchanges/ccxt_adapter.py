@@ -335,7 +335,7 @@ class Listed:
 
 
 def check_steps(order: NewOrder, market: Market) -> None:
-    """Refuse an order that is not on the market's steps, rather than let it be cut silently.
+    """Refuse an order that the market cannot take, rather than let it be changed silently.
 
     Raises:
         PermanentError: ORDER_REJECTED; nothing was sent.
@@ -345,6 +345,18 @@ def check_steps(order: NewOrder, market: Market) -> None:
             Reason.ORDER_REJECTED,
             f"amount {order.amount_base:f} of {order.pair} is not a multiple of the step "
             f"{market.amount_step:f}; nothing was sent",
+        )
+    trigger_price = order.trigger_price
+    if trigger_price is not None and not market.stop_orders_max:
+        # Sent without its trigger, it would trade at once.
+        raise PermanentError(
+            Reason.ORDER_REJECTED, f"{order.pair} takes no stop orders here; nothing was sent"
+        )
+    if trigger_price is not None and (trigger_price <= 0 or trigger_price % market.price_tick):
+        raise PermanentError(
+            Reason.ORDER_REJECTED,
+            f"trigger price {trigger_price:f} of {order.pair} is not a multiple of the tick "
+            f"{market.price_tick:f}; nothing was sent",
         )
     if order.type is OrderType.LIMIT and (order.price <= 0 or order.price % market.price_tick):
         raise PermanentError(
@@ -366,6 +378,7 @@ def acknowledged(order: NewOrder, order_id: str) -> Order:
         price=order.price,
         amount_base=order.amount_base,
         is_reduce_only=order.is_reduce_only,
+        trigger_price=order.trigger_price,
     )
 
 

@@ -58,19 +58,27 @@ from backfuturectl.model.orders import (
     FuturesSettings,
     NewOrder,
     Order,
+    OrderStatus,
     OrderType,
     Position,
+    Side,
 )
 from backfuturectl.model.status import Reason
 
 _SETTLE: Final = "USDT"
 _OPEN_ORDERS_MAX: Final = 100
+_STOP_ORDERS_MAX: Final = 50
 _PAGE: Final = 100
 _PAGES_MAX: Final = 50
 _FUNDING_WINDOW_MS: Final = 90 * 86_400_000
 _FUNDING_PAGES_MAX: Final = 12
 _ONE_WAY: Final = 0
 _FORCED: Final = frozenset({"liquid", "adl", "settlement"})
+
+# Where an order is listed: `stopOrders` holds what has not triggered, `orders` everything else.
+_WAITING: Final = "waiting"
+_ACTIVE: Final = "active"
+_DONE: Final = "done"
 
 _PUBLIC: Final = ("futuresPublic",)
 _PRIVATE: Final = ("futuresPrivate",)
@@ -92,6 +100,7 @@ _POSITIONS: Final = _read("positions", 2)
 _ORDER_BY_CLIENT_ID: Final = _read("orders/byClientOid", 5)
 _ORDER_BY_ID: Final = _read("orders/{orderId}", 5)
 _ORDERS: Final = _read("orders", 2)
+_STOP_ORDERS: Final = _read("stopOrders", 6)
 _FILLS: Final = _read("fills", 5)
 _FUNDING: Final = _read("funding-history", 5)
 _PLACE: Final = _write("orders", "POST", Operation.CREATE)
@@ -223,20 +232,24 @@ class KucoinFuturesAccount:
         if order is None and order_id is not None:
             by_id = {"orderId": order_id}
             order = await found(self._client.call(_ORDER_BY_ID, parse, by_id))
-        for status in ("active", "done"):
+        for where in (_WAITING, _ACTIVE, _DONE):
             if order is None:
-                orders, _ = await self._orders(pair, status, 1)
+                orders, _ = await self._orders(pair, where, 1)
                 order = pick(orders, client_order_id, order_id)
+        if order is not None and _may_have_moved(order):
+            return await self._triggered(pair, order)
         return order
 
     async def open_orders(self, pair: str) -> tuple[Order, ...]:
-        """Return every open order of the pair, ours and foreign."""
+        """Return every open order of the pair, ours and foreign; also stops not yet triggered."""
         seen: dict[str, Order] = {}
-        for page in range(1, _PAGES_MAX + 1):
-            orders, pages = await self._orders(pair, "active", page)
-            seen |= {order.order_id: order for order in orders}
-            if page >= pages:
-                break
+        # In this order a stop that triggers in between is in one list at least.
+        for where in (_WAITING, _ACTIVE):
+            for page in range(1, _PAGES_MAX + 1):
+                orders, pages = await self._orders(pair, where, page)
+                seen |= {order.order_id: order for order in orders}
+                if page >= pages:
+                    break
         return tuple(seen.values())
 
     async def fills(self, pair: str, since_ms: int) -> tuple[Fill, ...]:
@@ -316,15 +329,22 @@ class KucoinFuturesAccount:
         if after != value:
             raise _not_taken(pair, f"{name} shows {after} after setting {value}")
 
-    async def _orders(self, pair: str, status: str, page: int) -> tuple[tuple[Order, ...], int]:
+    async def _triggered(self, pair: str, stop: Order) -> Order:
+        """Return the order that a stop became, or *stop* itself when it became none."""
+        for where in (_ACTIVE, _DONE):
+            orders, _ = await self._orders(pair, where, 1)
+            for order in orders:
+                if order.client_order_id == stop.client_order_id and order.filled_base:
+                    return order
+        return stop
+
+    async def _orders(self, pair: str, where: str, page: int) -> tuple[tuple[Order, ...], int]:
         listed = await self._listed.get()
-        params = {
-            "status": status,
-            "symbol": listed.symbol(pair),
-            "currentPage": page,
-            "pageSize": _PAGE,
-        }
-        return await self._client.call(_ORDERS, functools.partial(_orders, listed=listed), params)
+        params = {"symbol": listed.symbol(pair), "currentPage": page, "pageSize": _PAGE}
+        parse = functools.partial(_orders, listed=listed)
+        if where == _WAITING:
+            return await self._client.call(_STOP_ORDERS, parse, params)
+        return await self._client.call(_ORDERS, parse, {"status": where, **params})
 
     async def _fills_between(self, params: dict[str, Any], listed: Listing) -> dict[str, Fill]:
         parse = functools.partial(_fills, listed=listed)
@@ -353,6 +373,11 @@ class KucoinFuturesAccount:
         }
         if order.type is OrderType.LIMIT:
             params["price"] = plain(order.price)
+        if order.trigger_price is not None:
+            # By the last trade price, which bots are shown, too.
+            is_rising = order.side is Side.BUY
+            params |= {"stop": "up" if is_rising else "down", "stopPriceType": "TP"}
+            params["stopPrice"] = plain(order.trigger_price)
         if order.is_reduce_only:
             params["reduceOnly"] = True
         if order.is_post_only:
@@ -404,6 +429,8 @@ def _market(row: dict[str, Any]) -> Market:
         maintenance_margin=number(row, "maintainMargin"),
         leverage_max=int(number(row, "maxLeverage")),
         open_orders_max=_OPEN_ORDERS_MAX,
+        # Nothing is held for a stop that only reduces, so it may wait beside a take profit.
+        stop_orders_max=_STOP_ORDERS_MAX,
         is_active=text(row, "status") == "Open",
     )
 
@@ -444,6 +471,16 @@ def _orders(body: Any, *, listed: Listing) -> tuple[tuple[Order, ...], int]:
     return orders, integer(page, "totalPage")
 
 
+def _may_have_moved(order: Order) -> bool:
+    """Return whether a stop may have gone on as another order of the same client id.
+
+    UNVERIFIED: whether a stop keeps its id when it triggers; KuCoin's pages say only that it is
+    listed among the other orders from then on.
+    """
+    is_stop = order.trigger_price is not None
+    return is_stop and order.status is OrderStatus.CANCELED and not order.filled_base
+
+
 def _order_or_none(body: Any, *, listed: Listing) -> Order | None:
     return None if body is None else _order(mapping(body), listed)
 
@@ -454,6 +491,7 @@ def _order(row: dict[str, Any], listed: Listing) -> Order:
         raise PayloadError(f"an order in market {row['symbol']}")
     contract_size = listed.markets[pair].contract_size
     lots, filled_lots = number(row, "size"), number_or_zero(row, "filledSize")
+    trigger_price = optional_number(row, "stopPrice") if optional_text(row, "stop") else None
     created_at_ms = integer(row, "createdAt")
     return Order(
         client_order_id=optional_text(row, "clientOid") or "",
@@ -465,13 +503,14 @@ def _order(row: dict[str, Any], listed: Listing) -> Order:
             is_active=flag(row, "isActive"),
             is_whole=not flag(row, "cancelExist") and filled_lots >= lots,
         ),
-        price=number_or_zero(row, "price"),
+        price=number_or_zero(row, "price") or trigger_price or Decimal(0),
         amount_base=lots * contract_size,
         filled_base=filled_lots * contract_size,
         cost_quote=number_or_zero(row, "filledValue"),
         is_reduce_only=row.get("reduceOnly") is True,
         created_at_ms=created_at_ms,
         updated_at_ms=integer(row, "updatedAt") if row.get("updatedAt") else created_at_ms,
+        trigger_price=trigger_price,
     )
 
 

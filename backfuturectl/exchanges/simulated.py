@@ -17,6 +17,7 @@ from backfuturectl.matching.values import (
     MarginMode,
     OrderRequest,
     PositionMode,
+    Trigger,
     VenueFill,
     VenueFunding,
     VenueOrder,
@@ -35,6 +36,7 @@ from backfuturectl.model.orders import (
     Order,
     OrderType,
     Position,
+    Side,
 )
 from backfuturectl.model.status import Reason
 
@@ -239,6 +241,9 @@ class SimulatedAccount:
             margin_mode=MarginMode(order.margin_mode)
             if is_futures and order.margin_mode is not None
             else None,
+            trigger=None
+            if order.trigger_price is None
+            else Trigger(order.trigger_price, is_rising=order.side is Side.BUY),
         )
         with _translated():
             placed = self._venue.place(self._account, request, self._now_ms())
@@ -328,8 +333,10 @@ class SimulatedAccount:
         return found if found is None or found.symbol == symbol else None
 
     def _shown(self, order: VenueOrder, pair: str) -> Order:
+        trigger_price = None if order.trigger is None else order.trigger.price
         average = order.average_price
         price = order.price if order.price is not None else average
+        price = trigger_price if price is None else price
         if price is None:
             # A market order that nothing has filled yet was taken at the price of the moment.
             quote = self._venue.quote(order.symbol)
@@ -350,6 +357,7 @@ class SimulatedAccount:
             is_reduce_only=order.is_reduce_only,
             created_at_ms=order.created_at_ms,
             updated_at_ms=order.updated_at_ms,
+            trigger_price=trigger_price,
         )
 
 

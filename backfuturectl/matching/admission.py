@@ -23,6 +23,7 @@ def admit(request: OrderRequest, listing: Listing, quote: Quote | None) -> None:
         raise VenueError(Refusal.SYMBOL_CLOSED, f"{listing.symbol} takes no orders")
     if request.type is OrderType.MARKET and quote is None:
         raise VenueError(Refusal.PRICE_MISSING, f"{listing.symbol} has no price yet")
+    _check_trigger(request, listing)
     _check_price(request, listing, quote)
     _check_amount(request, listing)
     _check_cost(request, listing, quote)
@@ -49,15 +50,29 @@ def _check_form(request: OrderRequest, listing: Listing) -> None:
         wrong = "a price with limit orders and with no others"
     elif request.is_post_only and (not is_limit or request.time_in_force is not TimeInForce.GTC):
         wrong = "post-only with resting limit orders only"
-    elif request.is_reduce_only and not listing.is_futures:
-        wrong = "reduce-only on futures only"
+    elif (request.is_reduce_only or request.trigger is not None) and not listing.is_futures:
+        wrong = "reduce-only and stop orders on futures only"
     elif any(
         value is not None and not (value.is_finite() and value.adjusted() < _DIGITS_MAX)
-        for value in (request.amount_base, request.cost_quote, request.price)
+        for value in (
+            request.amount_base,
+            request.cost_quote,
+            request.price,
+            None if request.trigger is None else request.trigger.price,
+        )
     ):
         wrong = f"numbers below 1e{_DIGITS_MAX}"
     if wrong:
         raise VenueError(Refusal.PARAMETER, f"expected {wrong}")
+
+
+def _check_trigger(request: OrderRequest, listing: Listing) -> None:
+    trigger, tick = request.trigger, listing.market.price_tick
+    if trigger is not None and (trigger.price <= 0 or trigger.price % tick):
+        raise VenueError(
+            Refusal.PRICE_PRECISION,
+            f"the trigger is a positive multiple of {tick:f}, not {trigger.price:f}",
+        )
 
 
 def _check_price(request: OrderRequest, listing: Listing, quote: Quote | None) -> None:
@@ -69,7 +84,8 @@ def _check_price(request: OrderRequest, listing: Listing, quote: Quote | None) -
             Refusal.PRICE_PRECISION,
             f"the price is a positive multiple of {listing.market.price_tick:f}, not {price:f}",
         )
-    band = listing.price_band
+    # A stop's price is far from the market on purpose until it triggers.
+    band = listing.price_band if request.trigger is None else None
     if band is not None and quote is not None:
         low, high = quote.last * (ONE - band), quote.last * (ONE + band)
         if not low <= price <= high:

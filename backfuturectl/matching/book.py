@@ -21,11 +21,13 @@ class Book:
     Attributes:
         quote: None before the first price.
         depth_base: Base units that still trade per side before the next price; None for endless.
+        stops: Serials of stop orders that are not in the market, oldest first; some may be gone.
     """
 
     def __init__(self) -> None:
         self.quote: Quote | None = None
         self.depth_base: dict[Side, Decimal | None] = {Side.BUY: None, Side.SELL: None}
+        self.stops: dict[int, None] = {}
         self._heaps: dict[Side, list[tuple[Decimal, int]]] = {Side.BUY: [], Side.SELL: []}
 
     def rest(self, order: VenueOrder) -> None:

@@ -121,8 +121,13 @@ def record_fill(floor: Floor, owner: Account, order: VenueOrder, fill: VenueFill
 
 
 def _cancel_irreducible(floor: Floor, owner: Account, symbol: str, at_ms: int) -> None:
-    """Cancel reduce-only orders that have nothing left to reduce."""
+    """Cancel reduce-only orders on the book that have nothing left to reduce.
+
+    Stop orders stay: they are judged when they trigger, and whoever placed them cleans them up.
+    """
     for order in tuple(owner.open_orders.get(symbol, {}).values()):
+        if order.is_waiting:
+            continue
         if order.is_reduce_only and not reducible(owner, symbol, order.side):
             close_order(floor, owner, order, CloseReason.REDUCE_ONLY, at_ms)
 

@@ -1,6 +1,8 @@
-"""Taking new orders: rules, funds, and what they take at once."""
+"""Taking new orders, and stop orders once they trigger: rules, funds, what they take at once."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from backfuturectl.matching.account import Account, require
 from backfuturectl.matching.admission import admit
@@ -44,16 +46,43 @@ def place_order(
     takes = book.quote is not None and crosses(order, book.quote)
     if order.is_post_only and takes and floor.rules.is_post_only_refused:
         raise VenueError(Refusal.POST_ONLY_WOULD_TAKE, "the order would take")
-    order = with_hold(floor, order, book.quote)
-    _require_funds(floor, owner, listing, order)
+    if order.trigger is None:
+        order = with_hold(floor, order, book.quote)
+        _require_funds(floor, owner, listing, order)
 
     floor.owners[order.serial] = owner
     if order.client_id is not None:
         owner.serial_by_client_id[order.client_id] = order.serial
     floor.note(ChangeKind.ORDER_PLACED, owner, order)
     owner.put_order(order)
-    _match_new(floor, owner, listing, order, takes=takes, at_ms=at_ms)
+    if order.trigger is None:
+        _match_new(floor, owner, listing, order, takes=takes, at_ms=at_ms)
+    elif book.quote is not None and order.trigger.is_reached(book.quote.last):
+        enter_stop(floor, owner, listing, order, at_ms)
+    else:
+        book.stops[order.serial] = None
     return owner.orders[order.serial]
+
+
+def enter_stop(
+    floor: Floor, owner: Account, listing: Listing, order: VenueOrder, at_ms: int
+) -> None:
+    """Bring a stop order that has triggered into the market, or cancel it where it cannot enter."""
+    order = replace(order, triggered_at_ms=at_ms, updated_at_ms=at_ms)
+    owner.put_order(order)
+    floor.note(ChangeKind.ORDER_TRIGGERED, owner, order)
+    if order.is_reduce_only and not reducible(owner, order.symbol, order.side):
+        close_order(floor, owner, order, CloseReason.REDUCE_ONLY, at_ms)
+        return
+    view = floor.view(owner)
+    needed = view.order_margin(order.symbol)
+    needed -= view.order_margin(order.symbol, without=order.serial)
+    if needed > 0 and view.overview(listing.market.quote).available_quote < 0:
+        close_order(floor, owner, order, CloseReason.FUNDS, at_ms)
+        return
+    quote = floor.books[order.symbol].quote
+    assert quote is not None  # nothing triggers before the first price
+    _match_new(floor, owner, listing, order, takes=crosses(order, quote), at_ms=at_ms)
 
 
 def check_order(floor: Floor, owner: Account, listing: Listing, request: OrderRequest) -> None:
@@ -62,10 +91,24 @@ def check_order(floor: Floor, owner: Account, listing: Listing, request: OrderRe
     _check_client_id(floor, owner, request)
     if listing.is_futures:
         _check_futures(floor, owner, listing, request)
-    if len(owner.open_orders.get(listing.symbol, ())) >= listing.market.open_orders_max:
+    _check_count(owner, listing, request)
+
+
+def _check_count(owner: Account, listing: Listing, request: OrderRequest) -> None:
+    """Refuse one order too many; stop orders that have not triggered are counted by themselves."""
+    resting = owner.open_orders.get(listing.symbol, {}).values()
+    waiting = sum(1 for order in resting if order.is_waiting)
+    market = listing.market
+    if request.trigger is not None:
+        if waiting >= market.stop_orders_max:
+            raise VenueError(
+                Refusal.TOO_MANY_STOPS,
+                f"{market.stop_orders_max} stop orders on {listing.symbol} already",
+            )
+    elif len(resting) - waiting >= market.open_orders_max:
         raise VenueError(
             Refusal.TOO_MANY_ORDERS,
-            f"{listing.market.open_orders_max} open orders on {listing.symbol} already",
+            f"{market.open_orders_max} open orders on {listing.symbol} already",
         )
 
 
@@ -92,6 +135,8 @@ def _check_futures(floor: Floor, owner: Account, listing: Listing, request: Orde
         raise VenueError(
             Refusal.MARGIN_MODE_DIFFERS, f"{listing.symbol} is in {setting.margin_mode} mode"
         )
+    if request.trigger is not None:
+        return  # what it may reduce is judged when it triggers
     if request.is_reduce_only and not reducible(owner, listing.symbol, request.side):
         raise VenueError(Refusal.REDUCE_ONLY_REJECTED, "there is no position to reduce")
 
@@ -123,6 +168,7 @@ def _new_order(
         margin_mode=mode,
         created_at_ms=at_ms,
         updated_at_ms=at_ms,
+        trigger=request.trigger,
     )
 
 

@@ -123,7 +123,8 @@ def order_margin(
     """Return what the open orders of one market hold of the futures wallet.
 
     Orders against the position need nothing up to its size, oldest first; what opens or adds needs
-    initial margin and the fee of a taker. Reduce-only orders need nothing.
+    initial margin and the fee of a taker. Reduce-only orders need nothing, nor do stop orders
+    before they trigger.
 
     Args:
         orders: Each with the price it is valued at, oldest first.
@@ -133,7 +134,7 @@ def order_margin(
     closable = {Side.SELL: max(position_base, ZERO), Side.BUY: max(-position_base, ZERO)}
     total = ZERO
     for order, price in orders:
-        if order.is_reduce_only:
+        if order.is_reduce_only or order.is_waiting:
             continue
         closing = min(closable[order.side], order.remaining_base)
         closable[order.side] -= closing

@@ -23,6 +23,7 @@ class Refusal(enum.StrEnum):
     ORDER_NOT_FOUND = "order_not_found"
     ORDER_NOT_CANCELABLE = "order_not_cancelable"
     TOO_MANY_ORDERS = "too_many_orders"
+    TOO_MANY_STOPS = "too_many_stops"
     POST_ONLY_WOULD_TAKE = "post_only_would_take"
     REDUCE_ONLY_REJECTED = "reduce_only_rejected"
     LEVERAGE = "leverage"

@@ -1,4 +1,4 @@
-"""What one price update does: resting orders fill, positions are liquidated."""
+"""What one price update does: resting orders fill, stops trigger, positions are liquidated."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from decimal import Decimal
 from backfuturectl.matching.book import crosses, is_reached, taking_price
 from backfuturectl.matching.execution import fill_order, fillable, finish_order, is_spent
 from backfuturectl.matching.floor import Floor
+from backfuturectl.matching.intake import enter_stop
 from backfuturectl.matching.liquidation import liquidate_if_due
 from backfuturectl.matching.values import Listing, Quote, VenueFill, VenueOrder
 from backfuturectl.model.market import step_down
@@ -27,9 +28,35 @@ def move_price(floor: Floor, listing: Listing, quote: Quote) -> tuple[VenueFill,
     for side in Side:
         fills.extend(_fill_reached(floor, listing, side, before, at_ms))
     floor.marks[symbol] = quote.last
+    fills.extend(_trigger_stops(floor, listing, quote))
     for name in tuple(floor.holders.get(symbol, ())):
         fills.extend(liquidate_if_due(floor, floor.accounts[name], symbol, at_ms))
     return tuple(fills)
+
+
+def _trigger_stops(floor: Floor, listing: Listing, quote: Quote) -> Iterator[VenueFill]:
+    """Bring stop orders that the new price reached into the market, oldest first.
+
+    A stop trades at the price that set it off, which may lie far beyond its own: where that price
+    also liquidates the position, liquidation comes first.
+    """
+    stops = floor.books[listing.symbol].stops
+    for serial in tuple(stops):
+        owner = floor.owners[serial]
+        order = owner.orders[serial]
+        if not order.is_waiting:
+            del stops[serial]
+            continue
+        assert order.trigger is not None  # or it would not wait
+        if not order.trigger.is_reached(quote.last):
+            continue
+        del stops[serial]
+        yield from liquidate_if_due(floor, owner, listing.symbol, quote.at_ms)
+        order = owner.orders[serial]
+        if order.is_waiting:
+            known = len(owner.fills.get(listing.symbol, ()))
+            enter_stop(floor, owner, listing, order, quote.at_ms)
+            yield from owner.fills.get(listing.symbol, ())[known:]
 
 
 def _fill_reached(

@@ -194,6 +194,31 @@ class Quote:
     at_ms: int
 
 
+class TriggerBy(enum.StrEnum):
+    """Which price a client wants a stop compared with; a venue has one, the last, for all."""
+
+    LAST = "last"
+    MARK = "mark"
+    INDEX = "index"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """When a stop order enters the market.
+
+    Attributes:
+        is_rising: Whether it goes off at or above the price; otherwise at or below.
+    """
+
+    price: Decimal
+    is_rising: bool
+    by: TriggerBy = TriggerBy.LAST
+
+    def is_reached(self, last: Decimal) -> bool:
+        """Return whether the price sets it off."""
+        return last >= self.price if self.is_rising else last <= self.price
+
+
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
     """What a client asks for; exactly one of *amount_base* and *cost_quote* is given.
@@ -204,6 +229,7 @@ class OrderRequest:
         leverage: Futures; None takes the account's setting for the market.
         margin_mode: Futures; one that differs from the setting is refused. None takes the setting.
         is_hedge: Futures; whether the client named a position side other than "both".
+        trigger: Futures; makes it a stop order.
     """
 
     symbol: str
@@ -219,6 +245,7 @@ class OrderRequest:
     leverage: int | None = None
     margin_mode: MarginMode | None = None
     is_hedge: bool = False
+    trigger: Trigger | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +259,8 @@ class VenueOrder:
         leverage: One on spot.
         margin_mode: None on spot.
         is_liquidation: Placed by the venue itself.
+        trigger: Of a stop order.
+        triggered_at_ms: When it entered the market; None before that, and for plain orders.
     """
 
     serial: int
@@ -258,11 +287,18 @@ class VenueOrder:
     held: Decimal = ZERO
     close_reason: CloseReason | None = None
     is_liquidation: bool = False
+    trigger: Trigger | None = None
+    triggered_at_ms: int | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether it may still fill."""
         return self.status is OrderStatus.OPEN
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is a stop order that is not in the market yet: it holds and fills nothing."""
+        return self.is_open and self.trigger is not None and self.triggered_at_ms is None
 
     @property
     def remaining_base(self) -> Decimal:
@@ -423,6 +459,7 @@ class ChangeKind(enum.StrEnum):
     """What one step of a venue's history did."""
 
     ORDER_PLACED = "order_placed"
+    ORDER_TRIGGERED = "order_triggered"
     ORDER_FILLED = "order_filled"
     ORDER_CANCELED = "order_canceled"
     TRANSFERRED = "transferred"

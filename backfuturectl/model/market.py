@@ -40,6 +40,8 @@ class Market:
         maintenance_margin: Ratio of the first tier; zero on spot.
         leverage_max: One on spot.
         open_orders_max: Open orders the exchange allows per account or symbol, whichever is less.
+        stop_orders_max: Stop orders that only reduce, which the exchange keeps beside a resting
+            take profit; zero where it offers none, or where one would lock what the other sells.
         is_active: Whether the exchange takes orders for it now.
     """
 
@@ -59,6 +61,7 @@ class Market:
     maintenance_margin: Decimal = ZERO
     leverage_max: int = 1
     open_orders_max: int = 500
+    stop_orders_max: int = 0
     is_active: bool = True
 
 

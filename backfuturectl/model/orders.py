@@ -141,6 +141,8 @@ class NewOrder:
         amount_base: Base units, already on the market's step.
         price: On the tick; for a market order the price it was decided at (for records and for
             exchanges that want a quote amount), never sent as a limit.
+        trigger_price: On the tick; makes it a stop order, which the exchange keeps off its book
+            until the last price is at or below it (a sell) or at or above it (a buy).
         is_reduce_only: Futures: may only shrink the position. Ignored on spot.
         is_post_only: Must rest; refused by the exchange if it would take.
         leverage: Futures; one on spot.
@@ -157,6 +159,7 @@ class NewOrder:
     is_post_only: bool = False
     leverage: int = 1
     margin_mode: str | None = None
+    trigger_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,7 @@ class Order:
     Attributes:
         cost_quote: Filled value, quote; zero when nothing is filled.
         fees: Summed by currency; empty where the order view carries none (fills do).
+        trigger_price: Of a stop order, triggered or not; None for any other.
     """
 
     client_order_id: str
@@ -214,6 +218,7 @@ class Order:
     is_reduce_only: bool = False
     created_at_ms: int = 0
     updated_at_ms: int = 0
+    trigger_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

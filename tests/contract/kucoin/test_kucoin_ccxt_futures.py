@@ -283,3 +283,57 @@ async def test_funding_payments_are_told_with_their_sign() -> None:
         assert (newest["fundingRate"], newest["positionQty"]) == (0.0001, 100.0)
         assert len(await client.fetch_funding_history(SWAP, limit=100)) == 12
         assert len(await client.fetch_funding_history(SWAP, since=now_ms - 991)) == 3
+
+
+async def test_a_stop_loss_waits_apart_from_the_book_until_the_price_sets_it_off() -> None:
+    async with kucoin() as stand, ccxt_client(stand) as client:
+        await client.create_order(SWAP, "market", "buy", 5, None, ISOLATED_3X)
+        created = await client.create_order(
+            SWAP,
+            "market",
+            "sell",
+            5,
+            None,
+            {"stopLossPrice": 60_000, "clientOrderId": "bf-stop", **ISOLATED_3X},
+        )
+        assert await client.fetch_open_orders(SWAP) == []
+        (waiting,) = await client.fetch_open_orders(SWAP, params={"stop": True})
+        assert (waiting["id"], waiting["status"]) == (created["id"], "open")
+        assert (waiting["triggerPrice"], waiting["reduceOnly"]) == (60_000.0, True)
+        assert (waiting["info"]["stop"], waiting["info"]["stopPriceType"]) == ("down", "MP")
+        assert (await client.fetch_order(None, SWAP, {"clientOrderId": "bf-stop"}))[
+            "status"
+        ] == "open"
+
+        set_price(stand, 60_000)
+
+        assert await client.fetch_open_orders(SWAP, params={"stop": True}) == []
+        order = await client.fetch_order(created["id"], SWAP)
+        assert (order["status"], order["filled"]) == ("closed", 5.0)
+        assert order["info"]["stopTriggered"] is True
+        assert await client.fetch_positions([SWAP]) == []
+
+
+async def test_a_trigger_that_rises_and_is_canceled_by_id_alone_or_with_all() -> None:
+    async with kucoin() as stand, ccxt_client(stand) as client:
+        for number in (1, 2, 3):
+            rising = {"triggerPrice": 70_000, "clientOrderId": f"bf-{number}", **ISOLATED_3X}
+            await client.create_order(SWAP, "limit", "buy", 1, 70_500, rising)
+        assert (await client.fetch_balance({"type": "swap"}))["USDT"]["free"] == 50_000.0
+        one, *others = await client.fetch_open_orders(SWAP, params={"stop": True})
+        assert (one["info"]["stop"], one["price"]) == ("up", 70_500.0)
+        await client.cancel_order(one["id"], SWAP)
+        await client.cancel_all_orders(SWAP)
+        left = await client.fetch_open_orders(SWAP, params={"stop": True})
+        assert [order["id"] for order in left] == [order["id"] for order in others]
+        await client.cancel_all_orders(SWAP, {"stop": True})
+        assert await client.fetch_open_orders(SWAP, params={"stop": True}) == []
+
+
+async def test_one_stop_too_many_is_refused() -> None:
+    async with kucoin() as stand, ccxt_client(stand) as client:
+        falling = {"stopLossPrice": 60_000, **ISOLATED_3X}
+        for _ in range(50):
+            await client.create_order(SWAP, "market", "sell", 1, None, falling)
+        with pytest.raises(ccxt.BaseError, match="300004"):
+            await client.create_order(SWAP, "market", "sell", 1, None, falling)

@@ -340,7 +340,10 @@ async def test_spot_orders_are_refused_with_the_exchanges_words(
         ({"marginMode": "CROSS"}, "330005"),
         ({"positionSide": "LONG"}, "330012"),
         ({"reduceOnly": True}, "300009"),
-        ({"stop": "up", "stopPrice": "70000", "stopPriceType": "TP"}, "300000"),
+        ({"stop": "up", "stopPrice": "70000"}, "300000"),
+        ({"stop": "up", "stopPriceType": "TP"}, "300000"),
+        ({"stop": "sideways", "stopPrice": "70000", "stopPriceType": "TP"}, "300000"),
+        ({"stop": "up", "stopPrice": "70000.05", "stopPriceType": "TP"}, "300000"),
     ],
 )
 async def test_futures_orders_are_refused_with_the_exchanges_codes(

@@ -259,6 +259,26 @@ async def test_a_futures_order_is_added_read_and_canceled() -> None:
     await drive(script)
 
 
+async def test_a_futures_stop_order_is_listed_and_canceled_with_all_of_them() -> None:
+    def script(sdk: Sdk) -> None:
+        api, symbol = sdk.futures.get_order_api(), {"symbol": "XBTUSDTM"}
+        falling = {"stop": "down", "stopPrice": "60000", "stopPriceType": "MP"}
+        added = checked(
+            api.add_order(futures_models.AddOrderReq.from_dict(FUTURES_ORDER | falling))
+        )
+        waiting = futures_models.GetStopOrderListReq.from_dict(symbol)
+        (stop,) = checked(api.get_stop_order_list(waiting)).items
+        assert (stop.id, stop.stop.value, stop.stop_price) == (added.order_id, "down", "60000")
+        assert (stop.stop_price_type.value, stop.stop_triggered) == ("MP", False)
+        canceled = checked(
+            api.cancel_all_stop_orders(futures_models.CancelAllStopOrdersReq.from_dict(symbol))
+        )
+        assert canceled.cancelled_order_ids == [added.order_id]
+        assert checked(api.get_stop_order_list(waiting)).items == []
+
+    await drive(script)
+
+
 async def test_a_futures_position_is_opened_read_and_closed() -> None:
     def script(sdk: Sdk) -> None:
         orders, positions = sdk.futures.get_order_api(), sdk.futures.get_positions_api()

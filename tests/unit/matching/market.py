@@ -52,6 +52,7 @@ def futures_market(**changes: Any) -> Market:
             "cost_min": D(0),
             "maintenance_margin": D("0.005"),
             "leverage_max": 50,
+            "stop_orders_max": 3,
             **changes,
         }
     )

@@ -15,6 +15,7 @@ from backfuturectl.matching.values import (
     FeeMode,
     OrderRequest,
     TimeInForce,
+    Trigger,
     Wallet,
 )
 from backfuturectl.matching.venue import Venue
@@ -72,13 +73,30 @@ market_orders = st.builds(
     amounts,
     st.booleans(),
 )
+stop_orders = st.builds(
+    lambda side, amount, price, is_rising, reduce_only, limit_price: OrderRequest(
+        FUTURES,
+        side,
+        MARKET if limit_price is None else LIMIT,
+        amount_base=amount,
+        price=limit_price,
+        is_reduce_only=reduce_only,
+        trigger=Trigger(price, is_rising),
+    ),
+    sides,
+    amounts,
+    prices,
+    st.booleans(),
+    st.booleans(),
+    st.none() | prices,
+)
 cost_orders = st.builds(
     lambda side, cost: OrderRequest(SPOT, side, MARKET, cost_quote=cost),
     sides,
     amounts.map(lambda amount: amount * 100),
 )
 steps = st.one_of(
-    st.tuples(st.just("place"), st.one_of(limit_orders, market_orders, cost_orders)),
+    st.tuples(st.just("place"), st.one_of(limit_orders, market_orders, stop_orders, cost_orders)),
     st.tuples(st.just("price"), symbols, prices),
     st.tuples(st.just("cancel"), st.integers(1, 30)),
     st.tuples(st.just("leverage"), st.integers(1, 50)),
@@ -274,6 +292,20 @@ def test_an_isolated_wallet_is_never_overdrawn(history, listing):
 def test_a_wallet_is_never_below_zero(history, listing):
     def check(made: Venue) -> None:
         assert all(total >= 0 for total in totals(made).values())
+
+    play(history, listing, check)
+
+
+@given(histories, listings)
+def test_a_stop_fills_only_once_a_price_has_set_it_off(history, listing):
+    def check(made: Venue) -> None:
+        last = made.quote(FUTURES).last
+        for order in made.orders("a", FUTURES):
+            if order.trigger is None:
+                continue
+            if order.triggered_at_ms is None:
+                assert not order.filled_base
+                assert not (order.is_open and order.trigger.is_reached(last))
 
     play(history, listing, check)
 
