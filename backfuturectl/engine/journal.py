@@ -90,6 +90,11 @@ class Journal:
         """Return the row of an order of the newest deal, or of an older one that may still rest."""
         return self._orders.get(client_order_id)
 
+    @property
+    def orders(self) -> tuple[OrderRecord, ...]:
+        """The rows of the newest deal, and of older orders that may still rest."""
+        return tuple(self._orders.values())
+
     async def recall(self, client_order_id: str) -> OrderRecord | None:
         """Return the row of an order of any deal, from the store where memory has it no more."""
         known = self._orders.get(client_order_id)

@@ -26,7 +26,7 @@ from backfuturectl.matching.values import (
 )
 from backfuturectl.matching.venue import Venue
 from backfuturectl.model.errors import PermanentError
-from backfuturectl.model.market import Market, MarketKind, Quote
+from backfuturectl.model.market import ZERO, Market, MarketKind, Quote
 from backfuturectl.model.orders import (
     Balances,
     Fill,
@@ -227,24 +227,7 @@ class SimulatedAccount:
     async def place(self, order: NewOrder) -> Order:
         """Place *order*, once."""
         await self._disturbance.before(PortCall.PLACE)
-        is_futures = self._kind is MarketKind.FUTURES
-        request = OrderRequest(
-            symbol=symbol_of(self._kind, order.pair),
-            side=order.side,
-            type=order.type,
-            amount_base=order.amount_base,
-            price=order.price if order.type is OrderType.LIMIT else None,
-            client_id=order.client_order_id,
-            is_post_only=order.is_post_only,
-            is_reduce_only=is_futures and order.is_reduce_only,
-            leverage=order.leverage if is_futures else None,
-            margin_mode=MarginMode(order.margin_mode)
-            if is_futures and order.margin_mode is not None
-            else None,
-            trigger=None
-            if order.trigger_price is None
-            else Trigger(order.trigger_price, is_rising=order.side is Side.BUY),
-        )
+        request = request_of(order, self._kind)
         with _translated():
             placed = self._venue.place(self._account, request, self._now_ms())
         await self._disturbance.after(PortCall.PLACE)
@@ -338,10 +321,9 @@ class SimulatedAccount:
         price = order.price if order.price is not None else average
         price = trigger_price if price is None else price
         if price is None:
-            # A market order that nothing has filled yet was taken at the price of the moment.
+            # A market order that nothing has filled was taken at the price of the moment.
             quote = self._venue.quote(order.symbol)
-            assert quote is not None
-            price = quote.last
+            price = quote.last if quote is not None else ZERO
         return Order(
             client_order_id=order.client_id or "",
             order_id=str(order.serial),
@@ -359,6 +341,28 @@ class SimulatedAccount:
             updated_at_ms=order.updated_at_ms,
             trigger_price=trigger_price,
         )
+
+
+def request_of(order: NewOrder, kind: MarketKind) -> OrderRequest:
+    """Return what a venue is asked for *order* on a market of *kind*."""
+    is_futures = kind is MarketKind.FUTURES
+    return OrderRequest(
+        symbol=symbol_of(kind, order.pair),
+        side=order.side,
+        type=order.type,
+        amount_base=order.amount_base,
+        price=order.price if order.type is OrderType.LIMIT else None,
+        client_id=order.client_order_id,
+        is_post_only=order.is_post_only,
+        is_reduce_only=is_futures and order.is_reduce_only,
+        leverage=order.leverage if is_futures else None,
+        margin_mode=MarginMode(order.margin_mode)
+        if is_futures and order.margin_mode is not None
+        else None,
+        trigger=None
+        if order.trigger_price is None
+        else Trigger(order.trigger_price, is_rising=order.side is Side.BUY),
+    )
 
 
 def _fill(fill: VenueFill, pair: str) -> Fill:

@@ -42,7 +42,7 @@ def place_order(
     """
     check_order(floor, owner, listing, request)
     book = floor.books[listing.symbol]
-    order = _new_order(floor, owner, listing, request, at_ms)
+    order = new_order(floor, owner, listing, request, at_ms)
     takes = book.quote is not None and crosses(order, book.quote)
     if order.is_post_only and takes and floor.rules.is_post_only_refused:
         raise VenueError(Refusal.POST_ONLY_WOULD_TAKE, "the order would take")
@@ -141,9 +141,10 @@ def _check_futures(floor: Floor, owner: Account, listing: Listing, request: Orde
         raise VenueError(Refusal.REDUCE_ONLY_REJECTED, "there is no position to reduce")
 
 
-def _new_order(
+def new_order(
     floor: Floor, owner: Account, listing: Listing, request: OrderRequest, at_ms: int
 ) -> VenueOrder:
+    """Return *request* as an order with the next serial; nothing knows it yet."""
     leverage, mode = 1, None
     if listing.is_futures:
         setting = floor.setting(owner, listing)

@@ -25,6 +25,7 @@ from backfuturectl.matching.intake import check_order, place_order
 from backfuturectl.matching.liquidation import liquidate_if_due
 from backfuturectl.matching.margin import Position, initial_margin
 from backfuturectl.matching.refusals import Refusal, VenueError
+from backfuturectl.matching.restoring import restore_order, restore_trade
 from backfuturectl.matching.ticks import move_price
 from backfuturectl.matching.values import (
     ApiKey,
@@ -49,6 +50,7 @@ from backfuturectl.matching.values import (
     Wallet,
 )
 from backfuturectl.model.market import ZERO
+from backfuturectl.model.orders import Side
 
 _DEFAULT_RULES: Final = VenueRules()
 
@@ -308,6 +310,55 @@ class Venue:
             return tuple(fill for fill in by_symbol.get(symbol, ()) if fill.at_ms >= since_ms)
         fills = (fill for some in by_symbol.values() for fill in some if fill.at_ms >= since_ms)
         return tuple(sorted(fills, key=lambda fill: fill.serial))
+
+    # A venue whose memory is elsewhere
+
+    def restore_order(
+        self,
+        account: str,
+        request: OrderRequest,
+        *,
+        filled_base: Decimal,
+        filled_quote: Decimal,
+        taken_at: Decimal,
+        at_ms: int,
+    ) -> VenueOrder:
+        """Put an open order back as it stood; the next price is the first that can fill it.
+
+        A market order never rests: its rest is executed at *taken_at*, the price of its moment.
+        """
+        return restore_order(
+            self._floor,
+            self._floor.account(account),
+            self._floor.listing(request.symbol),
+            request,
+            filled_base=filled_base,
+            filled_quote=filled_quote,
+            taken_at=taken_at,
+            at_ms=at_ms,
+        )
+
+    def restore_trade(
+        self,
+        account: str,
+        symbol: str,
+        side: Side,
+        *,
+        amount_base: Decimal,
+        price: Decimal,
+        at_ms: int,
+    ) -> None:
+        """Carry an execution of before into the futures position; no money moves."""
+        listing = self._floor.futures_listing(symbol)
+        restore_trade(
+            self._floor,
+            self._floor.account(account),
+            listing,
+            side,
+            amount_base=amount_base,
+            price=price,
+            at_ms=at_ms,
+        )
 
     # Futures
 

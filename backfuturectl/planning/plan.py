@@ -334,13 +334,16 @@ def _in_the_way(wanted: DesiredBot, leaving: Collection[RunningBot]) -> tuple[st
     """Return the leaving bots that trade what *wanted* will trade, on the same account.
 
     A renamed strategy is one that leaves and one that comes: both at once would manage one
-    position twice.
+    position twice. A paper bot trades on an exchange of its own and is in nobody's way.
     """
+    if wanted.spec.mode == "paper":
+        return ()
     return tuple(
         sorted(
             bot.bot
             for bot in leaving
             if (bot.connection, bot.pair) == (wanted.connection, wanted.pair)
             and bot.bot != wanted.bot
+            and bot.spec.mode != "paper"
         )
     )

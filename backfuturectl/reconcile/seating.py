@@ -17,6 +17,7 @@ from backfuturectl.engine.bot import Bot
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.journal import BotName, Journal, Provenance
 from backfuturectl.engine.room import DealRoom
+from backfuturectl.exchanges.paper import PaperAccount
 from backfuturectl.model.errors import OperationError, PermanentError
 from backfuturectl.model.market import Market
 from backfuturectl.model.records import BotRecord
@@ -191,6 +192,7 @@ class Seating:
             desired.bot, desired.strategy, desired.connection, desired.pair, desired.spec.kind
         )
         journal = await Journal.load(self._store, name)
+        paper = await self._paper(desired, market, journal)
         # From here on nothing waits: the line that is read is the line that is obeyed.
         line = self._lines.line(desired.connection)
         if line.account is None or line.shared is None:
@@ -203,7 +205,7 @@ class Seating:
             kind=kind,
             state=kind.load(stored.state, setup) if stored is not None else kind.initial(setup),
             market=market,
-            account=line.account,
+            account=line.account if paper is None else paper,
             journal=journal,
             room=self._room(desired),
             clock=self._clock,
@@ -214,7 +216,7 @@ class Seating:
         supervisor = Supervisor(
             bot, on_trouble=lambda error: self._on_trouble(desired.connection, error)
         )
-        seat = Seat(supervisor, desired, line.account_digest, self._clock.now_ms())
+        seat = Seat(supervisor, desired, line.account_digest, self._clock.now_ms(), paper=paper)
         self._books.seat(seat)
         if stored is not None and stored.is_retired:
             bot.command(Command.RESUME)  # it was drained when it left; it is wanted again
@@ -222,8 +224,27 @@ class Seating:
             seat.is_draining = bot.view().is_draining
         seat.obey(line)
         self._hand.lay_on(seat)
-        line.shared.feed.listen(desired.pair, desired.bot, bot.offer_price)
+        line.shared.feed.listen(desired.pair, desired.bot, seat.see_price)
         supervisor.start(self._tasks)
+
+    async def _paper(
+        self, desired: DesiredBot, market: Market, journal: Journal
+    ) -> PaperAccount | None:
+        """Return the exchange of a paper bot as its journal remembers it; None for a live one.
+
+        However many paper bots a connection has, none of them ever uses its account.
+        """
+        if desired.spec.mode != "paper":
+            return None
+        ids = [order.client_order_id for order in journal.orders]
+        return PaperAccount(
+            market,
+            leverage=desired.spec.leverage or 1,
+            margin_mode=desired.spec.margin_mode,
+            now_ms=self._clock.now_ms,
+            orders=journal.orders,
+            fills=await self._store.fills(desired.bot, client_order_ids=ids),
+        )
 
     def _provenance(self, desired: DesiredBot, left: Pass) -> Provenance:
         return Provenance(desired.generation, self.commit, left.sources.get(desired.digest, b""))

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from backfuturectl.config.parsing import Document
 from backfuturectl.engine.bot import Bot
+from backfuturectl.exchanges.paper import PaperAccount
 from backfuturectl.model.ids import bot_id
+from backfuturectl.model.market import Quote
 from backfuturectl.model.resources import ConnectionSpec, Strategy, StrategySpec
 from backfuturectl.model.status import Reason
 from backfuturectl.planning.plan import DesiredBot, RunningBot
@@ -26,6 +28,7 @@ class Seat:
         account_digest: Of the Connection document whose account it uses.
         seated_at_ms: When it was seated: prices are not stale before they could come.
         refused_digest: Of the edit that was last refused, and why; None when none is.
+        paper: The exchange that a paper bot trades on; None for a live one.
     """
 
     supervisor: Supervisor
@@ -36,6 +39,7 @@ class Seat:
     is_stopping: bool = False
     refused_digest: str | None = None
     refused_why: str = ""
+    paper: PaperAccount | None = None
 
     @property
     def bot(self) -> Bot:
@@ -52,6 +56,12 @@ class Seat:
     def targets(self) -> tuple[str, ...]:
         """What an operator's hold may name to reach it."""
         return (f"strategy/{self.planned.strategy}", f"connection/{self.planned.connection}", "all")
+
+    def see_price(self, quote: Quote, at_ms: int) -> None:
+        """Take a quote of the feed; a paper exchange sees it before its bot does."""
+        if self.paper is not None:
+            self.paper.see(quote, at_ms)
+        self.bot.offer_price(quote, at_ms)
 
     def running(self) -> RunningBot:
         """Return what `planning` needs to know."""

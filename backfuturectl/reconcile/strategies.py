@@ -216,16 +216,16 @@ class Strategies:
         return ()
 
     def _departing(self, strategy: str, desired: Iterable[DesiredBot]) -> Iterable[RunningBot]:
-        """Yield other strategies' bots that the files no longer name, where *desired* will trade.
+        """Yield other strategies' bots that the files no longer want, where *desired* will trade.
 
         A strategy that was renamed looks like one that left and one that came: the newcomer must
-        wait until its predecessor is off the account and pair. One that was not seated since the
-        start is in the way too.
+        wait until its predecessor is off the account and pair. So must one whose predecessor was
+        moved elsewhere or made a paper one. Who was not seated since the start is in the way too.
         """
         for found in self._books.at((bot.connection, bot.pair) for bot in desired):
-            whose = found.planned.strategy if isinstance(found, Seat) else found.strategy
-            entry = self._registry.get("Strategy", whose)
-            if whose == strategy or (entry is not None and entry.is_present):
+            whose = found.planned if isinstance(found, Seat) else found
+            entry = self._registry.get("Strategy", whose.strategy)
+            if whose.strategy == strategy or _is_wanted(entry, whose.connection, whose.pair):
                 continue
             if isinstance(found, Seat):
                 yield found.running()
@@ -370,6 +370,15 @@ class Strategies:
     def running_count(self) -> int:
         """Return how many bots run."""
         return sum(s.supervisor.status is Ended.RUNNING for s in self.seats.values())
+
+
+def _is_wanted(entry: Entry | None, connection: str, pair: str) -> bool:
+    """Return whether the files still want a live bot of *entry*'s strategy on *pair*."""
+    document = entry.document if entry is not None and entry.is_present else None
+    if document is None:
+        return entry is not None and entry.is_present
+    spec = spec_of(document)
+    return spec.connection == connection and pair in spec.pairs and spec.mode == "live"
 
 
 def _arrivals(actions: Iterable[PlanAction]) -> Iterable[DesiredBot]:

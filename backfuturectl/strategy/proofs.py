@@ -194,12 +194,6 @@ def _unsupported(spec: StrategySpec) -> Iterator[Violation]:
     def refuse(*path: str, message: str, help_: str) -> Violation:
         return Violation("V-UNSUPPORTED", ("spec", *path), message, help_)
 
-    if spec.mode == "paper":
-        yield refuse(
-            "mode",
-            message="paper trading is not carried out by this version",
-            help_="use `mode: live` on a Connection with `environment: emulator` or sandbox",
-        )
     if spec.entry.trigger == "rsi":
         yield refuse(
             "entry",

@@ -245,10 +245,11 @@ class Town:
         return self.venue.orders(ACCOUNT)
 
     def check(self) -> None:
-        """Never two bots on one pair of one account; never an id used twice."""
+        """Never two live bots on one pair of one account; never an id used twice."""
         held = [
             (seat.planned.connection, seat.planned.pair)
             for seat in self.c.strategies.seats.values()
+            if seat.planned.spec.mode == "live"
         ]
         assert len(held) == len(set(held)), held
         ids = [order.client_id for order in self.orders()]

@@ -75,7 +75,6 @@ def test_moving_a_document_to_another_file_changes_nothing_but_its_path(tmp_path
         ("pairs: [BTC/USDC]", "BF312", "spec.pairs"),
         ("risk: custom", "BF611", "spec.averaging.firstDeviationPct"),
         ("baseOrder: 5000 USDT", "BF601", "spec.baseOrder"),
-        ("mode: paper", "BF612", "spec.mode"),
     ],
 )
 def test_what_does_not_fit_the_connection_is_said_once_at_its_field(tmp_path, spec, code, field):
@@ -329,6 +328,6 @@ def test_a_second_load_of_the_same_files_gives_the_same_result(tmp_path):
 
 
 def test_a_single_file_is_checked_without_what_it_refers_to(tmp_path):
-    write(tmp_path, s=strategy(spec="mode: paper"))
+    write(tmp_path, s=strategy(spec="pairs: [BTC/USDT, ETH/USDC]"))
     result = compile_tree(scan(tmp_path / "s.yaml"), Parser(), is_whole=False)
-    assert codes(result) == ["BF612"]
+    assert codes(result) == ["BF311"]

@@ -381,3 +381,17 @@ def test_the_order_of_the_inputs_does_not_matter(
     wanted, current = world
     backwards = plan(dict(reversed(wanted.items())), dict(reversed(current.items())))
     assert backwards == plan(wanted, current)
+
+
+@pytest.mark.parametrize(
+    ("newcomer", "leaver", "waits"),
+    [("live", "live", True), ("paper", "live", False), ("live", "paper", False)],
+)
+def test_paper_and_live_bots_are_not_in_each_others_way(
+    newcomer: str, leaver: str, waits: bool
+) -> None:
+    wanted = desired("new", mode=newcomer)
+    leaving = running("old", mode=leaver, has_open_deal=True)
+    (action,) = plan({wanted.bot: wanted}, {}, departing=[leaving])
+    assert isinstance(action, StartBot)
+    assert bool(action.after) == waits

@@ -784,7 +784,7 @@ def test_a_strategy_that_breaks_a_proof_on_this_market_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "code"),
-    [({"mode": "paper"}, "V-UNSUPPORTED"), ({"stopLoss": {"percent": None}}, "V-PRESET")],
+    [({"stopLoss": {"percent": None}}, "V-PRESET")],
 )
 def test_a_strategy_that_cannot_be_carried_out_is_refused(
     changes: dict[str, object], code: str

@@ -1,0 +1,268 @@
+"""A bot's own exchange for ``mode: paper``: real prices and market rules, simulated fills.
+
+- A resting order fills in full at its own price as soon as a price that was seen touches it; a
+  taker pays the ask or gets the bid. What happened between two prices is not known and fills
+  nothing; queue and depth are not simulated.
+- Leverage and, on isolated margin, liquidation are simulated; funding is not. The quote currency
+  never runs out. Fees are the market's, in the quote.
+- The journal is this exchange's memory. An intent that was never acknowledged did not arrive, an
+  acknowledged order rests again, an execution that was not recorded did not happen; an
+  acknowledged market order, which no exchange lets rest, was executed at the price it was decided
+  at. Orders that rested through a restart fill at their own price, never at a better one.
+- No call leaves this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from backfuturectl.exchanges.port import KeyRights
+from backfuturectl.exchanges.simulated import SimulatedAccount, request_of
+from backfuturectl.matching.values import (
+    ClientIdScope,
+    Listing,
+    MarginMode,
+    VenueRules,
+    symbol_of,
+    wallet_of,
+)
+from backfuturectl.matching.venue import Venue
+from backfuturectl.model.errors import TransientError
+from backfuturectl.model.market import ZERO, Market, MarketKind, Quote
+from backfuturectl.model.orders import (
+    Balances,
+    Fill,
+    NewOrder,
+    Order,
+    OrderStatus,
+    Position,
+    Side,
+)
+from backfuturectl.model.records import FillRecord, OrderRecord
+from backfuturectl.model.status import Reason
+
+FRESH_MS: Final = 15_000
+"""How old the last price may be for an order to be taken: nothing trades at an old one."""
+
+FUNDS_QUOTE: Final = Decimal(10) ** 12
+
+_ACCOUNT: Final = "paper"
+
+
+class PaperAccount:
+    """One bot's account on an exchange of its own.
+
+    Attributes:
+        exchange: Of the market whose rules and prices it trades by.
+        horizon_ms: No order ever appears late.
+    """
+
+    horizon_ms = 0
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        leverage: int,
+        margin_mode: str,
+        now_ms: Callable[[], int],
+        orders: Iterable[OrderRecord] = (),
+        fills: Iterable[FillRecord] = (),
+    ) -> None:
+        """Open the account as the journal remembers it.
+
+        Args:
+            market: What is traded.
+            leverage: Of the strategy; one on spot.
+            margin_mode: ``isolated`` or ``cross``; without meaning on spot.
+            now_ms: The wall clock.
+            orders: The bot's orders of its newest deal, and older ones that may still rest.
+            fills: The executions of these orders, oldest first.
+        """
+        self.exchange = market.exchange
+        self._pair = market.pair
+        self._symbol = symbol_of(market.kind, market.pair)
+        self._kind = market.kind
+        self._now_ms = now_ms
+        self._seen_at_ms: int | None = None
+        self._venue = Venue(
+            market.exchange,
+            VenueRules(
+                client_id_scope=ClientIdScope.EVER,
+                margin_mode=MarginMode(margin_mode),
+                leverage=leverage,
+            ),
+        )
+        self._venue.add_account(_ACCOUNT)
+        self._venue.deposit(_ACCOUNT, wallet_of(self._kind), market.quote, FUNDS_QUOTE, 0)
+        self.use(market)
+        self._inner = SimulatedAccount(self._venue, _ACCOUNT, self._kind, now_ms=now_ms)
+        known = {order.client_order_id: order for order in orders}
+        self._recorded = tuple(
+            _recorded(fill, market.pair) for fill in fills if fill.client_order_id in known
+        )
+        self._restore_holdings(market)
+        for order in known.values():
+            if order.status is OrderStatus.OPEN:
+                self._restore(order, leverage=leverage, margin_mode=margin_mode)
+
+    def use(self, market: Market) -> None:
+        """Trade by the market's newest rules from now on."""
+        # The venue demands what every sound futures market has; a paper one is not refused for it.
+        maintenance = max(market.maintenance_margin, market.taker_fee)
+        if market.kind is MarketKind.FUTURES and market.maintenance_margin != maintenance:
+            market = replace(market, maintenance_margin=maintenance)
+        self._venue.add_listing(Listing(market))
+
+    def see(self, quote: Quote, at_ms: int) -> None:
+        """Take the market's newest quote, seen at *at_ms*, and fill what it reaches.
+
+        Where bid and ask are not known, or make no sense, a seller gets the last price and a buyer
+        pays one tick more.
+        """
+        if quote.last <= ZERO:
+            return
+        bid, ask = quote.bid, quote.ask
+        if bid is None or ask is None or not ZERO < bid <= ask:
+            bid = ask = None
+        self._seen_at_ms = at_ms
+        self._venue.set_price(self._symbol, quote.last, at_ms, bid=bid, ask=ask)
+
+    # The port.
+
+    async def rights(self) -> KeyRights:
+        """Return what may be done here: everything but moving funds away."""
+        return await self._inner.rights()
+
+    async def balances(self) -> Balances:
+        """Return what the account holds."""
+        return await self._inner.balances()
+
+    async def prepare(self, pair: str, *, leverage: int, margin_mode: str) -> None:
+        """Set leverage and margin mode; nothing on spot."""
+        await self._inner.prepare(pair, leverage=leverage, margin_mode=margin_mode)
+
+    async def place(self, order: NewOrder) -> Order:
+        """Take *order*, once.
+
+        Raises:
+            TransientError: PRICES_STALE; there is no fresh price to trade at.
+            PermanentError: The market's rules refuse it.
+        """
+        if self._seen_at_ms is None or self._now_ms() - self._seen_at_ms > FRESH_MS:
+            raise TransientError(
+                Reason.PRICES_STALE,
+                "paper orders are taken at fresh prices only, and there is none",
+            )
+        return _named(await self._inner.place(order))
+
+    async def cancel(self, pair: str, client_order_id: str, order_id: str | None) -> None:  # noqa: ARG002 - the port's; the client id finds every order here
+        """Cancel an order; one that is gone or unknown is no error."""
+        await self._inner.cancel(pair, client_order_id, None)
+
+    async def order(
+        self,
+        pair: str,
+        client_order_id: str,
+        order_id: str | None = None,  # noqa: ARG002 - the port's; the client id finds every order
+    ) -> Order | None:
+        """Return the order, or None when it never arrived."""
+        found = await self._inner.order(pair, client_order_id)
+        return None if found is None else _named(found)
+
+    async def open_orders(self, pair: str) -> tuple[Order, ...]:
+        """Return every open order."""
+        return tuple(_named(order) for order in await self._inner.open_orders(pair))
+
+    async def fills(self, pair: str, since_ms: int) -> tuple[Fill, ...]:
+        """Return executions since then, oldest first; ids are the same after every restart."""
+        counts: dict[str, int] = {}
+        found = []
+        for fill in (*self._recorded, *await self._inner.fills(pair, 0)):
+            name = fill.client_order_id
+            if name is None:
+                continue  # a liquidation, which is nobody's order
+            counts[name] = counts.get(name, 0) + 1
+            if fill.at_ms >= since_ms:
+                found.append(
+                    replace(fill, fill_id=f"{_id(name)}-{counts[name]}", order_id=_id(name))
+                )
+        return tuple(found)
+
+    async def position(self, pair: str) -> Position | None:
+        """Return the position; None when flat or on spot."""
+        return await self._inner.position(pair)
+
+    async def close(self) -> None:
+        """Do nothing: there is no session."""
+
+    # The journal as memory.
+
+    def _restore_holdings(self, market: Market) -> None:
+        """Hold what the recorded executions left."""
+        held = ZERO
+        for fill in self._recorded:
+            if self._kind is MarketKind.FUTURES:
+                self._venue.restore_trade(
+                    _ACCOUNT,
+                    self._symbol,
+                    fill.side,
+                    amount_base=fill.amount_base,
+                    price=fill.price,
+                    at_ms=fill.at_ms,
+                )
+                continue
+            held += fill.amount_base if fill.side is Side.BUY else -fill.amount_base
+            if fill.fee is not None and fill.fee.currency == market.base:
+                held -= fill.fee.amount
+        if held > ZERO:
+            self._venue.deposit(_ACCOUNT, wallet_of(self._kind), market.base, held, 0)
+
+    def _restore(self, row: OrderRecord, *, leverage: int, margin_mode: str) -> None:
+        order = NewOrder(
+            client_order_id=row.client_order_id,
+            pair=self._pair,
+            side=row.side,
+            type=row.type,
+            amount_base=row.amount_base,
+            price=row.price,
+            is_reduce_only=row.is_reduce_only,
+            leverage=leverage,
+            margin_mode=margin_mode if self._kind is MarketKind.FUTURES else None,
+            trigger_price=row.trigger_price,
+        )
+        self._venue.restore_order(
+            _ACCOUNT,
+            request_of(order, self._kind),
+            filled_base=row.filled_base,
+            filled_quote=row.cost_quote,
+            taken_at=row.price,
+            at_ms=row.intended_at_ms,
+        )
+
+
+def _id(client_order_id: str) -> str:
+    """Return an order id that is unique over restarts, and tells that the order is no real one."""
+    return f"paper-{client_order_id}"
+
+
+def _named(order: Order) -> Order:
+    return replace(order, order_id=_id(order.client_order_id))
+
+
+def _recorded(row: FillRecord, pair: str) -> Fill:
+    return Fill(
+        fill_id=row.fill_id,
+        order_id=_id(row.client_order_id),
+        client_order_id=row.client_order_id,
+        pair=pair,
+        side=row.side,
+        price=row.price,
+        amount_base=row.amount_base,
+        fee=row.fee,
+        is_maker=False,
+        at_ms=row.at_ms,
+    )

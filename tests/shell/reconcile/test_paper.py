@@ -1,0 +1,151 @@
+"""``mode: paper``: the whole loop, with real prices and not one real order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backfuturectl.exchanges.simulated import PortCall
+from backfuturectl.model.orders import Side
+from backfuturectl.model.status import Reason
+from tests.shell.reconcile.town import Town, new_town, strategy
+
+pytestmark = pytest.mark.looptime(noop_cycles=3)
+
+GRID = "grid/BTC-USDT"
+OK = Reason.RECONCILE_SUCCEEDED
+_TRADING = (PortCall.PREPARE, PortCall.PLACE, PortCall.CANCEL, PortCall.ORDER, PortCall.FILLS)
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Town:
+    made = new_town(tmp_path)
+    made.write(grid=strategy(extra="mode: paper"))
+    return made
+
+
+def no_real_order(town: Town) -> None:
+    assert town.orders() == ()
+    assert not any(town.faults.count(call) for call in _TRADING)
+
+
+async def in_deal(town: Town, bot: str = GRID) -> None:
+    await town.until(lambda: bot in town.bots and town.bot(bot).view().open_orders >= 3)
+
+
+async def flat(town: Town, bot: str = GRID) -> None:
+    await town.until(lambda: town.bot(bot).view().deal_number is None, within_s=90)
+
+
+async def test_a_paper_bot_trades_a_deal_without_touching_the_account(town: Town) -> None:
+    async with town.daemon():
+        await in_deal(town)
+        assert town.reason("grid") is OK
+        town.price("97.9")
+        await town.until(lambda: town.bot().view().position_base > 1.5)
+        town.price("103")
+        await flat(town)
+        (deal,) = [d for d in await town.store.deals(GRID) if d.closed_at_ms is not None]
+        assert deal.result_quote > 0
+    no_real_order(town)
+
+
+async def test_a_restart_goes_on_with_the_paper_deal(town: Town) -> None:
+    async with town.daemon():
+        await in_deal(town)
+        town.price("97.9")
+        await town.until(lambda: town.bot().view().position_base > 1.5)
+        before = town.bot().view()
+    async with town.daemon():
+        await in_deal(town)
+        after = town.bot().view()
+        assert (after.deal_number, after.position_base, after.average) == (
+            before.deal_number,
+            before.position_base,
+            before.average,
+        )
+        town.price("103")
+        await flat(town)
+        fills = await town.store.fills(GRID)
+        assert sum(f.amount_base if f.side is Side.BUY else -f.amount_base for f in fills) == 0
+        assert {e.event.kind for e in await town.store.events(f"Bot/{GRID}")} == {"Normal"}
+    no_real_order(town)
+
+
+async def test_what_the_price_did_while_the_daemon_was_away_is_not_known(town: Town) -> None:
+    async with town.daemon():
+        await in_deal(town)
+        position = town.bot().view().position_base
+    town.price("97.9")
+    town.price("100")
+    async with town.daemon():
+        await in_deal(town)
+        await town.rest(5)
+        assert town.bot().view().position_base == position
+
+
+async def test_a_live_and_a_paper_strategy_share_connection_and_pair(town: Town) -> None:
+    town.write(real=strategy("real"))
+    async with town.daemon():
+        await in_deal(town)
+        await in_deal(town, "real/BTC-USDT")
+        assert (town.reason("grid"), town.reason("real")) == (OK, OK)
+        town.price("103")
+        await town.until(lambda: not town.bot().view().position_base, within_s=90)
+        await town.until(lambda: not town.bot("real/BTC-USDT").view().position_base, within_s=90)
+        rows = {row.client_order_id for row in await town.store.orders("real/BTC-USDT")}
+        assert {order.client_id for order in town.orders()} == rows
+
+
+async def test_going_live_waits_for_the_end_of_a_paper_deal(town: Town) -> None:
+    async with town.daemon():
+        await in_deal(town)
+        town.write(grid=strategy())
+        await town.until(lambda: town.reason("grid") is Reason.EDIT_REFUSED)
+        await town.rest(20)
+        no_real_order(town)
+        town.price("103")
+        await town.until(lambda: (town.reason("grid"), town.generation("grid")) == (OK, 2), 200)
+        town.price("100")
+        await town.until(lambda: len(town.orders()) >= 3, within_s=90)
+        numbers = [deal.number for deal in await town.store.deals(GRID)]
+        assert numbers == [1, 2]
+
+
+async def test_a_paper_deal_that_lasts_is_never_restored_as_a_live_one(town: Town) -> None:
+    """The files say live already when the daemon comes back; the deal is a paper one."""
+    async with town.daemon():
+        await in_deal(town)
+    town.write(grid=strategy())
+    async with town.daemon():
+        await in_deal(town)
+        await town.until(lambda: town.reason("grid") is Reason.EDIT_REFUSED)
+        await town.rest(20)
+    no_real_order(town)
+
+
+async def test_a_live_successor_waits_for_a_live_deal_of_a_strategy_that_became_paper(
+    town: Town,
+) -> None:
+    town.write(grid=strategy())
+    async with town.daemon():
+        await in_deal(town)
+        count = len(town.orders())
+        town.write(grid=strategy(extra="mode: paper\n  onChange: drain"), real=strategy("real"))
+        await town.settled()
+        assert "real/BTC-USDT" not in town.bots
+        assert len(town.orders()) == count
+        town.price("103")
+        await in_deal(town, "real/BTC-USDT")
+        await in_deal(town)
+        assert town.c.strategies.seats[GRID].planned.spec.mode == "paper"
+
+
+async def test_a_paper_bot_waits_for_prices_like_any_other(town: Town) -> None:
+    async with town.daemon():
+        await in_deal(town)
+        town.without_price.add("BTC/USDT")
+        await town.until(lambda: town.bot().gate[1] == "no fresh price")
+        town.without_price.clear()
+        await town.until(lambda: town.bot().gate[1] == "")
