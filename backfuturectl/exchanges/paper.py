@@ -35,6 +35,8 @@ from backfuturectl.model.market import ZERO, Market, MarketKind, Quote
 from backfuturectl.model.orders import (
     Balances,
     Fill,
+    Funding,
+    FuturesSettings,
     NewOrder,
     Order,
     OrderStatus,
@@ -145,6 +147,10 @@ class PaperAccount:
         """Set leverage and margin mode; nothing on spot."""
         await self._inner.prepare(pair, leverage=leverage, margin_mode=margin_mode)
 
+    async def settings(self, pair: str) -> FuturesSettings | None:
+        """Return leverage and modes; None on spot."""
+        return await self._inner.settings(pair)
+
     async def place(self, order: NewOrder) -> Order:
         """Take *order*, once.
 
@@ -195,6 +201,10 @@ class PaperAccount:
     async def position(self, pair: str) -> Position | None:
         """Return the position; None when flat or on spot."""
         return await self._inner.position(pair)
+
+    async def funding(self, pair: str, since_ms: int) -> tuple[Funding, ...]:  # noqa: ARG002 - the port's
+        """Return nothing: funding is not simulated."""
+        return ()
 
     async def close(self) -> None:
         """Do nothing: there is no session."""
