@@ -72,6 +72,7 @@ def row(order: NewOrder, status: OrderStatus = OrderStatus.OPEN, **changes: obje
         intended_at_ms=900_000,
         updated_at_ms=900_000,
         is_reduce_only=order.is_reduce_only,
+        trigger_price=order.trigger_price,
     )
     return replace(kept, **changes)
 
@@ -246,6 +247,25 @@ async def test_a_futures_position_comes_back_with_price_leverage_and_liquidation
     after.see(Quote(D(100)), 1_000_000)
     assert await after.position(PAIR) == await before.position(PAIR)
     assert (await after.position(PAIR)).amount_base == sign * 2
+
+
+async def test_a_stop_order_waits_again_and_goes_off_at_the_first_price_beyond_it() -> None:
+    more = {"leverage": 2, "margin_mode": "isolated"}
+    bought = market_order("a", BUY, "100", **more)
+    stop = market_order("s", SELL, "90", trigger_price=D(90), is_reduce_only=True, **more)
+    fill = Fill("paper-a-1", "x", "a", PAIR, BUY, D(100), D(1), None, is_maker=False, at_ms=1)
+    account = paper(
+        futures_market(),
+        leverage=2,
+        orders=[row(bought, OrderStatus.FILLED), row(stop)],
+        fills=[fill_row(fill)],
+    )
+    account.see(Quote(D(91)), 1_000_000)
+    (waiting,) = await account.open_orders(PAIR)
+    assert (waiting.client_order_id, waiting.trigger_price) == ("s", D(90))
+    account.see(Quote(D(89)), 1_000_100)
+    assert (await account.order(PAIR, "s")).cost_quote == D(89)
+    assert await account.position(PAIR) is None
 
 
 async def test_an_isolated_position_is_liquidated_and_that_is_no_fill_of_ours() -> None:
