@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from backfuturectl.engine.bot import FILLS_PATIENCE_MS, MISSING_PATIENCE_MS
+from backfuturectl.engine.lookups import FILLS_PATIENCE_MS, MISSING_PATIENCE_MS
 from backfuturectl.exchanges.simulated import PortCall
 from backfuturectl.matching.values import OrderRequest, Wallet
 from backfuturectl.model.errors import PermanentError, TransientError

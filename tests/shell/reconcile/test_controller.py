@@ -375,7 +375,7 @@ async def test_a_new_key_takes_over_with_the_deal_open(town: Town) -> None:
         old = town.accounts[-1]
         town.write(main=connection(key="two"))
         await town.until(lambda: town.generation("main", "Connection") == 2)
-        await town.until(lambda: GRID in town.bots and town.bot()._account is not old)
+        await town.until(lambda: GRID in town.bots and town.bot()._context.account is not old)
         await in_deal(town)
         assert town.bot().view().deal_number == 1
         await take_profit(town)

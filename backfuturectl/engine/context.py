@@ -1,0 +1,73 @@
+"""What the parts of one bot share; one task runs them all, so nothing needs a lock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from backfuturectl.engine.clock import Clock
+from backfuturectl.engine.holds import Holds
+from backfuturectl.engine.journal import BotName, Journal
+from backfuturectl.engine.pace import Pace
+from backfuturectl.exchanges.port import AccountPort
+from backfuturectl.model.errors import OperationError
+from backfuturectl.model.market import ZERO, Market
+from backfuturectl.model.orders import Fill, OrderStatus
+from backfuturectl.strategy.base import OrderChanged
+
+
+@dataclass(slots=True, eq=False)
+class Context:
+    """One bot's surroundings, and what waits for its next step.
+
+    Attributes:
+        market: Its rules; an edit may replace them.
+        results: What became of the bot's own calls and orders, not yet taken by a step.
+        stopping: Set when the bot is to end at its next safe point.
+    """
+
+    name: BotName
+    installation: str
+    market: Market
+    account: AccountPort
+    journal: Journal
+    clock: Clock
+    holds: Holds
+    pace: Pace
+    on_trouble: Callable[[OperationError], None]
+    results: deque[tuple[OrderChanged, tuple[Fill, ...]]] = field(default_factory=deque)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the bot is to end at its next safe point."""
+        return self.stopping.is_set()
+
+    async def pause(self, wait_s: float) -> None:
+        """Wait, unless the bot is told to stop."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self.stopping.wait()
+        except TimeoutError:
+            pass
+
+    def report(
+        self, client_order_id: str, status: OrderStatus, error: OperationError | None = None
+    ) -> None:
+        """Let the next step take that an order is *status* now; amounts come with a look-up."""
+        change = OrderChanged(
+            client_order_id=client_order_id,
+            status=status,
+            filled_base=ZERO,
+            cost_quote=ZERO,
+            fees=(),
+            at_ms=self.clock.now_ms(),
+            raw_code=error.raw_code if error is not None else None,
+        )
+        self.results.append((change, ()))
+        if status is OrderStatus.UNKNOWN:
+            self.pace.soon()
+        elif status is OrderStatus.ABSENT:
+            self.pace.watch_absent()

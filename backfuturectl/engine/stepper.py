@@ -1,0 +1,114 @@
+"""A bot's state, and the one way it moves on: step, record, then act."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from backfuturectl.engine.context import Context
+from backfuturectl.engine.journal import Provenance
+from backfuturectl.engine.room import DealRoom
+from backfuturectl.engine.wire import Wire
+from backfuturectl.model.errors import TransientError
+from backfuturectl.model.orders import Fill
+from backfuturectl.strategy.base import (
+    BotView,
+    Cancel,
+    Event,
+    GateChanged,
+    Kind,
+    Note,
+    OpenOrder,
+    OrderChanged,
+    Place,
+    PriceSeen,
+)
+
+_LOG = logging.getLogger(__name__)
+
+
+class Stepper:
+    """Takes one event at a time.
+
+    Attributes:
+        provenance: What the next orders are traced to.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        wire: Wire,
+        *,
+        kind: Kind[Any],
+        state: Any,
+        room: DealRoom,
+        provenance: Provenance,
+    ) -> None:
+        self._context = context
+        self._wire = wire
+        self._kind = kind
+        self._state = state
+        self._room = room
+        self.provenance = provenance
+        room.note(context.name.bot, has_deal=self.view().deal_number is not None)
+
+    def view(self) -> BotView:
+        """Return what people see of the bot."""
+        return self._kind.view(self._state)
+
+    def open_orders(self) -> tuple[OpenOrder, ...]:
+        """Return the orders that may rest on the exchange right now."""
+        return self._kind.open_orders(self._state)
+
+    def may_open(self) -> bool:
+        """Return whether the strategy has room for a deal of this bot now."""
+        return self._room.has_room(self._context.name.bot)
+
+    async def take_results(self) -> None:
+        """Take all that is known of the bot's own calls and orders."""
+        results = self._context.results
+        while results:
+            change, fills = results.popleft()
+            await self.take(change, fills)
+
+    async def take(self, event: Event, fills: tuple[Fill, ...] = ()) -> None:
+        """Step on *event*, make it durable with *fills*, and send what it decided.
+
+        Raises:
+            TransientError: The store failed: nothing was recorded, sent or changed.
+        """
+        step = self._kind.step(self._state, event)
+        if not step.actions and isinstance(event, PriceSeen | GateChanged):
+            self._state = step.state  # a tick, confirmed again by the next one after a restart
+            return
+        if not (step.actions or fills) and step.state == self._state:
+            return
+        context = self._context
+        bot = context.name.bot
+        held = self.view().deal_number is not None
+        # Booked before the first await, so that no other bot of the strategy takes the same room.
+        self._room.note(bot, has_deal=self._kind.view(step.state).deal_number is not None)
+        try:
+            await context.journal.record(
+                state=self._kind.dump(step.state),
+                actions=step.actions,
+                change=event if isinstance(event, OrderChanged) else None,
+                fills=fills,
+                provenance=self.provenance,
+                now_ms=context.clock.now_ms(),
+            )
+        except TransientError:
+            self._room.note(bot, has_deal=held)
+            raise
+        self._state = step.state
+        for action in step.actions:
+            match action:
+                case Place():
+                    await self._wire.place(action)
+                case Cancel():
+                    await self._wire.cancel(action)
+                case Note():
+                    level = logging.WARNING if action.is_warning else logging.INFO
+                    _LOG.log(level, "%s: %s: %s", bot, action.reason, action.message)
+                case _:
+                    pass  # deals are rows, written above
