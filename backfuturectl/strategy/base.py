@@ -100,10 +100,15 @@ class SetupChanged:
 
 @dataclass(frozen=True, slots=True)
 class Commanded:
-    """An operator or the reconciler asks for something."""
+    """An operator or the reconciler asks for something.
+
+    Attributes:
+        field: Path in the document that makes the reconciler ask; empty for an operator.
+    """
 
     command: Command
     at_ms: int
+    field: str = ""
 
 
 Event = PriceSeen | OrderChanged | GateChanged | SetupChanged | Commanded
@@ -111,12 +116,18 @@ Event = PriceSeen | OrderChanged | GateChanged | SetupChanged | Commanded
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Send *order*; its intent is durable before it goes onto the wire."""
+    """Send *order*; its intent is durable before it goes onto the wire.
+
+    Attributes:
+        field: Path in the document that causes it, ``spec.takeProfit.percent``; empty where an
+            operator does.
+    """
 
     order: NewOrder
     leg: Leg
     deal_number: int
     why: str
+    field: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ def begin(state: State, seen: PriceSeen, done: list[Action]) -> State:
         price=price,
         amount_base=amount,
         why=f"deal {number} opens at {state.price:f}",
+        field="spec.entry",
     )
     done += draft.actions
     window = setup.windows.current(state.at_ms)

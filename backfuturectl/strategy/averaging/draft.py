@@ -96,9 +96,16 @@ class Draft:
             self.cancel(order, why)
 
     def place(
-        self, leg: Leg, *, type_: OrderType, price: Decimal, amount_base: Decimal, why: str
+        self,
+        leg: Leg,
+        *,
+        type_: OrderType,
+        price: Decimal,
+        amount_base: Decimal,
+        why: str,
+        field: str,
     ) -> None:
-        """Decide an order; the attempt in its id is one that the leg never had."""
+        """Decide an order, as `Place` has it; the attempt in its id is one the leg never had."""
         setup, deal = self.setup, self.deal
         terms, side = setup.terms, setup.entry_side
         is_futures = setup.market.kind is MarketKind.FUTURES
@@ -138,6 +145,7 @@ class Draft:
                 leg=leg,
                 deal_number=deal.number,
                 why=why,
+                field=field,
             )
         )
 

@@ -6,7 +6,7 @@ All exits share one position: together with a reduction they never ask for more 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -26,6 +26,11 @@ from backfuturectl.strategy.averaging.state import Closing, LegOrder
 from backfuturectl.strategy.violation import figure
 
 _CLOSING_LEGS: Final = {Closing.STOP: LegKind.STOP_LOSS, Closing.TRAIL: LegKind.TAKE_PROFIT}
+_CLOSING_FIELDS: Final = {
+    Closing.STOP: "spec.stopLoss.percent",
+    Closing.TRAIL: "spec.takeProfit.trailing.deviationPct",
+    Closing.ESCALATE: "spec.recovery.escalate",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class _Wanted:
     index: int
     price: Decimal
     amount_base: Decimal
+    field: str
 
 
 def rest_exits(draft: Draft) -> None:
@@ -75,6 +81,7 @@ def rest_exits(draft: Draft) -> None:
             amount_base=want.amount_base,
             why=f"{figure(_profit_pct(want.price, kept.average, setup.terms.sign), 2)}% from the "
             f"average {figure(kept.average)}",
+            field=want.field,
         )
     place_reduction(draft, room)
 
@@ -95,12 +102,15 @@ def leave_at_market(draft: Draft) -> None:
     if deal.closing is Closing.ABANDON or is_left(draft) or not draft.is_due(leg):
         return
     position = books(deal, setup).position_base
+    field = _CLOSING_FIELDS.get(deal.closing, deal.closing_field)
+    why = f"deal {deal.number} closes: {deal.closing}"
     draft.place(
         leg,
         type_=OrderType.MARKET,
         price=round_price(draft.price, setup.market),
         amount_base=at_most(round_amount(position, setup.market), setup.market.amount_max),
-        why=f"deal {deal.number} closes: {deal.closing}",
+        why=why if field else f"{why}, asked for by the operator",
+        field=field,
     )
 
 
@@ -116,7 +126,9 @@ def _wanted(draft: Draft, kept: Books, free: Decimal) -> tuple[_Wanted, ...]:
         return ()  # watched, not resting
     target = target_price(kept.average, setup, is_recovering=draft.is_recovering)
     amount = at_most(round_amount(free, setup.market), setup.market.amount_max)
-    return (_Wanted(0, _on_tick(draft, target), amount),) if amount else ()
+    is_eased = draft.is_recovering and setup.terms.recovery.take_profit_pct is not None
+    field = "spec.recovery.actions.takeProfitPct" if is_eased else "spec.takeProfit.percent"
+    return (_Wanted(0, _on_tick(draft, target), amount, field),) if amount else ()
 
 
 def _staged(draft: Draft, average: Decimal, position: Decimal, free: Decimal) -> Iterator[_Wanted]:
@@ -148,18 +160,19 @@ def _staged(draft: Draft, average: Decimal, position: Decimal, free: Decimal) ->
         ):
             carried = amount
             continue
-        plan.append(_Wanted(index, price, amount))
+        plan.append(_Wanted(index, price, amount, f"spec.takeProfit.steps[{index}].profitPct"))
         left -= amount
         carried = ZERO
     if is_trailing and left and not is_dust(left, trailed_price(average, setup), market):
         left = ZERO
     if left and plan:
         last = plan.pop()
-        plan.append(_Wanted(last.index, last.price, last.amount_base + left))
+        plan.append(replace(last, amount_base=last.amount_base + left))
     elif left:  # no step alone is large enough, but all together are
-        plan.append(_Wanted(0, _on_tick(draft, target_price(average, setup)), left))
+        price = _on_tick(draft, target_price(average, setup))
+        plan.append(_Wanted(0, price, left, "spec.takeProfit.steps[0].profitPct"))
     for want in plan:
-        yield _Wanted(want.index, want.price, at_most(want.amount_base, market.amount_max))
+        yield replace(want, amount_base=at_most(want.amount_base, market.amount_max))
 
 
 def _rests(orders: tuple[LegOrder, ...], price: Decimal, amount: Decimal) -> bool:

@@ -128,7 +128,7 @@ class Averaging:
             case SetupChanged():
                 return settle(_with_setup(_at(state, event.at_ms), event.setup))
             case Commanded():
-                return settle(_commanded(_at(state, event.at_ms), event.command))
+                return settle(_commanded(_at(state, event.at_ms), event))
 
     def view(self, state: State) -> BotView:
         """Return what people see."""
@@ -310,21 +310,22 @@ def _with_setup(state: State, setup: Setup) -> State:
             noted=frozenset(),
         )
         return replace(state, deal=adopted)
-    if setup.on_change == "close":
-        return replace(state, deal=replace(deal, closing=deal.closing or Closing.CLOSE))
+    if setup.on_change == "close" and deal.closing is None:
+        closing = replace(deal, closing=Closing.CLOSE, closing_field="spec.onChange")
+        return replace(state, deal=closing)
     return state
 
 
-def _commanded(state: State, command: Command) -> State:
+def _commanded(state: State, event: Commanded) -> State:
     deal = state.live_deal
-    match command:
+    match event.command:
         case Command.PAUSE:
             return replace(state, is_paused=True)
         case Command.DRAIN:
             return replace(state, is_draining=True)
         case Command.CLOSE:
             if deal is not None and deal.closing is None:
-                deal = replace(deal, closing=Closing.CLOSE)
+                deal = replace(deal, closing=Closing.CLOSE, closing_field=event.field)
             return replace(state, is_draining=True, deal=deal or state.deal)
         case Command.ABANDON:
             if deal is not None:

@@ -64,6 +64,7 @@ def place_reduction(draft: Draft, room: Decimal) -> None:
         price=reduction.price,
         amount_base=reduction.amount_base,
         why=f"reduce on a rebound, losing {figure(reduction.loss_per_base)} per unit at most",
+        field="spec.recovery.actions.reduce",
     )
     placed = (draft.deal.orders[-1].client_order_id, reduction.loss_per_base)
     draft.deal = replace(draft.deal, reduced=(*deal.reduced, placed))

@@ -129,6 +129,7 @@ def _place_rung(draft: Draft, k: int, *, amount: Decimal, cost: Decimal, room: D
         price=price,
         amount_base=wanted,
         why=f"rung {k} of {deal.shape.max_orders}",
+        field="spec.recovery.actions.addOns" if draft.is_recovering else "spec.averaging",
     )
     return _Placed(price, wanted)
 

@@ -210,6 +210,8 @@ class Deal:
             fill may be reported late, and an id must never be used twice.
         ladder: Counts plans of the ladder; resting rungs of an older one are replaced.
         closing: None while take profit and ladder are in force.
+        closing_field: Path in the document that closes it, where that is not what *closing* says;
+            empty for an operator.
         is_winding: An exit has left the deal flat; nothing may add any more.
         is_open: A fill has begun it.
         is_over: It has ended; kept only for what is reported late.
@@ -233,6 +235,7 @@ class Deal:
     orders: tuple[LegOrder, ...] = ()
     ladder: int = 0
     closing: Closing | None = None
+    closing_field: str = ""
     is_winding: bool = False
     is_open: bool = False
     is_over: bool = False
