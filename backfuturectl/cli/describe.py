@@ -45,17 +45,29 @@ _TABLES: Final[dict[str, tuple[Column, ...]]] = {
         Column("POSITION", "position", is_number=True),
         Column("AVERAGE", "average", is_number=True),
     ),
+    "fills": (
+        Column("AGE", "atAge"),
+        Column("FILL", "fillId"),
+        Column("SIDE", "side"),
+        Column("PRICE", "price", is_number=True),
+        Column("AMOUNT", "amount", is_number=True),
+        Column("FEE", "fee", is_number=True),
+        Column("COIN", "feeCurrency"),
+    ),
     "deals": LISTS["deals"],
     "orders": tuple(column for column in LISTS["orders"] if column.key != "dealId"),
     "events": tuple(column for column in LISTS["events"] if column.key != "about"),
 }
-_HIDDEN: Final = frozenset({"apiVersion", "kind", "fills"})
-"""What the text leaves out: the story tells the fills, and the title the kind."""
-_MOMENTS: Final = frozenset({"since", "lastTested", "openedAt", "closedAt"})
+_HIDDEN: Final = frozenset({"apiVersion", "kind", "shortCommit"})
+_MOMENTS: Final = frozenset(
+    {"since", "lastTested", "openedAt", "closedAt", "createdAt", "updatedAt"}
+)
 
 
 @click.command()
-@click.argument("kind", metavar="KIND", type=Kind(["connection", "strategy", "bot", "deal"]))
+@click.argument(
+    "kind", metavar="KIND", type=Kind(["connection", "strategy", "bot", "deal", "order"])
+)
 @click.argument("name")
 @click.option(
     "-o",
@@ -66,7 +78,7 @@ _MOMENTS: Final = frozenset({"since", "lastTested", "openedAt", "closedAt"})
     help="How to print.",
 )
 def describe(kind: str, name: str, output: str) -> None:
-    r"""Show everything about one KIND: a connection, strategy, bot or deal.
+    r"""Show everything about one KIND: a connection, strategy, bot, deal or order.
 
     KIND may be plural. JSON and YAML hold every field; their times are milliseconds UTC.
 
@@ -75,6 +87,7 @@ def describe(kind: str, name: str, output: str) -> None:
       backfuturectl describe connection mexc-spot-main
       backfuturectl describe bot btc-eth-balanced/BTC-USDT
       backfuturectl describe deal 'btc-eth-balanced/BTC-USDT#1'
+      backfuturectl describe order bfti0bzidplh00003r01000
     """
     found = daemon().get(kind, name)
     if output != "text":
@@ -98,7 +111,8 @@ def text_lines(
         yield f"{name:{width}}  {value}"
     for name, columns in _TABLES.items():
         rows = [for_people(row, now_ms) for row in found.get(name, ())]
-        if rows:
+        is_told = name == "fills" and "story" in found
+        if rows and not is_told:
             yield ""
             yield f"{name}:"
             for line in table_lines(columns, rows, is_coloured=is_coloured):

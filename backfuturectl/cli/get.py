@@ -66,7 +66,10 @@ LISTS: Final[dict[str, tuple[Column, ...]]] = {
         Column("STATUS", "status"),
         Column("AGE", "createdAge"),
         Column("REASON", "reason", is_wide=True),
-        Column("COMMIT", "commit", is_wide=True),
+        Column("FIELD", "field", is_wide=True),
+        Column("GEN", "generation", is_number=True, is_wide=True),
+        Column("COMMIT", "shortCommit", is_wide=True),
+        Column("SOURCE", "source", is_wide=True),
     ),
     "events": (
         Column("AGE", "atAge"),
@@ -84,6 +87,7 @@ _AGES: Final = {
     "at": "atAge",
 }
 _ROUNDED: Final = frozenset({"average", "unrealised", "margin", "nextExit", "result"})
+_COMMIT_DIGITS: Final = 12
 _EIGHT_DIGITS: Final = Context(prec=8)
 """Figures that were divided or multiplied; the exact ones are in the JSON."""
 
@@ -127,6 +131,8 @@ def for_people(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
             shown[field] = _EIGHT_DIGITS.create_decimal(row[field]).normalize()
     if "permissions" in row:
         shown["permissionList"] = ",".join(row["permissions"])
+    if "commit" in row:
+        shown["shortCommit"] = row["commit"][:_COMMIT_DIGITS]
     if row.get("isPaused"):
         shown["state"] = f"{row['state']}/PAUSED"
     return shown

@@ -5,15 +5,23 @@ Field names are part of the public interface. Decimals are text; times are milli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from decimal import Decimal
+from collections.abc import Callable
 from typing import Any, Final
 
 from backfuturectl import __version__
+from backfuturectl.daemon.history import (
+    Row,
+    deal_row,
+    event_row,
+    fill_row,
+    order_row,
+    rounded,
+    story_rows,
+    text,
+)
 from backfuturectl.engine.clock import Clock
 from backfuturectl.model.errors import UsageError
 from backfuturectl.model.ids import deal_id
-from backfuturectl.model.records import DealRecord, FillRecord, OrderRecord, StoredEvent
 from backfuturectl.model.resources import Connection, Strategy
 from backfuturectl.model.status import REASONS, Condition, Reason, ReasonClass
 from backfuturectl.planning.diff import diff
@@ -24,10 +32,7 @@ from backfuturectl.reconcile.seats import Seat
 from backfuturectl.store.database import Store
 from backfuturectl.strategy.base import Gate
 
-Row = dict[str, Any]
-
 _EVENTS_MAX: Final = 10_000
-_PLACES: Final = Decimal("1e-8")
 _KINDS: Final = {"connection": "Connection", "strategy": "Strategy"}
 
 
@@ -57,14 +62,14 @@ class ControllerBoard:
             case "running":
                 return self._running()
             case "deals":
-                return [_deal(deal) for deal in await self._store.deals(about, limit=limit)]
+                return [deal_row(deal) for deal in await self._store.deals(about, limit=limit)]
             case "orders":
                 bot, deal = (None, about) if about is not None and "#" in about else (about, None)
                 orders = await self._store.orders(bot, deal, limit=limit)
-                return [_order(order) for order in orders]
+                return [order_row(order) for order in orders]
             case "events":
                 events = await self._store.events(about, after_id=since or None, limit=limit)
-                return [_event(event) for event in events]
+                return [event_row(event) for event in events]
             case _:
                 raise UsageError(
                     f"no list is named `{kind}`; there are connections, strategies, bots, deals, "
@@ -72,15 +77,17 @@ class ControllerBoard:
                 )
 
     async def describe(self, kind: str, name: str) -> Row | None:
-        """Return everything about one resource, bot or deal."""
+        """Return everything about one resource, bot, deal or order."""
         kind = kind.rstrip("s").replace("strategie", "strategy")
         if kind == "bot":
             return await self._describe_bot(name)
         if kind == "deal":
             return await self._describe_deal(name)
+        if kind == "order":
+            return await self._describe_order(name)
         if kind not in _KINDS:
             raise UsageError(
-                f"`{kind}` cannot be described; a connection, strategy, bot or deal can"
+                f"`{kind}` cannot be described; a connection, strategy, bot, deal or order can"
             )
         entry = self._controller.registry.get(_KINDS[kind], name)
         if entry is None:
@@ -106,7 +113,7 @@ class ControllerBoard:
             ],
             "pendingChanges": _pending(entry),
             "spec": _spec_of(entry),
-            "events": [_event(e) for e in await self._store.events(f"{_KINDS[kind]}/{name}")],
+            "events": [event_row(e) for e in await self._store.events(f"{_KINDS[kind]}/{name}")],
         }
 
     def status(self) -> Row:
@@ -332,11 +339,11 @@ class ControllerBoard:
             "pair": seat.planned.pair,
             "state": view.state if gate is Gate.OPEN else f"{view.state}/DEGRADED",
             "dealId": deal_id(seat.planned.bot, number) if number is not None else None,
-            "position": _text(view.position_base),
-            "average": _rounded(view.average),
-            "unrealised": _rounded(view.unrealised_quote),
-            "margin": _rounded(view.margin_quote),
-            "nextExit": _rounded(view.next_exit),
+            "position": text(view.position_base),
+            "average": rounded(view.average),
+            "unrealised": rounded(view.unrealised_quote),
+            "margin": rounded(view.margin_quote),
+            "nextExit": rounded(view.next_exit),
             "openOrders": view.open_orders,
             "generation": seat.planned.generation,
             "gate": str(gate),
@@ -354,31 +361,38 @@ class ControllerBoard:
         return {
             "kind": "Bot",
             **self._bot(seat),
-            "deals": [_deal(deal) for deal in await self._store.deals(name, limit=10)],
-            "orders": [_order(order) for order in await self._store.orders(name, is_open=True)],
-            "events": [_event(event) for event in await self._store.events(f"Bot/{name}")],
+            "deals": [deal_row(deal) for deal in await self._store.deals(name, limit=10)],
+            "orders": [order_row(order) for order in await self._store.orders(name, is_open=True)],
+            "events": [event_row(event) for event in await self._store.events(f"Bot/{name}")],
         }
 
     async def _describe_deal(self, name: str) -> Row | None:
         bot = name.rpartition("#")[0]
-        found = next((d for d in await self._store.deals(bot) if d.deal == name), None)
+        found = await self._store.deal(name)
         if found is None:
             return None
         orders = await self._store.orders(bot, name)
         fills = await self._store.fills(bot, deal=name)
-        began_ms = orders[0].intended_at_ms if orders else found.opened_at_ms
-        ended_ms = found.closed_at_ms or self._clock.now_ms()
         return {
             "kind": "Deal",
-            **_deal(found),
-            "story": _story(found, orders, fills),
-            "orders": [_order(order) for order in orders],
-            "fills": [_fill(fill) for fill in fills],
+            **deal_row(found),
+            "story": story_rows(found, orders, fills),
+            "orders": [order_row(order) for order in orders],
+            "fills": [fill_row(fill) for fill in fills],
             "events": [
-                _event(event)
-                for event in await self._store.events(f"Bot/{bot}", limit=_EVENTS_MAX)
-                if began_ms <= event.event.at_ms <= ended_ms
+                event_row(event) for event in await self._store.events(deal=name, limit=_EVENTS_MAX)
             ],
+        }
+
+    async def _describe_order(self, name: str) -> Row | None:
+        order = await self._store.order(name)
+        if order is None:
+            return None
+        fills = await self._store.fills(order.bot, client_order_ids=[name])
+        return {
+            "kind": "Order",
+            **order_row(order),
+            "fills": [fill_row(fill) for fill in fills],
         }
 
 
@@ -408,15 +422,6 @@ def _spec_of(entry: Entry) -> Row:
     return spec
 
 
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else f"{value:f}"
-
-
-def _rounded(value: Decimal | None) -> str | None:
-    """Return a figure that was divided, to the eight places that exchanges use; not for orders."""
-    return None if value is None else f"{value.quantize(_PLACES).normalize():f}"
-
-
 def _condition(condition: Condition) -> Row:
     return {
         "type": str(condition.type),
@@ -425,94 +430,4 @@ def _condition(condition: Condition) -> Row:
         "message": condition.message,
         "rawCode": condition.raw_code,
         "since": condition.since_ms,
-    }
-
-
-def _deal(deal: DealRecord) -> Row:
-    return {
-        "id": deal.deal,
-        "bot": deal.bot,
-        "number": deal.number,
-        "side": str(deal.side),
-        "status": "open" if deal.closed_at_ms is None else "closed",
-        "openedAt": deal.opened_at_ms,
-        "closedAt": deal.closed_at_ms,
-        "exitLeg": deal.exit_leg,
-        "result": _text(deal.result_quote),
-    }
-
-
-def _order(order: OrderRecord) -> Row:
-    return {
-        "clientOrderId": order.client_order_id,
-        "orderId": order.order_id,
-        "bot": order.bot,
-        "dealId": order.deal,
-        "leg": str(order.leg),
-        "side": str(order.side),
-        "type": str(order.type),
-        "price": _text(order.price),
-        "amount": _text(order.amount_base),
-        "filled": _text(order.filled_base),
-        "cost": _text(order.cost_quote),
-        "status": str(order.status),
-        "reduceOnly": order.is_reduce_only,
-        "reason": order.reason,
-        "generation": order.generation,
-        "commit": order.commit,
-        "rawCode": order.raw_code,
-        "createdAt": order.intended_at_ms,
-        "updatedAt": order.updated_at_ms,
-    }
-
-
-def _story(
-    deal: DealRecord, orders: Iterable[OrderRecord], fills: Iterable[FillRecord]
-) -> list[Row]:
-    """Return the deal fill by fill: what it was for, and position and average after it."""
-    legs = {order.client_order_id: str(order.leg) for order in orders}
-    position = cost = Decimal(0)
-    rows = []
-    for fill in sorted(fills, key=lambda item: (item.at_ms, item.fill_id)):
-        if fill.side is deal.side:
-            position += fill.amount_base
-            cost += fill.amount_base * fill.price
-        elif position:
-            cost -= cost * fill.amount_base / position
-            position -= fill.amount_base
-        rows.append(
-            {
-                "at": fill.at_ms,
-                "leg": legs.get(fill.client_order_id, "?"),
-                "side": str(fill.side),
-                "price": _text(fill.price),
-                "amount": _text(fill.amount_base),
-                "position": _text(position),
-                "average": _rounded(cost / position) if position else None,
-            }
-        )
-    return rows
-
-
-def _fill(fill: FillRecord) -> Row:
-    return {
-        "fillId": fill.fill_id,
-        "clientOrderId": fill.client_order_id,
-        "side": str(fill.side),
-        "price": _text(fill.price),
-        "amount": _text(fill.amount_base),
-        "fee": _text(fill.fee.amount) if fill.fee is not None else None,
-        "feeCurrency": fill.fee.currency if fill.fee is not None else None,
-        "at": fill.at_ms,
-    }
-
-
-def _event(event: StoredEvent) -> Row:
-    return {
-        "id": event.event_id,
-        "at": event.event.at_ms,
-        "about": event.event.about,
-        "type": event.event.kind,
-        "reason": event.event.reason,
-        "message": event.event.message,
     }

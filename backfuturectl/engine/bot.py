@@ -15,6 +15,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from backfuturectl.engine.agreement import Agreement
@@ -40,6 +41,7 @@ from backfuturectl.strategy.base import (
     Gate,
     GateChanged,
     Kind,
+    Note,
     PriceSeen,
     SetupChanged,
 )
@@ -102,9 +104,9 @@ class Bot:
         self._quote = (quote, at_ms)
         self._wake.set()
 
-    def command(self, command: Command) -> None:
-        """Ask for *command*; it is carried out in turn."""
-        self._receive(Commanded(command, self._context.clock.now_ms()))
+    def command(self, command: Command, field: str = "") -> None:
+        """Ask for *command*, which *field* of the document causes, or else an operator."""
+        self._receive(Commanded(command, self._context.clock.now_ms(), field))
 
     def adopt(self, setup: Any, market: Market, provenance: Provenance) -> None:
         """Run a new generation of the strategy document from the next step on."""
@@ -116,6 +118,14 @@ class Bot:
     def _receive(self, event: Event) -> None:
         self._inbox.append(event)
         self._wake.set()
+
+    def trace_to(self, commit: str) -> None:
+        """Trace the next orders to *commit*, which has the very document that runs."""
+        self._stepper.provenance = replace(self._stepper.provenance, commit=commit)
+
+    def note(self, note: Note) -> None:
+        """Tell people something about the bot and its deal that no step decides."""
+        self._context.journal.note(note, self._context.clock.now_ms())
 
     def hold(self, who: str, gate: Gate, why: str) -> None:
         """Let *who* restrict the bot until `release`; the strictest hold counts."""

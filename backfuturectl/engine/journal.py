@@ -5,9 +5,10 @@ One journal belongs to one bot and is used by that bot's task alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from backfuturectl.config.places import line_of
 from backfuturectl.model.ids import deal_id, parse_client_order_id
 from backfuturectl.model.orders import Fill, OrderStatus, advance
 from backfuturectl.model.records import (
@@ -36,22 +37,36 @@ class Provenance:
     Attributes:
         commit: Git commit of the configuration root; empty outside a work tree.
         document: The Strategy document itself; a restart runs an open deal by it.
+        path: File it lies in; empty when the files have it no more.
+        first_line: Line of that file on which it begins.
     """
 
     generation: int
     commit: str
     document: bytes = b""
+    path: str = ""
+    first_line: int = 1
+
+    def place_of(self, field: str) -> str:
+        """Return where *field* stands, ``strategies/btc.yaml:17``; empty when that is unknown."""
+        line = line_of(self.document, field) if self.path and field else None
+        return "" if line is None else f"{self.path}:{self.first_line + line - 1}"
 
 
 @dataclass(frozen=True, slots=True)
 class BotName:
-    """Who a bot is; *bot* is its identity, the rest says where it trades."""
+    """Who a bot is; *bot* is its identity, the rest says where it trades.
+
+    Attributes:
+        environment: Of its connection, ``live``; empty when unknown.
+    """
 
     bot: str
     strategy: str
     connection: str
     pair: str
     kind: str
+    environment: str = ""
 
 
 class Journal:
@@ -118,7 +133,7 @@ class Journal:
         self,
         *,
         state: str,
-        actions: Iterable[Action],
+        actions: Sequence[Action],
         change: OrderChanged | None,
         fills: Iterable[Fill],
         provenance: Provenance,
@@ -137,6 +152,7 @@ class Journal:
             orders[row.client_order_id] = row
             writes.append(row)
         writes.extend(self._fill(fill) for fill in fills)
+        about = self._concerned(actions, change)
         for action in actions:
             match action:
                 case Place():
@@ -150,6 +166,8 @@ class Journal:
                         number=action.number,
                         side=action.side,
                         opened_at_ms=action.at_ms,
+                        connection=self._name.connection,
+                        environment=self._name.environment,
                     )
                     writes.append(deal)
                 case DealClosed():
@@ -165,7 +183,7 @@ class Journal:
                     writes.append(closed)
                     deal = None
                 case Note():
-                    writes.append(self._event(action, now_ms))
+                    writes.append(self._event(action, now_ms, about))
                 case Cancel():
                     pass  # the order's own row tells when it is canceled
         writes.append(
@@ -196,7 +214,18 @@ class Journal:
 
     def note(self, note: Note, now_ms: int) -> None:
         """Tell people something that no step decided."""
-        self._store.post([self._event(note, now_ms)])
+        deal = self._deal.deal if self._deal is not None else ""
+        self._store.post([self._event(note, now_ms, deal)])
+
+    def _concerned(self, actions: Sequence[Action], change: OrderChanged | None) -> str:
+        """Return the deal that a step's notes belong to; empty when they are about none."""
+        row = self._orders.get(change.client_order_id) if change is not None else None
+        if row is not None:
+            return row.deal
+        for action in actions:
+            if isinstance(action, Place):
+                return deal_id(self._name.bot, action.deal_number)
+        return self._deal.deal if self._deal is not None else ""
 
     def _intent(self, action: Place, provenance: Provenance, now_ms: int) -> OrderRecord:
         order = action.order
@@ -216,6 +245,8 @@ class Journal:
             intended_at_ms=now_ms,
             updated_at_ms=now_ms,
             is_reduce_only=order.is_reduce_only,
+            field=action.field,
+            source=provenance.place_of(action.field),
         )
 
     def _fill(self, fill: Fill) -> FillRecord:
@@ -231,13 +262,14 @@ class Journal:
             at_ms=fill.at_ms,
         )
 
-    def _event(self, note: Note, now_ms: int) -> EventRecord:
+    def _event(self, note: Note, now_ms: int, deal: str) -> EventRecord:
         return EventRecord(
             at_ms=now_ms,
             about=f"Bot/{self._name.bot}",
             kind="Warning" if note.is_warning else "Normal",
             reason=note.reason,
             message=note.message,
+            deal=deal,
         )
 
 

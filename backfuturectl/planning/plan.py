@@ -100,11 +100,16 @@ class Ending(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StopBot:
-    """End a bot that the files no longer ask for; *how* is never DRAIN."""
+    """End a bot that the files no longer ask for; *how* is never DRAIN.
+
+    Attributes:
+        field: Path in the document that says how; empty when there is nothing to end.
+    """
 
     bot: str
     how: Ending
     why: str
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +237,9 @@ def _leave(bot: RunningBot, strategy: StrategySpec | None) -> Iterator[PlanActio
     """End a bot whose document, or whose pair in *strategy* (its newest spec), is gone."""
     if strategy is None:
         how, why = _ON_DELETE[bot.spec.on_delete], "the strategy was removed from the files"
+        field = "spec.onDelete"
     else:
+        field = "spec.onChange"
         how = Ending.CLOSE if strategy.on_change == "close" else Ending.DRAIN
         why = f"the pair {bot.pair} was removed from the strategy"
     if not bot.has_open_deal:
@@ -240,7 +247,7 @@ def _leave(bot: RunningBot, strategy: StrategySpec | None) -> Iterator[PlanActio
     elif bot.is_stopping:
         return  # its end is under way; a later plan takes it off the books
     elif how is not Ending.DRAIN:
-        yield StopBot(bot.bot, how, why)
+        yield StopBot(bot.bot, how, why, field)
     elif not bot.is_draining:
         yield DrainBot(bot.bot, why)
 

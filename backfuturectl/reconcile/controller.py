@@ -188,9 +188,9 @@ class Controller:
             and before.undecrypted.keys() == generation.undecrypted.keys()
         )
         self.generation = generation
-        self.strategies.trace_to(generation.commit)
         if not is_same:
             self._take(generation)
+        self.strategies.trace_to(generation.commit, generation.loaded)
         await self._prune(generation)
         self._resume_stored()
         if generation.is_retry_needed:

@@ -189,7 +189,12 @@ class Seating:
         setup, market = built
         kind = KINDS[desired.spec.kind]
         name = BotName(
-            desired.bot, desired.strategy, desired.connection, desired.pair, desired.spec.kind
+            desired.bot,
+            desired.strategy,
+            desired.connection,
+            desired.pair,
+            desired.spec.kind,
+            environment=self._environment(desired),
         )
         journal = await Journal.load(self._store, name)
         paper = await self._paper(desired, market, journal)
@@ -247,7 +252,27 @@ class Seating:
         )
 
     def _provenance(self, desired: DesiredBot, left: Pass) -> Provenance:
-        return Provenance(desired.generation, self.commit, left.sources.get(desired.digest, b""))
+        entry = self._registry.get("Strategy", desired.strategy)
+        found = entry.desired if entry is not None else None
+        if found is None or found.digest != desired.digest:
+            return Provenance(
+                desired.generation, self.commit, left.sources.get(desired.digest, b"")
+            )
+        return Provenance(
+            desired.generation,
+            self.commit,
+            found.source,
+            path=found.path,
+            first_line=found.content.count(b"\n", 0, max(found.content.find(found.source), 0)) + 1,
+        )
+
+    def _environment(self, desired: DesiredBot) -> str:
+        if desired.spec.mode == "paper":
+            return "paper"
+        entry = self._registry.get("Connection", desired.connection)
+        document = entry.document if entry is not None else None
+        resource = document.resource if document is not None else None
+        return str(resource.spec.environment) if isinstance(resource, Connection) else ""
 
     def _room(self, desired: DesiredBot) -> DealRoom:
         room = self._rooms.setdefault(desired.strategy, DealRoom())

@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from backfuturectl.config.compile import Loaded
 from backfuturectl.config.parsing import Document
 from backfuturectl.engine.clock import Clock
 from backfuturectl.model.errors import OperationError, PermanentError, TransientError
@@ -41,7 +42,7 @@ from backfuturectl.reconcile.seating import Pass, Seating, stop
 from backfuturectl.reconcile.seats import Seat, desired_bots, running_bot, spec_of
 from backfuturectl.reconcile.supervisor import Ended
 from backfuturectl.store.database import Remove, Store
-from backfuturectl.strategy.base import Command, Gate
+from backfuturectl.strategy.base import Command, Gate, Note
 
 _LOG = logging.getLogger(__name__)
 
@@ -98,9 +99,24 @@ class Strategies:
         self.leaving = {hold.target.partition("/")[2] for hold in holds if hold.verb == _LEAVE}
         self.hand.restore(hold for hold in holds if hold.verb != _LEAVE)
 
-    def trace_to(self, commit: str) -> None:
-        """Trace generations from now on to *commit*."""
+    def trace_to(self, commit: str, loaded: Loaded) -> None:
+        """Trace generations from now on to *commit*, and running ones that *loaded* still has.
+
+        A file is often applied before it is committed: what it causes afterwards belongs to the
+        commit that has it, not to the one before.
+
+        Args:
+            commit: The one that is checked out.
+            loaded: The files at that commit.
+        """
+        if commit == self._seating.commit:
+            return
         self._seating.commit = commit
+        usable = loaded.usable()
+        for seat in self._books.seats.values():
+            document = usable.get(("Strategy", seat.planned.strategy))
+            if document is not None and document.digest == seat.planned.digest:
+                seat.bot.trace_to(commit)
 
     @property
     def seats(self) -> Mapping[str, Seat]:
@@ -257,25 +273,27 @@ class Strategies:
             case StartBot(_, desired, after):
                 await self._start(desired, after, left)
             case UpdateBot(bot, desired, changes, is_resumed):
-                self._seating.update(self.seats[bot], desired, left, is_resumed=is_resumed)
-                if changes:
+                seat = self.seats[bot]
+                self._seating.update(seat, desired, left, is_resumed=is_resumed)
+                if changes and seat.planned is desired:
                     fields = ", ".join(
                         f"{item.change.path}: {item.change.old} → {item.change.new}"
                         for item in changes
                     )
                     _LOG.info("%s: %s", bot, fields)
+                    _tell_deal(seat, "EditApplied", f"generation {desired.generation}: {fields}")
             case RefuseEdit():
                 pass  # `_whole` lets no refusal through
             case DrainBot(bot, why):
                 self._drain(self.seats[bot], why, left)
-            case StopBot(bot, how, why):
-                await self._end(self.seats[bot], how, why, left)
+            case StopBot(bot, how, why, field):
+                await self._end(self.seats[bot], how, why, left, field=field)
             case ReplaceBot(bot, _, how, _, _):
                 seat = self.seats[bot]
                 if how is Ending.DRAIN:
                     self._drain(seat, "an edit waits for it", left)
                 else:
-                    await self._end(seat, how, "an edit replaces it", left)
+                    await self._end(seat, how, "an edit replaces it", left, field="spec.onChange")
                 left.is_winding = True
 
     async def _start(self, desired: DesiredBot, after: tuple[str, ...], left: Pass) -> None:
@@ -288,16 +306,18 @@ class Strategies:
         left.is_winding = True
         if not seat.is_draining:
             _LOG.info("%s: draining: %s", seat.planned.bot, why)
+            _tell_deal(seat, "Draining", why)
             seat.is_draining = True
             seat.bot.command(Command.DRAIN)
 
-    async def _end(self, seat: Seat, how: Ending, why: str, left: Pass) -> None:
+    async def _end(self, seat: Seat, how: Ending, why: str, left: Pass, *, field: str) -> None:
         if how is not Ending.FLAT and seat.has_open_deal:
             left.is_winding = True
             if not seat.is_stopping:
                 _LOG.info("%s: %s: %s", seat.planned.bot, how, why)
+                _tell_deal(seat, "Ending", f"{why}: {how}")
                 seat.is_stopping = True
-                seat.bot.command(_COMMANDS[how])
+                seat.bot.command(_COMMANDS[how], field)
             return
         if not await self._seating.unseat(seat):
             left.is_winding = True
@@ -379,6 +399,12 @@ def _is_wanted(entry: Entry | None, connection: str, pair: str) -> bool:
         return entry is not None and entry.is_present
     spec = spec_of(document)
     return spec.connection == connection and pair in spec.pairs and spec.mode == "live"
+
+
+def _tell_deal(seat: Seat, reason: str, message: str) -> None:
+    """Add what the files did to the story of the open deal, if there is one."""
+    if seat.has_open_deal:
+        seat.bot.note(Note(reason, message))
 
 
 def _arrivals(actions: Iterable[PlanAction]) -> Iterable[DesiredBot]:

@@ -35,7 +35,7 @@ from backfuturectl.store.rows import (
     to_order,
     to_resource,
 )
-from backfuturectl.store.schema import BOTS, HOLDS, RESOURCES
+from backfuturectl.store.schema import BOTS, DEALS, HOLDS, ORDERS, RESOURCES
 from backfuturectl.store.statements import Remove, Write
 from backfuturectl.store.writer import InlineWriter, ThreadWriter, Writer
 
@@ -125,6 +125,17 @@ class Store:
         query = statements.deals(bot, is_open=is_open, limit=limit)
         return (await self._read(query, to_deal))[::-1]
 
+    async def deal(self, deal: str) -> DealRecord | None:
+        """Return the deal with that id, or None."""
+        found = await self._read(select(DEALS).where(DEALS.c.deal == deal), to_deal)
+        return found[0] if found else None
+
+    async def order(self, client_order_id: str) -> OrderRecord | None:
+        """Return the order with that id, or None."""
+        query = select(ORDERS).where(ORDERS.c.client_order_id == client_order_id)
+        found = await self._read(query, to_order)
+        return found[0] if found else None
+
     async def orders(
         self,
         bot: str | None = None,
@@ -153,10 +164,16 @@ class Store:
         return await self._read(statements.funding(bot, deal=deal), to_funding)
 
     async def events(
-        self, about: str | None = None, *, after_id: int | None = None, limit: int = 200
+        self,
+        about: str | None = None,
+        *,
+        deal: str | None = None,
+        after_id: int | None = None,
+        limit: int = 200,
     ) -> tuple[StoredEvent, ...]:
         """Return events, oldest first: the newest *limit*, or the next *limit* after *after_id*."""
-        found = await self._read(statements.events(about, after_id=after_id, limit=limit), to_event)
+        query = statements.events(about, deal=deal, after_id=after_id, limit=limit)
+        found = await self._read(query, to_event)
         return found[::-1] if after_id is None else found
 
     async def resources(self) -> tuple[ResourceRecord, ...]:

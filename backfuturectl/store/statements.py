@@ -178,11 +178,13 @@ def funding(bot: str, *, deal: str | None) -> Select[Any]:
     return query.order_by(FUNDING.c.at_ms, FUNDING.c.funding_id)
 
 
-def events(about: str | None, *, after_id: int | None, limit: int) -> Select[Any]:
+def events(about: str | None, *, deal: str | None, after_id: int | None, limit: int) -> Select[Any]:
     """Return the query for events: ascending after *after_id*, or else the newest, descending."""
     query = select(EVENTS).limit(limit)
     if about is not None:
         query = query.where(EVENTS.c.about == about)
+    if deal is not None:
+        query = query.where(EVENTS.c.deal == deal)
     if after_id is None:
         return query.order_by(EVENTS.c.event_id.desc())
     return query.where(EVENTS.c.event_id > after_id).order_by(EVENTS.c.event_id)

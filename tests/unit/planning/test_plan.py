@@ -26,6 +26,7 @@ from backfuturectl.planning.plan import (
 )
 
 PAIR = "BTC/USDT"
+REMOVED = "the strategy was removed from the files"
 
 
 def spec(**fields: Any) -> StrategySpec:
@@ -157,14 +158,14 @@ def test_a_drain_whose_reason_is_gone_is_lifted() -> None:
 @pytest.mark.parametrize(
     ("on_delete", "expected"),
     [
-        ("drain", DrainBot("eth/BTC-USDT", "the strategy was removed from the files")),
+        ("drain", DrainBot("eth/BTC-USDT", REMOVED)),
         (
             "close",
-            StopBot("eth/BTC-USDT", Ending.CLOSE, "the strategy was removed from the files"),
+            StopBot("eth/BTC-USDT", Ending.CLOSE, REMOVED, "spec.onDelete"),
         ),
         (
             "abandon",
-            StopBot("eth/BTC-USDT", Ending.ABANDON, "the strategy was removed from the files"),
+            StopBot("eth/BTC-USDT", Ending.ABANDON, REMOVED, "spec.onDelete"),
         ),
     ],
 )

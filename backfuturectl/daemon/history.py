@@ -1,0 +1,124 @@
+"""Rows of what the store remembers, as the status API shows them: deals, orders, fills, events.
+
+Field names are part of the public interface. Decimals are text; times are milliseconds UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Final
+
+from backfuturectl.model.records import DealRecord, FillRecord, OrderRecord, StoredEvent
+
+Row = dict[str, Any]
+
+_PLACES: Final = Decimal("1e-8")
+
+
+def text(value: Decimal | None) -> str | None:
+    """Return every digit of *value*."""
+    return None if value is None else f"{value:f}"
+
+
+def rounded(value: Decimal | None) -> str | None:
+    """Return a figure that was divided, to the eight places that exchanges use; not for orders."""
+    return None if value is None else f"{value.quantize(_PLACES).normalize():f}"
+
+
+def deal_row(deal: DealRecord) -> Row:
+    """Return what is shown of a deal."""
+    return {
+        "id": deal.deal,
+        "bot": deal.bot,
+        "number": deal.number,
+        "side": str(deal.side),
+        "status": "open" if deal.closed_at_ms is None else "closed",
+        "openedAt": deal.opened_at_ms,
+        "closedAt": deal.closed_at_ms,
+        "exitLeg": deal.exit_leg,
+        "result": text(deal.result_quote),
+    }
+
+
+def order_row(order: OrderRecord) -> Row:
+    """Return what is shown of an order."""
+    return {
+        "clientOrderId": order.client_order_id,
+        "orderId": order.order_id,
+        "bot": order.bot,
+        "dealId": order.deal,
+        "leg": str(order.leg),
+        "side": str(order.side),
+        "type": str(order.type),
+        "price": text(order.price),
+        "triggerPrice": text(order.trigger_price),
+        "amount": text(order.amount_base),
+        "filled": text(order.filled_base),
+        "cost": text(order.cost_quote),
+        "status": str(order.status),
+        "reduceOnly": order.is_reduce_only,
+        "reason": order.reason,
+        "generation": order.generation,
+        "commit": order.commit,
+        "field": order.field,
+        "source": order.source,
+        "rawCode": order.raw_code,
+        "createdAt": order.intended_at_ms,
+        "updatedAt": order.updated_at_ms,
+    }
+
+
+def story_rows(
+    deal: DealRecord, orders: Iterable[OrderRecord], fills: Iterable[FillRecord]
+) -> list[Row]:
+    """Return the deal fill by fill: what it was for, and position and average after it."""
+    legs = {order.client_order_id: str(order.leg) for order in orders}
+    position = cost = Decimal(0)
+    rows = []
+    for fill in sorted(fills, key=lambda item: (item.at_ms, item.fill_id)):
+        if fill.side is deal.side:
+            position += fill.amount_base
+            cost += fill.amount_base * fill.price
+        elif position:
+            cost -= cost * fill.amount_base / position
+            position -= fill.amount_base
+        rows.append(
+            {
+                "at": fill.at_ms,
+                "leg": legs.get(fill.client_order_id, "?"),
+                "side": str(fill.side),
+                "price": text(fill.price),
+                "amount": text(fill.amount_base),
+                "position": text(position),
+                "average": rounded(cost / position) if position else None,
+            }
+        )
+    return rows
+
+
+def fill_row(fill: FillRecord) -> Row:
+    """Return what is shown of an execution."""
+    return {
+        "fillId": fill.fill_id,
+        "clientOrderId": fill.client_order_id,
+        "side": str(fill.side),
+        "price": text(fill.price),
+        "amount": text(fill.amount_base),
+        "fee": text(fill.fee.amount) if fill.fee is not None else None,
+        "feeCurrency": fill.fee.currency if fill.fee is not None else None,
+        "at": fill.at_ms,
+    }
+
+
+def event_row(event: StoredEvent) -> Row:
+    """Return what is shown of an event."""
+    return {
+        "id": event.event_id,
+        "at": event.event.at_ms,
+        "about": event.event.about,
+        "type": event.event.kind,
+        "reason": event.event.reason,
+        "message": event.event.message,
+        "dealId": event.event.deal or None,
+    }
