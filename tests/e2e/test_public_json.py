@@ -120,8 +120,16 @@ def _orders(world: World) -> None:
         assert row["bot"] == "btc/BTC-USDT"
         assert row["status"] in {"filled", "open"}
         assert all(is_decimal(row[key]) for key in ("amount", "filled", "cost"))
+        assert row["field"].startswith("spec.")
+        assert re.fullmatch(r".+\.yaml:\d+", row["source"])
+        assert row["generation"] == 1
+        assert isinstance(row["commit"], str)
         legs.add(row["leg"])
     assert {"base", "takeProfit", "rung/1"} <= legs
+    base = next(row for row in listed.values() if row["leg"] == "base")
+    told = asked(world, "describe", "order", base["clientOrderId"])
+    assert (told["kind"], told["dealId"]) == ("Order", "btc/BTC-USDT#1")
+    assert [fill["clientOrderId"] for fill in told["fills"]] == [base["clientOrderId"]]
     at_exchange = world.ledger(MEXC)["orders"]
     assert listed.keys() == {order["client_id"] for order in at_exchange}
 

@@ -177,7 +177,10 @@ ANSWERS: dict[str, Any] = {
             "status": "open",
             "createdAt": NOW_MS - 200_000,
             "reason": "rung 1 of 6",
-            "commit": "",
+            "field": "spec.averaging",
+            "source": "configs/strategies/btc.yaml:14",
+            "generation": 3,
+            "commit": "5918a4200000000000000000000000000000cafe",
         }
     ],
     "events": [
@@ -233,6 +236,30 @@ ANSWERS: dict[str, Any] = {
         ],
         "fills": [{"fillId": "b1f788fc"}],
     },
+    "order": {
+        "apiVersion": "backfuture.ai/v1alpha1",
+        "kind": "Order",
+        "clientOrderId": "bfti0bzidplh00003r01000",
+        "dealId": "btc/BTC-USDT#1",
+        "leg": "rung/1",
+        "reason": "rung 1 of 6",
+        "field": "spec.averaging",
+        "source": "configs/strategies/btc.yaml:14",
+        "generation": 3,
+        "commit": "5918a4200000000000000000000000000000cafe",
+        "createdAt": NOW_MS - 60_000,
+        "fills": [
+            {
+                "fillId": "b1f788fc",
+                "at": NOW_MS - 50_000,
+                "side": "buy",
+                "price": "66980",
+                "amount": "0.001823",
+                "fee": "0.000001823",
+                "feeCurrency": "BTC",
+            }
+        ],
+    },
 }
 
 
@@ -262,7 +289,7 @@ def test_a_list_is_the_golden_one(kind, output):
 
 
 @pytest.mark.usefixtures("_fixed")
-@pytest.mark.parametrize("kind", ["connection", "deal"])
+@pytest.mark.parametrize("kind", ["connection", "deal", "order"])
 def test_a_description_is_the_golden_one(kind):
     code, text, _ = invoke("describe", kind, "any")
     assert code == 0

@@ -68,7 +68,7 @@ def test_nothing_is_suggested_for_what_is_far():
     [
         ("backfuturectl pla", 1, {"plan"}),
         ("backfuturectl get b", 2, {"bots"}),
-        ("backfuturectl describe ", 2, {"connection", "strategy", "bot", "deal"}),
+        ("backfuturectl describe ", 2, {"connection", "strategy", "bot", "deal", "order"}),
         ("backfuturectl secret ", 2, {"set", "check", "rotate"}),
     ],
 )
