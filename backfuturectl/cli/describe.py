@@ -58,7 +58,7 @@ _TABLES: Final[dict[str, tuple[Column, ...]]] = {
     "orders": tuple(column for column in LISTS["orders"] if column.key != "dealId"),
     "events": tuple(column for column in LISTS["events"] if column.key != "about"),
 }
-_HIDDEN: Final = frozenset({"apiVersion", "kind", "shortCommit"})
+_HIDDEN: Final = frozenset({"apiVersion", "kind", "shortCommit", "permissionList"})
 _MOMENTS: Final = frozenset(
     {"since", "lastTested", "openedAt", "closedAt", "createdAt", "updatedAt"}
 )
@@ -121,7 +121,7 @@ def text_lines(
 
 def _fields(found: Mapping[str, Any], now_ms: int, prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in for_people(dict(found), now_ms).items():
-        if name.endswith("Age") or name == "permissionList":
+        if name.endswith("Age") or name in _HIDDEN:
             continue
         if isinstance(value, Mapping):
             yield from _fields(value, now_ms, f"{prefix}{name}.")

@@ -29,6 +29,7 @@ from backfuturectl.secrets.encrypt import encrypt_credentials
 from backfuturectl.secrets.sops import Sops
 
 START_TIMEOUT_S: Final = 60.0
+_KEPT_VARIABLES: Final = ("PATH", "HOME", "TERM", "PYTHONPATH")  # the last: run this very code
 _STEP_S: Final = 0.05
 _CLEAR: Final = "unset"
 """Stands in a Connection file until its credentials are encrypted over it."""
@@ -172,7 +173,7 @@ class World:
 
     def variables(self) -> dict[str, str]:
         """Return the environment of every process of this world."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TERM") if name in os.environ}
+        kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         return {
             **kept,
             "PYTHONUNBUFFERED": "1",
