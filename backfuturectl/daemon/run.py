@@ -68,6 +68,7 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> None:
                 hub = Hub(
                     tasks,
                     clock,
+                    rng,
                     opener=RealExchanges(clock, rng),
                     price_interval_s=settings.price_interval_s,
                 )

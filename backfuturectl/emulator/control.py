@@ -80,6 +80,17 @@ class SymbolBody(_Body):
     symbol: str
 
 
+class MarketBody(_Body):
+    """Changes a market's rules; fields left out stay as they are."""
+
+    symbol: str
+    price_tick: Number | None = None
+    amount_step: Number | None = None
+    amount_min: Number | None = None
+    cost_min: Number | None = None
+    is_active: bool | None = None
+
+
 class DepositBody(_Body):
     """Puts money into a wallet; a negative amount takes it out."""
 
@@ -160,6 +171,7 @@ class _Control:
             web.post("/chaos", self.add_chaos),
             web.patch(brand, self.change_exchange),
             web.put(f"{brand}/caller", self.declare_caller),
+            web.patch(f"{brand}/markets", self.change_market),
             web.get(f"{brand}/prices", self.show_prices),
             web.put(f"{brand}/prices", self.set_price),
             web.post(f"{brand}/paths", self.start_path),
@@ -274,6 +286,15 @@ class _Control:
         else:
             exchange.caller_ips[body.key] = body.ip
         return _json({})
+
+    async def change_market(self, request: web.Request) -> web.Response:
+        """Let a market go by other rules, or close it, and answer with its rules."""
+        venue = self._exchange(request).venue
+        body = await _body(request, MarketBody)
+        listing = venue.listing(body.symbol)
+        changes = body.model_dump(exclude_none=True, exclude={"symbol"})
+        venue.add_listing(replace(listing, market=replace(listing.market, **changes)))
+        return _json(_plain(venue.listing(body.symbol).market))
 
     async def show_prices(self, request: web.Request) -> web.Response:
         """Answer with the quotes by symbol; null before a market's first price."""

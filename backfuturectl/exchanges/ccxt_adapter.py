@@ -27,7 +27,7 @@ from backfuturectl.exchanges.transport import (
     Request,
 )
 from backfuturectl.model.errors import OperationError, PermanentError
-from backfuturectl.model.market import Market
+from backfuturectl.model.market import Market, with_vanished
 from backfuturectl.model.orders import NewOrder, Order, OrderStatus, OrderType
 from backfuturectl.model.secret import Secret
 from backfuturectl.model.status import Reason
@@ -318,16 +318,33 @@ def listing(symbols: Mapping[str, Market]) -> Listing:
     )
 
 
+def _beside(fresh: Listing, known: Listing) -> Listing:
+    """Return *fresh* with what vanished from it as closed."""
+    return Listing(
+        markets=with_vanished(fresh.markets, known.markets),
+        symbols={**known.symbols, **fresh.symbols},
+        pairs={**known.pairs, **fresh.pairs},
+    )
+
+
 class Listed:
-    """Loads a listing once, however many ask at the same time."""
+    """Loads a listing once, however many ask at the same time, and again when it is asked to."""
 
     def __init__(self, load: Callable[[], Awaitable[Listing]]) -> None:
         self._load = load
         self._lock = asyncio.Lock()
         self._listing: Listing | None = None
 
+    async def reload(self) -> None:
+        """Load the listing again; what fails to load leaves the known one in force."""
+        fresh = await self._load()
+        known = self._listing
+        self._listing = fresh if known is None else _beside(fresh, known)
+
     async def get(self) -> Listing:
         """Return the listing; a failed load is tried again by the next caller."""
+        if self._listing is not None:
+            return self._listing
         async with self._lock:
             if self._listing is None:
                 self._listing = await self._load()

@@ -103,6 +103,10 @@ class KucoinSpotPublic:
         """Return all spot markets by pair."""
         return (await self.listed.get()).markets
 
+    async def reload_markets(self) -> None:
+        """Load the markets again."""
+        await self.listed.reload()
+
     async def server_time_ms(self) -> int:
         """Return the exchange's clock."""
         return await self.client.call(_TIME, server_time_ms)

@@ -63,6 +63,13 @@ class PublicPort(Protocol):
     async def markets(self) -> Mapping[str, Market]:
         """Return all markets of this kind by pair (``BTC/USDT``); loaded once, then cached."""
 
+    async def reload_markets(self) -> None:
+        """Load the markets again: from then on `markets` returns the newest rules.
+
+        A pair that the exchange lists no longer stays, closed. When this raises, what is known
+        stays in force.
+        """
+
     async def server_time_ms(self) -> int:
         """Return the exchange's clock."""
 

@@ -26,7 +26,7 @@ from backfuturectl.matching.values import (
 )
 from backfuturectl.matching.venue import Venue
 from backfuturectl.model.errors import PermanentError
-from backfuturectl.model.market import ZERO, Market, MarketKind, Quote
+from backfuturectl.model.market import ZERO, Market, MarketKind, Quote, with_vanished
 from backfuturectl.model.orders import (
     Balances,
     Fill,
@@ -116,9 +116,19 @@ class SimulatedPublic:
         self._kind = kind
         self._now_ms = now_ms
         self._disturbance = disturbance or Calm()
+        self._markets: Mapping[str, Market] | None = None
 
     async def markets(self) -> Mapping[str, Market]:
-        """Return the venue's markets of this kind by pair."""
+        """Return the venue's markets of this kind by pair, as they were when they were loaded."""
+        if self._markets is None:
+            self._markets = await self._load()
+        return self._markets
+
+    async def reload_markets(self) -> None:
+        """Load the markets again."""
+        self._markets = with_vanished(await self._load(), self._markets or {})
+
+    async def _load(self) -> Mapping[str, Market]:
         await self._disturbance.before(PortCall.MARKETS)
         markets = {
             listing.market.pair: listing.market

@@ -6,7 +6,8 @@ Amounts are in base units everywhere in the program; the exchange adapter alone 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Final
 
@@ -78,6 +79,14 @@ class Quote:
     last: Decimal
     bid: Decimal | None = None
     ask: Decimal | None = None
+
+
+def with_vanished(now: Mapping[str, Market], before: Mapping[str, Market]) -> dict[str, Market]:
+    """Return *now*, and what is in *before* only as closed: its orders are looked up still."""
+    gone = {
+        pair: replace(market, is_active=False) for pair, market in before.items() if pair not in now
+    }
+    return {**gone, **now}
 
 
 def step_down(value: Decimal, step: Decimal) -> Decimal:

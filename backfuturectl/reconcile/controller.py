@@ -15,6 +15,7 @@ from typing import Final
 
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.prices import STALE_AFTER_MS
+from backfuturectl.exchanges.port import PublicPort
 from backfuturectl.model.errors import (
     ConfigurationError,
     OperationError,
@@ -29,6 +30,7 @@ from backfuturectl.planning.conditions import Outcome
 from backfuturectl.planning.prune import PruneVerdict, TreeEvidence, guard_prune
 from backfuturectl.reconcile.connections import RETEST_NOW, Lines
 from backfuturectl.reconcile.hub import Hub
+from backfuturectl.reconcile.markets import SUSPICIOUS
 from backfuturectl.reconcile.queue import Again, Done, Ending, Failed, WorkQueue
 from backfuturectl.reconcile.registry import Entry, Registry, complaint_of, settle
 from backfuturectl.reconcile.source import Generation, Source, stored_document
@@ -75,6 +77,8 @@ class Controller:
         self._prune_grace_ms = int(prune_grace_s * 1000)
         self._approvals: set[str] = set()
         self._waiters: list[asyncio.Future[None]] = []
+
+        hub.follow_markets(self._markets_changed)
 
         self.registry = Registry()
         self.queue = WorkQueue(self._work, jitter=rng)
@@ -363,6 +367,26 @@ class Controller:
     def _on_trouble(self, connection: str, error: OperationError) -> None:
         if error.reason in RETEST_NOW:
             self.queue.add(f"connection/{connection}")
+        shared = self.lines.line(connection).shared
+        if error.reason in SUSPICIOUS and shared is not None:
+            shared.markets.look_soon()
+
+    def _markets_changed(self, public: PublicPort, pairs: frozenset[str]) -> None:
+        """Give a turn to the strategies that trade one of *pairs*, or want to."""
+        for entry in self.registry.of_kind("Strategy"):
+            seats = self.strategies.of(entry.name).values()
+            traded = {(seat.planned.connection, seat.planned.pair) for seat in seats}
+            resource = entry.document.resource if entry.document is not None else None
+            if isinstance(resource, Strategy):
+                traded |= {(resource.spec.connection, pair) for pair in resource.spec.pairs}
+            if any(
+                pair in pairs
+                and (shared := self.lines.line(connection).shared) is not None
+                and shared.public is public
+                for connection, pair in traded
+            ):
+                self.queue.succeed(f"strategy/{entry.name}")
+                self.queue.add(f"strategy/{entry.name}")
 
     async def _pulse(self) -> None:
         while True:

@@ -15,6 +15,7 @@ from backfuturectl.exchanges.factory import RealPublic, open_account, open_publi
 from backfuturectl.exchanges.port import AccountPort, PublicPort
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import ConnectionSpec
+from backfuturectl.reconcile.markets import MarketWatch
 
 Where = tuple[str, MarketKind, str | None]
 """Exchange, market kind and endpoint: accounts that agree in all three share everything."""
@@ -50,6 +51,7 @@ class Shared:
     public: PublicPort
     account: Callable[[KeyMaterial], AccountPort]
     feed: PriceFeed
+    markets: MarketWatch
 
 
 class RealExchanges:
@@ -89,13 +91,25 @@ class Hub:
     """
 
     def __init__(
-        self, tasks: asyncio.TaskGroup, clock: Clock, *, opener: Opener, price_interval_s: float
+        self,
+        tasks: asyncio.TaskGroup,
+        clock: Clock,
+        jitter: random.Random,
+        *,
+        opener: Opener,
+        price_interval_s: float,
     ) -> None:
         self._tasks = tasks
         self._clock = clock
+        self._jitter = jitter
         self._open = opener
         self._interval_s = price_interval_s
         self._shared: dict[Where, Shared] = {}
+        self._on_markets: Callable[[PublicPort, frozenset[str]], None] = _nobody
+
+    def follow_markets(self, on_change: Callable[[PublicPort, frozenset[str]], None]) -> None:
+        """Call *on_change* with the port and the pairs whenever rules of theirs have changed."""
+        self._on_markets = on_change
 
     def shared(self, spec: ConnectionSpec) -> Shared:
         """Return what *spec*'s account shares with others, opened on first use.
@@ -108,8 +122,14 @@ class Hub:
         if found is None:
             opened = self._open(where)
             feed = PriceFeed(opened.public, self._clock, interval_s=self._interval_s)
-            found = self._shared[where] = Shared(opened.public, opened.account, feed)
+            markets = MarketWatch(
+                opened.public,
+                self._jitter,
+                on_change=lambda pairs: self._on_markets(opened.public, pairs),
+            )
+            found = self._shared[where] = Shared(opened.public, opened.account, feed, markets)
             self._tasks.create_task(feed.run(), name=f"prices {where[0]} {where[1]}")
+            self._tasks.create_task(markets.run(), name=f"markets {where[0]} {where[1]}")
         return found
 
     async def close(self) -> None:
@@ -117,3 +137,7 @@ class Hub:
         for shared in self._shared.values():
             await shared.public.close()
         self._shared.clear()
+
+
+def _nobody(_public: PublicPort, _pairs: frozenset[str]) -> None:
+    """Stand in for a listener until there is one."""

@@ -44,6 +44,8 @@ class Pass:
     Attributes:
         waits_for: Connection that is not Online; empty when none is waited for.
         trouble: Why a bot on the books could not be seated; None when all could.
+        closed: Pair that its exchange takes no orders of; empty when all are open.
+        misfits: Which proof a bot on the books breaks by now, by bot.
         setups: What was built and proven, by bot.
         sources: The Strategy document that each bot of this pass is to run, by its digest.
     """
@@ -52,6 +54,8 @@ class Pass:
     trouble: PermanentError | None = None
     refused: str = ""
     is_winding: bool = False
+    closed: str = ""
+    misfits: dict[str, str] = field(default_factory=dict)
     setups: dict[str, tuple[Any, Market]] = field(default_factory=dict)
     sources: dict[str, bytes] = field(default_factory=dict)
 
@@ -136,6 +140,7 @@ class Seating:
         except PermanentError as error:
             left.trouble = error
             if error.reason is Reason.PROOF_FAILED:
+                left.misfits[wanted.bot] = str(error)
                 await self.build(wanted, left, must_fit=False)
         return wanted.bot in left.setups
 
@@ -221,13 +226,23 @@ class Seating:
         supervisor = Supervisor(
             bot, on_trouble=lambda error: self._on_trouble(desired.connection, error)
         )
-        seat = Seat(supervisor, desired, line.account_digest, self._clock.now_ms(), paper=paper)
+        now_ms = self._clock.now_ms()
+        seat = Seat(
+            supervisor,
+            desired,
+            line.account_digest,
+            now_ms,
+            market,
+            misfit=left.misfits.get(desired.bot, ""),
+            paper=paper,
+        )
         self._books.seat(seat)
         if stored is not None and stored.is_retired:
             bot.command(Command.RESUME)  # it was drained when it left; it is wanted again
         else:
             seat.is_draining = bot.view().is_draining
         seat.obey(line)
+        seat.obey_market()
         self._hand.lay_on(seat)
         line.shared.feed.listen(desired.pair, desired.bot, seat.see_price)
         supervisor.start(self._tasks)
@@ -292,12 +307,34 @@ class Seating:
             shares = max(room.deals_max, room.holders)
             room.note(desired.bot, has_deal=True, share=room.limit / shares)
         seat.bot.adopt(setup, market, self._provenance(desired, left))
+        seat.follow(market)
+        seat.misfit = ""
         seat.planned = desired
         seat.refused_digest = None
         if is_resumed and seat.is_draining:
             seat.is_draining = False
             seat.bot.command(Command.RESUME)
             self._hand.lay_on(seat)  # a pause is the operator's to lift
+
+    async def follow_markets(self, strategy: str, left: Pass) -> None:
+        """Give running bots the newest rules of their markets, with every proof repeated.
+
+        The exchange's edit is not the owner's: an open deal keeps its ladder, whatever onChange
+        says. What no longer fits opens no deals, and manages an open one to its exit.
+        """
+        for seat in self._books.of(strategy).values():
+            line = self._lines.line(seat.planned.connection)
+            if line.shared is None or not self._is_ready(line):
+                continue  # its turn comes when the connection is Online again
+            market = (await line.shared.public.markets()).get(seat.planned.pair)
+            if market is None or market == seat.market:
+                continue
+            spec = seat.planned.spec.model_copy(update={"on_change": "keep"})
+            if await self._is_built(replace(seat.planned, spec=spec), left):
+                setup, market = left.setups.pop(seat.planned.bot)
+                seat.bot.adopt(setup, market, seat.bot.provenance)
+                seat.follow(market)
+                seat.misfit = left.misfits.get(seat.planned.bot, "")
 
     # Taking away.
 

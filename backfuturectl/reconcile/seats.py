@@ -9,7 +9,7 @@ from backfuturectl.config.parsing import Document
 from backfuturectl.engine.bot import Bot
 from backfuturectl.exchanges.paper import PaperAccount
 from backfuturectl.model.ids import bot_id
-from backfuturectl.model.market import Quote
+from backfuturectl.model.market import Market, Quote
 from backfuturectl.model.resources import ConnectionSpec, Strategy, StrategySpec
 from backfuturectl.model.status import Reason
 from backfuturectl.planning.plan import DesiredBot, RunningBot
@@ -28,6 +28,8 @@ class Seat:
         account_digest: Of the Connection document whose account it uses.
         seated_at_ms: When it was seated: prices are not stale before they could come.
         refused_digest: Of the edit that was last refused, and why; None when none is.
+        market: The rules it trades by.
+        misfit: The proof it breaks since they changed; empty while it fits.
         paper: The exchange that a paper bot trades on; None for a live one.
     """
 
@@ -35,6 +37,8 @@ class Seat:
     planned: DesiredBot
     account_digest: str
     seated_at_ms: int
+    market: Market
+    misfit: str = ""
     is_draining: bool = False
     is_stopping: bool = False
     refused_digest: str | None = None
@@ -62,6 +66,27 @@ class Seat:
         if self.paper is not None:
             self.paper.see(quote, at_ms)
         self.bot.offer_price(quote, at_ms)
+
+    def follow(self, market: Market) -> None:
+        """Trade by the newest rules of the market."""
+        self.market = market
+        if self.paper is not None:
+            self.paper.use(market)
+        self.obey_market()
+
+    def obey_market(self) -> None:
+        """Let the bot only exit while the exchange takes no new orders of its pair."""
+        if self.market.is_active:
+            self.bot.release("market")
+        else:
+            self.bot.hold("market", Gate.EXITS_ONLY, self.closed)
+
+    @property
+    def closed(self) -> str:
+        """What to say of a closed market; empty while it is open."""
+        if self.market.is_active:
+            return ""
+        return f"{self.market.pair} is not open for trading on {self.market.exchange}"
 
     def running(self) -> RunningBot:
         """Return what `planning` needs to know."""

@@ -178,6 +178,7 @@ class Strategies:
         left = Pass()
         await self._seating.resume(entry.name, left)
         await self._seating.move(entry.name, left)
+        await self._seating.follow_markets(entry.name, left)
         is_leaving = entry.name in self.leaving
         document = None if is_leaving or not entry.is_present else entry.document
         if not entry.is_present and not is_leaving:
@@ -200,6 +201,9 @@ class Strategies:
             if document is not None and seat.refused_digest == document.digest:
                 left.refused = seat.refused_why
             left.is_winding = left.is_winding or seat.is_draining or seat.is_stopping
+            left.closed = left.closed or seat.closed
+            if seat.misfit and left.trouble is None:
+                left.trouble = PermanentError(Reason.PROOF_FAILED, seat.misfit)
         if left.trouble is not None:
             raise left.trouble
         return await self._conclude(entry, document, left)
@@ -354,6 +358,9 @@ class Strategies:
         if document is not None and entry.desired is document and not entry.is_current:
             record = self._registry.applied(entry, document, now_ms)
             await self._store.commit([record])
+        if left.closed:
+            await self._tell(entry, Reason.MARKET_UNAVAILABLE, f"{left.closed}; exits only")
+            return queue.Done()
         await self._tell(entry, Reason.RECONCILE_SUCCEEDED, "")
         return queue.Done()
 

@@ -24,7 +24,7 @@ from backfuturectl.exchanges.simulated import (
 )
 from backfuturectl.matching.values import ClientIdScope, OrderRequest, Wallet, symbol_of
 from backfuturectl.matching.venue import Venue
-from backfuturectl.model.errors import OutcomeUnknownError, PermanentError
+from backfuturectl.model.errors import OperationError, OutcomeUnknownError, PermanentError
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import NewOrder, OrderStatus, OrderType, Side
 from backfuturectl.model.secret import Secret
@@ -49,6 +49,10 @@ class World:
 
     def set_price(self, price: str) -> None:
         self.venue.set_price(symbol_of(self.kind, PAIR), D(price), WallClock().now_ms())
+
+    def change_market(self, **changes: object) -> None:
+        listing = self.venue.listings[symbol_of(self.kind, PAIR)]
+        self.venue.add_listing(replace(listing, market=replace(listing.market, **changes)))
 
 
 def _key(brand: str) -> KeyMaterial:
@@ -357,3 +361,43 @@ async def test_an_account_that_is_not_there_is_a_bad_key():
     with pytest.raises(PermanentError) as caught:
         await account.balances()
     assert caught.value.reason is Reason.INVALID_KEY
+
+
+async def test_market_rules_change_when_they_are_loaded_again(world: World) -> None:
+    before = (await world.public.markets())[PAIR]
+    assert before.price_tick != D("0.1")
+    world.change_market(price_tick=D("0.1"))
+    assert (await world.public.markets())[PAIR] == before
+    await world.public.reload_markets()
+    assert (await world.public.markets())[PAIR] == replace(before, price_tick=D("0.1"))
+    world.change_market(is_active=False)
+    await world.public.reload_markets()
+    assert not (await world.public.markets())[PAIR].is_active
+
+
+async def test_a_pair_that_is_listed_no_more_is_closed_and_its_orders_are_found(
+    world: World,
+) -> None:
+    placed = await world.account.place(leveraged(order("stays"), world))
+    listings, symbol = world.venue._floor.listings, symbol_of(world.kind, PAIR)
+    known = await world.public.markets()
+    listing = listings.pop(symbol)
+    await world.public.reload_markets()
+    listings[symbol] = listing
+    now = await world.public.markets()
+    assert now.keys() == known.keys()
+    assert now[PAIR] == replace(known[PAIR], is_active=False)
+    found = await world.account.order(PAIR, "stays", placed.order_id)
+    assert found is not None
+    assert found.pair == PAIR
+
+
+async def test_a_failed_load_leaves_the_known_rules(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = await world.public.markets()
+    monkeypatch.setattr(world.venue._floor, "listings", {})
+    if not isinstance(world.public, SimulatedPublic):  # to the pure one, none is an answer too
+        with pytest.raises(OperationError):
+            await world.public.reload_markets()
+    assert await world.public.markets() == known

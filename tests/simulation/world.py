@@ -288,6 +288,7 @@ class World:
                 hub = Hub(
                     tasks,
                     self.clock,
+                    random.Random(number),
                     opener=lambda where: self._open(where, daemon, life, store),
                     price_interval_s=STEP_S,
                 )

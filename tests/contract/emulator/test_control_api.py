@@ -240,3 +240,15 @@ async def test_stopping_does_not_wait_for_a_held_time_out():
     with pytest.raises(aiohttp.ClientConnectionError):
         async with aiohttp.ClientSession() as session:
             await session.get(url)
+
+
+async def test_a_markets_rules_change_while_clients_watch(emulator: Outside):
+    rules = {"symbol": BTC, "price_tick": "0.5", "is_active": False}
+    shown = await emulator.control("PATCH", "/exchanges/mexc/markets", rules)
+    assert (shown["priceTick"], shown["isActive"]) == ("0.5", False)
+    market = emulator.venue().listings[BTC].market
+    assert (market.price_tick, market.is_active) == (D("0.5"), False)
+    status, _ = await emulator.buy("closed")
+    assert status == 400
+    status, _ = await emulator.try_control("PATCH", "/exchanges/mexc/markets", {"symbol": "NO/NO"})
+    assert status in {400, 404}

@@ -27,7 +27,7 @@ from backfuturectl.matching.values import (
 )
 from backfuturectl.matching.venue import Venue
 from backfuturectl.model.errors import OperationError
-from backfuturectl.model.market import MarketKind, Quote
+from backfuturectl.model.market import Market, MarketKind, Quote
 from backfuturectl.model.secret import Secret
 from backfuturectl.model.status import Reason
 from backfuturectl.reconcile.controller import Controller
@@ -118,9 +118,14 @@ spec:
 
 
 class Public(SimulatedPublic):
-    """The simulated exchange, of which some prices cannot be had."""
+    """The simulated exchange, of which some prices cannot be had and some pairs are not listed."""
 
     without_price: set[str]
+    unlisted: set[str]
+
+    async def _load(self) -> Mapping[str, Market]:
+        found = await super()._load()
+        return {pair: market for pair, market in found.items() if pair not in self.unlisted}
 
     async def prices(self, pairs: Collection[str]) -> Mapping[str, Quote]:
         return await super().prices([pair for pair in pairs if pair not in self.without_price])
@@ -153,6 +158,7 @@ class Town:
         accounts: Every account that was ever opened, oldest first.
         rights: What the exchange says of any key.
         without_price: Pairs that the exchange tells no price of.
+        unlisted: Pairs that the exchange lists no more.
     """
 
     path: Path
@@ -163,6 +169,7 @@ class Town:
     accounts: list[AccountPort] = field(default_factory=list)
     rights: KeyRights = TRADING_RIGHTS
     without_price: set[str] = field(default_factory=set)
+    unlisted: set[str] = field(default_factory=set)
     controller: Controller | None = None
     store: Store | None = None
 
@@ -187,6 +194,7 @@ class Town:
         now_ms = self.clock.now_ms
         public = Public(self.venue, where[1], now_ms=now_ms, disturbance=self.faults)
         public.without_price = self.without_price
+        public.unlisted = self.unlisted
 
         def account(key: KeyMaterial) -> AccountPort:
             made = Account(
@@ -207,6 +215,11 @@ class Town:
         listing = self.venue.listings[symbol_of(MarketKind.SPOT, pair)]
         market = replace(listing.market, is_active=is_active)
         self.venue.add_listing(replace(listing, market=market))
+
+    def change_market(self, pair: str = "BTC/USDT", **changes: object) -> None:
+        """Let the exchange trade *pair* by other rules."""
+        listing = self.venue.listings[symbol_of(MarketKind.SPOT, pair)]
+        self.venue.add_listing(replace(listing, market=replace(listing.market, **changes)))
 
     def raise_minimum(self, pair: str, cost_min: str) -> None:
         """Let the exchange take no orders of *pair* below *cost_min* any more."""
@@ -287,7 +300,7 @@ class Town:
             async def run() -> None:
                 async with asyncio.TaskGroup() as tasks:
                     rng = random.Random(1)
-                    hub = Hub(tasks, self.clock, opener=self.open, price_interval_s=1.0)
+                    hub = Hub(tasks, self.clock, rng, opener=self.open, price_interval_s=1.0)
                     controller = Controller(
                         source=Source(self.root, self.decryptor, self.clock, settle_s=0.25),
                         store=store,
