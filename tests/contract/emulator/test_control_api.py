@@ -245,7 +245,7 @@ async def test_stopping_does_not_wait_for_a_held_time_out():
 async def test_a_markets_rules_change_while_clients_watch(emulator: Outside):
     rules = {"symbol": BTC, "price_tick": "0.5", "is_active": False}
     shown = await emulator.control("PATCH", "/exchanges/mexc/markets", rules)
-    assert (shown["priceTick"], shown["isActive"]) == ("0.5", False)
+    assert (shown["price_tick"], shown["is_active"]) == ("0.5", False)
     market = emulator.venue().listings[BTC].market
     assert (market.price_tick, market.is_active) == (D("0.5"), False)
     status, _ = await emulator.buy("closed")

@@ -548,7 +548,7 @@ async def test_a_market_that_is_closed_at_a_restart_leaves_no_deal_alone(town: T
     async with town.daemon():
         await town.until(lambda: town.bots == names)
         await town.settled()
-        assert town.reason("grid") is Reason.RECONCILE_SUCCEEDED
+        assert town.reason("grid") is Reason.MARKET_UNAVAILABLE
         assert all(seat.has_open_deal for seat in town.seats)
 
 
