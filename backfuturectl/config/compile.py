@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final
 
 from backfuturectl.config.parsing import Document, ParsedFile, Parser
 from backfuturectl.config.policing import check_policy
-from backfuturectl.config.proving import assumptions, check_proofs, prove_all
+from backfuturectl.config.proving import Prover, assumptions, check_proofs
 from backfuturectl.config.references import check_references
 from backfuturectl.config.remarks import Locator, Remark, locate
 from backfuturectl.config.repository import Located, Repository
@@ -35,6 +35,7 @@ class Loaded:
         policy: The Policy that was enforced; None when there is none.
         assumed: What was assumed of exchanges, one sentence each.
         by_key: The findings by each document they concern.
+        usable: The documents with a resource and without an error finding.
     """
 
     tree: Tree
@@ -44,24 +45,51 @@ class Loaded:
     policy: Policy | None
     assumed: tuple[str, ...]
     by_key: Mapping[Key, tuple[Finding, ...]]
+    usable: Mapping[Key, Document]
 
     @property
     def is_complete(self) -> bool:
         """Whether absence from *documents* proves absence from the files."""
         return not self.unknown
 
-    def usable(self) -> Mapping[Key, Document]:
-        """Return the documents with a resource and without an error finding."""
-        return {
-            key: document
-            for key, document in self.documents.items()
-            if document.resource is not None
-            and not any(finding.is_error for finding in self.findings_of(key))
-        }
-
     def findings_of(self, key: Key) -> tuple[Finding, ...]:
         """Return the findings that concern one document."""
         return self.by_key.get(key, ())
+
+
+class Finder:
+    """Finds the places of remarks, remembering them by document.
+
+    Both are compared as objects or by value; what they say depends on nothing else.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Document, dict[Remark, Finding]]] = {}
+
+    def find(self, located: Iterable[Located]) -> Iterable[Finding]:
+        """Return each remark with its place, by file; forget the remarks of other documents."""
+        locator = Locator()
+        known: dict[int, tuple[Document, dict[Remark, Finding]]] = {}
+        findings: list[Finding] = []
+        for document, remark in sorted(located, key=lambda pair: (pair[0].path, pair[0].index)):
+            _, places = known.setdefault(id(document), (document, {}))
+            before = self._known.get(id(document))
+            finding = before[1].get(remark) if before and before[0] is document else None
+            if finding is None:
+                positions = locator.positions(document.content, document.index)
+                finding = locate(remark, document.path, positions, subject=document.key)
+            places[remark] = finding
+            findings.append(finding)
+        self._known = known
+        return findings
+
+
+@dataclass(frozen=True, slots=True)
+class CheckMemory:
+    """What a second look at mostly the same documents need not find out again."""
+
+    prover: Prover = field(default_factory=Prover)
+    finder: Finder = field(default_factory=Finder)
 
 
 def load(root: str | os.PathLike[str], parser: Parser, last_policy: Policy | None = None) -> Loaded:
@@ -79,7 +107,12 @@ def load(root: str | os.PathLike[str], parser: Parser, last_policy: Policy | Non
 
 
 def compile_tree(
-    tree: Tree, parser: Parser, last_policy: Policy | None = None, *, is_whole: bool = True
+    tree: Tree,
+    parser: Parser,
+    last_policy: Policy | None = None,
+    *,
+    is_whole: bool = True,
+    memory: CheckMemory | None = None,
 ) -> Loaded:
     """Return *tree* parsed and checked; `load` without the scan.
 
@@ -89,11 +122,13 @@ def compile_tree(
         last_policy: Enforced when the files do not tell the present one.
         is_whole: Whether the tree is the whole configuration; if not, a document that is named
             but not there is no finding.
+        memory: Kept by the caller for the same reason as *parser*; None to check everything.
     """
+    memory = memory or CheckMemory()
     files = parser.parse_all(tree.files)
     unknown = tuple(file.path for file in files if file.is_unknown)
     repository, located = _repository(files, last_policy, is_whole=is_whole, unknown=unknown)
-    proofs = prove_all(repository)
+    proofs = memory.prover.prove_all(repository)
     located += check_references(repository)
     told = {(document.key, remark.path) for document, remark in located}
     located += (
@@ -105,13 +140,14 @@ def compile_tree(
     located += check_policy(repository, proofs)
     findings = [
         *chain.from_iterable(file.findings for file in files),
-        *_findings(located),
+        *memory.finder.find(located),
         *_hidden_policy(tree, unknown, repository),
     ]
     policy = None if repository.policy is None else repository.policy[1]
     if policy is not None:
         findings = [*_adjusted(findings, policy)]
     kept = _silenced(findings, tree, is_whole=repository.is_whole)
+    unusable = {key for finding in kept if finding.is_error for key in finding.subjects}
     return Loaded(
         tree=tree,
         documents=repository.documents,
@@ -120,6 +156,11 @@ def compile_tree(
         policy=policy,
         assumed=assumptions(repository, proofs),
         by_key=_by_key(kept),
+        usable={
+            key: document
+            for key, document in repository.documents.items()
+            if document.resource is not None and key not in unusable
+        },
     )
 
 
@@ -180,13 +221,6 @@ def _duplicate(document: Document, other: Document) -> list[Located]:
     place = f"in {other.path}" if other.path != document.path else "in this file"
     message = f"there is another {document.kind} `{document.name}` {place}"
     return [(document, Remark("BF302", ("metadata", "name"), message))]
-
-
-def _findings(located: list[Located]) -> Iterable[Finding]:
-    locator = Locator()
-    for document, remark in sorted(located, key=lambda pair: (pair[0].path, pair[0].index)):
-        positions = locator.positions(document.content, document.index)
-        yield locate(remark, document.path, positions, subject=document.key)
 
 
 def _hidden_policy(

@@ -67,7 +67,7 @@ def _connections(
     limit = policy.limits.margin_per_connection
     if limit is None:
         return
-    for document, _, members in repository.live_by_connection():
+    for document, _, members in repository.live_by_connection:
         names = tuple(user.name for user, _ in members)
         for quote, total in _sums(names, proofs).items():
             message = _excess(total, quote, limit)

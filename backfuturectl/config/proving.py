@@ -16,6 +16,7 @@ from backfuturectl.config.parsing import Document
 from backfuturectl.config.remarks import Remark
 from backfuturectl.config.repository import Located, Repository
 from backfuturectl.model.findings import Severity
+from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import Connection, Strategy
 from backfuturectl.strategy.assumptions import MarketRules, assumed_rules
 from backfuturectl.strategy.presets import Terms, resolve
@@ -52,14 +53,29 @@ class Proof:
     violations: tuple[Violation, ...]
 
 
-def prove_all(repository: Repository) -> Mapping[str, Proof]:
-    """Return the proof of each strategy whose Connection is at hand, by name."""
-    proofs = {}
-    for name, (_, strategy) in repository.strategies.items():
-        found = repository.connections.get(strategy.spec.connection)
-        if found is not None:
-            proofs[name] = _prove(strategy, found[1])
-    return proofs
+class Prover:
+    """Proves strategies, remembering each proof with what it rests on.
+
+    A proof rests on the Strategy and on its Connection. Both are compared as objects: an unchanged
+    file's documents are the parser's same ones, and everything else is proven anew.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Document, Document, Proof]] = {}
+
+    def prove_all(self, repository: Repository) -> Mapping[str, Proof]:
+        """Return the proof of each strategy whose Connection is at hand, by name; forget others."""
+        known = {}
+        for name, (document, strategy) in repository.strategies.items():
+            found = repository.connections.get(strategy.spec.connection)
+            if found is None:
+                continue
+            before = self._known.get(name)
+            if before is None or before[0] is not document or before[1] is not found[0]:
+                before = (document, found[0], _prove(strategy, found[1]))
+            known[name] = before
+        self._known = known
+        return {name: proof for name, (_, _, proof) in known.items()}
 
 
 def check_proofs(repository: Repository, proofs: Mapping[str, Proof]) -> Iterator[Located]:
@@ -69,19 +85,20 @@ def check_proofs(repository: Repository, proofs: Mapping[str, Proof]) -> Iterato
         violations = unsupported(strategy.spec) if proof is None else proof.violations
         for violation in violations:
             yield document, _remark(violation)
-    for document, connection, members in repository.live_by_connection():
+    for document, connection, members in repository.live_by_connection:
         yield from _account(document, connection, members, proofs)
 
 
 def assumptions(repository: Repository, proofs: Mapping[str, Proof]) -> tuple[str, ...]:
     """Return one sentence for each exchange and market whose figures were assumed."""
-    sentences = set()
+    sentences: dict[tuple[str, MarketKind], str] = {}
     for name, proof in proofs.items():
         if proof.rules is not None:
-            connection = repository.connections[repository.strategies[name][1].spec.connection][1]
-            place = f"{connection.spec.exchange} {connection.spec.market}"
-            sentences.add(f"{place}: {proof.rules.describe()}")
-    return tuple(sorted(sentences))
+            spec = repository.connections[repository.strategies[name][1].spec.connection][1].spec
+            if (spec.exchange, spec.market) not in sentences:
+                place = f"{spec.exchange} {spec.market}"
+                sentences[spec.exchange, spec.market] = f"{place}: {proof.rules.describe()}"
+    return tuple(sorted(sentences.values()))
 
 
 def _prove(strategy: Strategy, connection: Connection) -> Proof:
@@ -96,7 +113,7 @@ def _prove(strategy: Strategy, connection: Connection) -> Proof:
     return Proof(terms, rules, (*violations, *missing))
 
 
-@lru_cache(maxsize=16_384)  # a re-scan repeats every proof, and almost no strategy changed
+@lru_cache(maxsize=16_384)  # many strategies of one repository differ in name and pairs only
 def _proved(terms: Terms, rules: MarketRules) -> tuple[Violation, ...]:
     return prove(terms, rules)
 

@@ -116,7 +116,7 @@ def _recovery(document: Document, strategy: Strategy, repository: Repository) ->
 
 
 def _shared_pairs(repository: Repository) -> Iterator[Located]:
-    for _, connection, members in repository.live_by_connection():
+    for _, connection, members in repository.live_by_connection:
         by_pair: dict[str, list[tuple[Document, int]]] = {}
         for document, strategy in members:
             if strategy.spec.state == "stopped":
@@ -154,7 +154,7 @@ def _unused(repository: Repository) -> Iterator[Located]:
 
 
 def _groups(repository: Repository) -> Iterator[Located]:
-    for document, connection, members in repository.live_by_connection():
+    for document, connection, members in repository.live_by_connection:
         groups = sorted({strategy.metadata.labels.get("group", "") for _, strategy in members})
         if len(groups) > 1:
             listed = ", ".join(f"`{group}`" if group else "none" for group in groups)

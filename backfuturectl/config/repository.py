@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from backfuturectl.config.parsing import Document
 from backfuturectl.config.remarks import Remark
@@ -14,7 +15,11 @@ Located = tuple[Document, Remark]
 """A remark with the document it stands in."""
 
 
-@dataclass(frozen=True, slots=True)
+LiveConnection = tuple[Document, Connection, tuple[tuple[Document, Strategy], ...]]
+"""A Connection with the strategies that trade on it with real orders."""
+
+
+@dataclass(frozen=True)  # no slots: `live_by_connection` is kept
 class Repository:
     """Documents by what they are.
 
@@ -34,15 +39,15 @@ class Repository:
     is_whole: bool
     has_unknown: bool
 
-    def live_by_connection(
-        self,
-    ) -> Iterator[tuple[Document, Connection, tuple[tuple[Document, Strategy], ...]]]:
-        """Yield each Connection with the strategies that trade on it with real orders."""
+    @cached_property
+    def live_by_connection(self) -> tuple[LiveConnection, ...]:
+        """Each Connection with the strategies that trade on it with real orders."""
         grouped: dict[str, list[tuple[Document, Strategy]]] = {}
         for document, strategy in self.strategies.values():
             if strategy.spec.mode == "live":
                 grouped.setdefault(strategy.spec.connection, []).append((document, strategy))
-        for name, members in grouped.items():
-            found = self.connections.get(name)
-            if found is not None:
-                yield *found, tuple(members)
+        return tuple(
+            (*self.connections[name], tuple(members))
+            for name, members in grouped.items()
+            if name in self.connections
+        )

@@ -79,7 +79,7 @@ def scan_all(roots: Sequence[str | os.PathLike[str]], previous: Tree | None = No
         for raw in sorted(_candidates(base, visited)):
             path = printable(os.path.normpath(raw))
             file = files[path] = _read(raw, path, known)
-            relative = os.fsencode(os.path.relpath(raw, base))
+            relative = os.fsencode(raw.removeprefix(base).lstrip("/") or ".")
             whole.update(b"%d:%b%b" % (len(relative), relative, bytes.fromhex(file.digest)))
     return Tree(
         roots=tuple(printable(os.fspath(root)) for root in roots),

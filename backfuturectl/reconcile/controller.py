@@ -27,7 +27,12 @@ from backfuturectl.model.records import EventRecord, ResourceRecord
 from backfuturectl.model.resources import Connection, Strategy
 from backfuturectl.model.status import Condition, ConditionType, Reason
 from backfuturectl.planning.conditions import Outcome
-from backfuturectl.planning.prune import PruneVerdict, TreeEvidence, guard_prune
+from backfuturectl.planning.prune import (
+    PruneVerdict,
+    TreeEvidence,
+    guard_prune,
+    removal_digest,
+)
 from backfuturectl.reconcile.connections import RETEST_NOW, Lines
 from backfuturectl.reconcile.hub import Hub
 from backfuturectl.reconcile.markets import SUSPICIOUS
@@ -206,7 +211,7 @@ class Controller:
     def _take(self, generation: Generation) -> None:
         """Take note of every document, and give a turn to those that changed."""
         loaded = generation.loaded
-        usable = loaded.usable()
+        usable = loaded.usable
         for key, document in usable.items():
             error = generation.undecrypted.get(key[1]) if key[0] == "Connection" else None
             if error is not None:
@@ -224,7 +229,7 @@ class Controller:
                 self._turn(key)
             self._complain(key)
         if loaded.is_complete:
-            for key in set(self.registry.entries) - set(loaded.documents):
+            for key in self.registry.entries.keys() - loaded.documents.keys():
                 self.registry.miss(key)
 
     def _complain(self, key: Key, *, aspects: tuple[Condition, ...] = ()) -> None:
@@ -243,10 +248,8 @@ class Controller:
             self.queue.add(f"strategy/{name}")
 
     def _turn_strategies_of(self, connection: str) -> None:
-        for entry in self.registry.of_kind("Strategy"):
-            resources = (d.resource for d in (entry.desired, entry.applied) if d is not None)
-            if any(isinstance(r, Strategy) and r.spec.connection == connection for r in resources):
-                self.queue.add(f"strategy/{entry.name}")
+        for entry in self.registry.using(connection):
+            self.queue.add(f"strategy/{entry.name}")
 
     def _resume_stored(self) -> None:
         """Give a turn to last good documents whose files are not usable, once after the start."""
@@ -259,9 +262,10 @@ class Controller:
         """Let go of what its owner removed, and only of that."""
         loaded = generation.loaded
         running = self.strategies.on_books()
+        present = {e.name for e in self.registry.of_kind("Strategy") if e.is_present}
         self.prune = guard_prune(
             running=running,
-            desired=[e.name for e in self.registry.of_kind("Strategy") if e.is_present],
+            desired=present,
             leaving=self.strategies.leaving,
             tree=TreeEvidence(
                 is_complete=loaded.is_complete,
@@ -274,7 +278,8 @@ class Controller:
             now_ms=self._clock.now_ms(),
             grace_ms=self._prune_grace_ms,
         )
-        present = {e.name for e in self.registry.of_kind("Strategy") if e.is_present}
+        # An approval is for one set of removals: another set, or none any more, needs its own.
+        self._approvals &= {removal_digest(self.prune.absent_since_ms)}
         for name in present & self.strategies.leaving:
             await self.strategies.keep(name)
         for name in self.prune.allowed:
@@ -352,7 +357,7 @@ class Controller:
 
     def _pair_of(self, connection: str) -> str | None:
         """Return a pair that is traded on *connection*, to ask for orders of."""
-        for entry in self.registry.of_kind("Strategy"):
+        for entry in self.registry.using(connection):
             resource = entry.document.resource if entry.document is not None else None
             if isinstance(resource, Strategy) and resource.spec.connection == connection:
                 return resource.spec.pairs[0]

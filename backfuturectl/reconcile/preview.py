@@ -98,7 +98,7 @@ def _is_only_a_number(action: PlanAction) -> bool:
 
 
 def _desired(loaded: Loaded) -> dict[str, DesiredBot]:
-    usable = loaded.usable()
+    usable = loaded.usable
     bots: dict[str, DesiredBot] = {}
     for document in usable.values():
         if isinstance(document.resource, Strategy):
@@ -155,7 +155,7 @@ def _bots(
 def _connection_changes(
     loaded: Loaded, documents: Mapping[tuple[str, str], Document | None]
 ) -> Iterable[Row]:
-    for key, document in sorted(loaded.usable().items()):
+    for key, document in sorted(loaded.usable.items()):
         new = document.resource
         before = documents.get(key)
         old = before.resource if before is not None else None

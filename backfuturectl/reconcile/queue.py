@@ -8,6 +8,7 @@ ways, and the queue alone decides when it runs again: done, again after a while,
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -60,6 +61,8 @@ class WorkQueue:
         self._work = work
         self._jitter = jitter
         self._due: dict[str, float] = {}
+        # The same by time; what `_due` does not confirm was moved or dropped since.
+        self._order: list[tuple[float, str]] = []
         self._running: set[str] = set()
         self._again: set[str] = set()
         self._forgotten: set[str] = set()
@@ -76,6 +79,7 @@ class WorkQueue:
         due = asyncio.get_running_loop().time() + after_s
         if due < self._due.get(key, float("inf")):
             self._due[key] = due
+            heapq.heappush(self._order, (due, key))
             self._wake.set()
 
     def forget(self, key: str) -> None:
@@ -109,21 +113,27 @@ class WorkQueue:
                 await self._sleep()
 
     def _take(self, now: float) -> list[str]:
-        free = WORKERS - len(self._running)
+        taken: list[str] = []
         soon = now + RESOLUTION_S  # a clock may round a shorter sleep to none, for ever
-        due = sorted(
-            (at, key) for key, at in self._due.items() if at <= soon and key not in self._running
-        )
-        taken = [key for _, key in due[: max(free, 0)]]
-        for key in taken:
+        while len(self._running) + len(taken) < WORKERS and self._next_at() <= soon:
+            _, key = heapq.heappop(self._order)
             del self._due[key]
+            taken.append(key)
         return taken
 
+    def _next_at(self) -> float:
+        """Return when the next key is due that nobody works on; infinity when there is none."""
+        while self._order:
+            at, key = self._order[0]
+            if self._due.get(key) == at and key not in self._running:
+                return at
+            heapq.heappop(self._order)  # outdated, or put back when its key's work has ended
+        return float("inf")
+
     async def _sleep(self) -> None:
-        waiting = [at for key, at in self._due.items() if key not in self._running]
         now = asyncio.get_running_loop().time()
         # At least one look a second, so that the watchdog sees an idle queue turn.
-        wait_s = min([1.0, *(max(at - now, 0.0) for at in waiting)])
+        wait_s = min(1.0, max(self._next_at() - now, 0.0))
         if len(self._running) >= WORKERS:
             wait_s = 1.0
         try:
@@ -140,6 +150,8 @@ class WorkQueue:
             _LOG.exception("%s: defect", key)
         finally:
             self._running.discard(key)
+            if key in self._due:
+                heapq.heappush(self._order, (self._due[key], key))
             self._wake.set()
         if key in self._forgotten:
             self._forgotten.discard(key)

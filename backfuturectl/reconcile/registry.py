@@ -7,13 +7,14 @@ document changes only its own status.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from backfuturectl.config.parsing import Document
 from backfuturectl.model.findings import Finding, Key
 from backfuturectl.model.records import EventRecord, ResourceRecord
+from backfuturectl.model.resources import Strategy
 from backfuturectl.model.status import Reason
 from backfuturectl.planning.conditions import Outcome, ResourceStatus, observe, transitions
 
@@ -69,72 +70,128 @@ class Entry:
         )
 
 
-@dataclass(slots=True)
 class Registry:
-    """All resources by key."""
+    """All resources by key, and the strategies by the connections they name.
 
-    entries: dict[Key, Entry] = field(default_factory=dict)
+    The one writer of entries' documents, so that what is found by connection is never stale.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[Key, Entry] = {}
+        self._of_kind: dict[str, dict[str, Entry]] = {}
+        self._users: dict[str, dict[str, Entry]] = {}
+        self._named: dict[str, frozenset[str]] = {}
+
+    @property
+    def entries(self) -> Mapping[Key, Entry]:
+        """Every entry, by kind and name."""
+        return self._entries
 
     def get(self, kind: str, name: str) -> Entry | None:
         """Return one entry."""
-        return self.entries.get((kind, name))
+        return self._entries.get((kind, name))
 
     def of_kind(self, kind: str) -> Iterator[Entry]:
         """Yield the entries of one kind, by name."""
-        return (self.entries[key] for key in sorted(self.entries) if key[0] == kind)
+        members = self._of_kind.get(kind, {})
+        return (members[name] for name in sorted(members))
+
+    def using(self, connection: str) -> tuple[Entry, ...]:
+        """Return the strategies of which a document, wanted or running, names *connection*."""
+        members = self._users.get(connection, {})
+        return tuple(members[name] for name in sorted(members))
+
+    def _entry(self, key: Key) -> Entry:
+        entry = self._entries.get(key)
+        if entry is None:
+            self._add(entry := Entry(*key))
+        return entry
+
+    def _add(self, entry: Entry) -> None:
+        self._entries[entry.key] = entry
+        self._of_kind.setdefault(entry.kind, {})[entry.name] = entry
+        self._index(entry)
+
+    def _index(self, entry: Entry, *, is_gone: bool = False) -> None:
+        """File *entry* under the connections that its documents name now."""
+        if entry.kind != "Strategy":
+            return
+        documents = () if is_gone else (entry.desired, entry.applied)
+        named = frozenset(
+            document.resource.spec.connection
+            for document in documents
+            if document is not None and isinstance(document.resource, Strategy)
+        )
+        for connection in self._named.pop(entry.name, frozenset()) - named:
+            del self._users[connection][entry.name]
+        for connection in named:
+            self._users.setdefault(connection, {})[entry.name] = entry
+        if named:
+            self._named[entry.name] = named
 
     def restore(self, record: ResourceRecord, document: Document) -> None:
         """Take what the store remembers as applied."""
-        self.entries[(record.kind, record.name)] = Entry(
-            kind=record.kind,
-            name=record.name,
-            applied=document,
-            generation=record.generation,
-            path=record.path,
+        self._add(
+            Entry(
+                kind=record.kind,
+                name=record.name,
+                applied=document,
+                generation=record.generation,
+                path=record.path,
+            )
         )
 
     def see(self, document: Document) -> bool:
         """Take a usable document of the files; return whether its content changed."""
-        entry = self.entries.setdefault(document.key, Entry(*document.key))
+        entry = self._entry(document.key)
         before = entry.desired
         was_invalid = entry.complaint is not None
+        if before is document and not was_invalid and entry.is_present:
+            return False  # among thousands of files nearly all
         entry.desired = document
         entry.path = document.path
         entry.findings = ()
         entry.complaint = None
         entry.is_present = True
+        self._index(entry)
         return before is None or before.digest != document.digest or was_invalid
 
     def refuse(
         self, key: Key, path: str, complaint: Complaint, findings: Iterable[Finding] = ()
     ) -> bool:
         """Take note that the files' document is not usable; return whether that is news."""
-        entry = self.entries.setdefault(key, Entry(*key))
+        entry = self._entry(key)
         news = entry.status is None or entry.desired is not None or entry.complaint != complaint
         entry.desired = None
         entry.path = path
         entry.findings = tuple(findings)
         entry.complaint = complaint
         entry.is_present = True
+        self._index(entry)
         return news
 
     def miss(self, key: Key) -> None:
         """Take note that a complete, settled reading lacks the document."""
-        entry = self.entries[key]
+        entry = self._entries[key]
         entry.desired = None
         entry.findings = ()
         entry.complaint = None
         entry.is_present = False
+        self._index(entry)
 
     def drop(self, key: Key) -> None:
         """Forget a resource that is gone for good."""
-        self.entries.pop(key, None)
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            del self._of_kind[entry.kind][entry.name]
+            self._index(entry, is_gone=True)
 
     def applied(self, entry: Entry, document: Document, now_ms: int) -> ResourceRecord:
         """Take note that *document* runs now, and return the row that keeps it."""
         if entry.applied is None or entry.applied.digest != document.digest:
             entry.generation += 1
         entry.applied = document
+        self._index(entry)
         return ResourceRecord(
             kind=entry.kind,
             name=entry.name,

@@ -201,14 +201,19 @@ class Seating:
             desired.spec.kind,
             environment=self._environment(desired),
         )
-        journal = await Journal.load(self._store, name)
+        stored = self._books.record(desired.bot)
+        # A step's orders are recorded together with the bot: one that has no row has no orders.
+        journal = (
+            await Journal.load(self._store, name)
+            if stored is not None
+            else Journal(self._store, name, orders=(), open_deal=None)
+        )
         paper = await self._paper(desired, market, journal)
         # From here on nothing waits: the line that is read is the line that is obeyed.
         line = self._lines.line(desired.connection)
         if line.account is None or line.shared is None:
             left.waits_for = desired.connection
             return
-        stored = self._books.record(desired.bot)
         bot = Bot(
             name,
             installation=self._store.installation,

@@ -13,13 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from backfuturectl.config.compile import Loaded, compile_tree
+from backfuturectl.config.compile import CheckMemory, Loaded, compile_tree
 from backfuturectl.config.git import head_commit, is_checkout_under_way
 from backfuturectl.config.parsing import Document, Parser, parse_file
 from backfuturectl.config.tree import SourceFile, Tree, scan
 from backfuturectl.engine.clock import Clock
 from backfuturectl.exchanges.ccxt_adapter import KeyMaterial
-from backfuturectl.model.errors import OperationError, PermanentError, TransientError
+from backfuturectl.model.errors import (
+    ConfigurationError,
+    OperationError,
+    PermanentError,
+    TransientError,
+)
 from backfuturectl.model.resources import Connection, Policy
 from backfuturectl.model.secret import Secret
 from backfuturectl.model.status import Reason
@@ -67,7 +72,7 @@ class Source:
         self._clock = clock
         self._settle_s = settle_s
         self._parser = Parser()
-        self._tree: Tree | None = None
+        self._checks = CheckMemory()
         self._loaded: Loaded | None = None
         self._policy: Policy | None = None
 
@@ -78,14 +83,12 @@ class Source:
             TransientError: SOURCE_UNSETTLED, they kept changing for `SETTLE_MAX_S`.
             ConfigurationError: The root is missing or cannot be listed; that is no empty tree.
         """
-        tree = await asyncio.to_thread(scan, self.root, self._tree)
-        if self._tree is None or tree.digest != self._tree.digest:
-            tree = await self._settle(tree)
-        self._tree = tree
-        if self._loaded is None or self._loaded.tree.digest != tree.digest:
-            self._loaded = await asyncio.to_thread(compile_tree, tree, self._parser, self._policy)
-            self._policy = self._loaded.policy
         loaded = self._loaded
+        before = loaded.tree if loaded is not None else None
+        tree = await asyncio.to_thread(scan, self.root, before)
+        if loaded is None or tree.digest != loaded.tree.digest:
+            loaded = await self._settled(tree)
+            self._loaded, self._policy = loaded, loaded.policy
         keys, failures = await self._decrypt_all(loaded)
         return Generation(loaded, keys, failures, head_commit(self.root))
 
@@ -107,6 +110,25 @@ class Source:
             )
         password: Secret | None = leaves.get((*_CREDENTIALS, "password"))
         return KeyMaterial(api_key, secret, password)
+
+    async def _settled(self, tree: Tree) -> Loaded:
+        """Return what the files mean once they are quiet, found out while waiting for that."""
+        failure: OperationError | ConfigurationError | None = None
+        settled = tree
+        async with asyncio.TaskGroup() as group:
+            ahead = group.create_task(asyncio.to_thread(self._compile, tree), name="compile ahead")
+            try:
+                settled = await self._settle(tree)
+            except (OperationError, ConfigurationError) as error:
+                failure = error  # told below: two threads must never compile at once
+        if failure is not None:
+            raise failure
+        if settled.digest == tree.digest:
+            return ahead.result()
+        return await asyncio.to_thread(self._compile, settled)
+
+    def _compile(self, tree: Tree) -> Loaded:
+        return compile_tree(tree, self._parser, self._policy, memory=self._checks)
 
     async def _settle(self, tree: Tree) -> Tree:
         loop = asyncio.get_running_loop()
@@ -137,7 +159,7 @@ class Source:
                 failures[document.name] = error
 
         async with asyncio.TaskGroup() as group:
-            for document in connections(loaded.usable().values()):
+            for document in connections(loaded.usable.values()):
                 group.create_task(one(document), name=f"decrypt {document.name}")
         return keys, failures
 

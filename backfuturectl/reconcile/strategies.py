@@ -142,14 +142,7 @@ class Strategies:
 
     def uses(self, connection: str) -> bool:
         """Return whether a bot or a strategy still needs *connection*."""
-        if self._books.on(connection):
-            return True
-        return any(
-            spec_of(document).connection == connection
-            for entry in self._registry.of_kind("Strategy")
-            for document in (entry.desired, entry.applied)
-            if document is not None
-        )
+        return bool(self._books.on(connection) or self._registry.using(connection))
 
     def of(self, strategy: str) -> dict[str, Seat]:
         """Return the running bots of one strategy."""

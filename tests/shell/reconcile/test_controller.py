@@ -276,6 +276,28 @@ async def test_many_deletions_at_once_wait_for_an_approval(town: Town) -> None:
         assert c.strategies.leaving == {"b", "c"}
 
 
+async def test_an_approval_is_for_one_deletion_and_not_for_the_next(town: Town) -> None:
+    await many(town)
+    async with town.daemon() as c:
+        await town.until(lambda: len(town.bots) == 3)
+        for name in ("b/ETH-USDT", "c/SOL-USDT"):
+            await in_deal(town, name)
+        town.remove("b", "c")
+        await town.settled()
+        approved = c.prune.digest
+        assert c.approve(approved)
+        await town.settled()
+        assert c.strategies.leaving == {"b", "c"}
+        await many(town)
+        await town.settled()
+        assert not c.strategies.leaving
+        town.remove("b", "c")
+        await town.settled()
+        assert set(c.prune.blocked) == {"b", "c"}
+        assert c.prune.digest == approved
+        assert not c.strategies.leaving
+
+
 async def test_an_approval_survives_a_restart(town: Town) -> None:
     await many(town)
     async with town.daemon() as c:

@@ -276,3 +276,38 @@ _CALLS: dict[str, Callable[[WorkQueue, str], None]] = {
     "add later": lambda queue, key: queue.add(key, after_s=5),
     "succeed": lambda queue, key: queue.succeed(key),
 }
+
+
+APPOINTMENTS = st.lists(
+    st.tuples(st.integers(0, 40), st.sampled_from([0.0, 0.5, 3.0, 20.0]), st.booleans()),
+    max_size=80,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(APPOINTMENTS)
+async def test_who_was_due_first_goes_first_and_moved_or_dropped_appointments_count_for_nothing(
+    calls: list[tuple[int, float, bool]],
+) -> None:
+    """The order by time says what a search through all appointments says."""
+    due: dict[str, float] = {}
+    async with bench(takes_s=2.0) as b:
+        for number, after_s, is_dropped in calls:
+            key = f"k{number:02d}"
+            if is_dropped:
+                b.queue.forget(key)
+                due.pop(key, None)
+            else:
+                b.queue.add(key, after_s=after_s)
+                due[key] = min(due.get(key, after_s), after_s)
+        await asyncio.sleep(60)
+    turns = [(key, start) for key, start, _ in b.turns]
+    assert sorted(key for key, _ in turns) == sorted(due)
+    free_at = [0.0] * WORKERS
+    expected = []
+    for key, at in sorted(due.items(), key=lambda item: (item[1], item[0])):
+        start = max(at, min(free_at))
+        free_at[free_at.index(min(free_at))] = start + 2.0
+        expected.append((key, start))
+    for (key, start), (wanted, at) in zip(turns, expected, strict=True):
+        assert (key, round(start, 1)) == (wanted, round(at, 1))

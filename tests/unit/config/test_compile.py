@@ -14,7 +14,7 @@ def test_a_good_tree_is_clean_complete_and_usable(tmp_path):
     result = loaded(tmp_path, c=connection(), s=strategy())
     assert codes(result) == []
     assert result.is_complete
-    assert set(result.usable()) == {
+    assert set(result.usable) == {
         ("Connection", "mexc-spot-main"),
         ("Strategy", "coins-balanced"),
     }
@@ -37,29 +37,29 @@ def test_a_connection_that_may_be_in_an_unreadable_file_is_not_called_missing(tm
     write(tmp_path, c="a: [", s=strategy())
     result = load(tmp_path, Parser())
     assert "BF301" not in codes(result)
-    assert ("Strategy", "coins-balanced") not in result.usable()
+    assert ("Strategy", "coins-balanced") not in result.usable
     assert not result.is_complete
 
 
 def test_a_strategy_on_an_invalid_connection_is_not_usable(tmp_path):
     result = loaded(tmp_path, c=connection(capital="5000"), s=strategy())
     assert "BF319" in codes(result)
-    assert not result.usable()
+    assert not result.usable
 
 
 def test_of_two_documents_of_one_name_neither_is_usable(tmp_path):
     result = loaded(tmp_path, c=connection(), a=strategy(), b=strategy())
     assert codes(result) == ["BF302", "BF302"]
-    assert set(result.usable()) == {("Connection", "mexc-spot-main")}
+    assert set(result.usable) == {("Connection", "mexc-spot-main")}
 
 
 def test_moving_a_document_to_another_file_changes_nothing_but_its_path(tmp_path):
     before = loaded(tmp_path, c=connection(), s=strategy())
     (tmp_path / "s.yaml").rename(tmp_path / "z.yaml")
     after = load(tmp_path, Parser())
-    assert before.usable().keys() == after.usable().keys()
-    for key, document in before.usable().items():
-        assert after.usable()[key].digest == document.digest
+    assert before.usable.keys() == after.usable.keys()
+    for key, document in before.usable.items():
+        assert after.usable[key].digest == document.digest
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_strategies_that_together_exceed_the_capital_are_all_refused(tmp_path):
     result = loaded(tmp_path, c=connection(), **files)
     (finding,) = result.findings
     assert (finding.code, finding.field) == ("BF602", "spec.capital")
-    assert set(result.usable()) == {("Connection", "mexc-spot-main")}
+    assert set(result.usable) == {("Connection", "mexc-spot-main")}
 
 
 def test_two_strategies_on_one_pair_of_a_futures_account_are_refused(tmp_path):
@@ -228,7 +228,7 @@ class TestPolicy:
     def test_more_than_the_policy_allows_is_refused(self, tmp_path, spec, code):
         result = loaded(tmp_path, c=connection(), s=strategy(), p=policy(spec))
         assert code in codes(result)
-        assert ("Strategy", "coins-balanced") not in result.usable() or code in {"BF501", "BF510"}
+        assert ("Strategy", "coins-balanced") not in result.usable or code in {"BF501", "BF510"}
 
     def test_what_the_policy_allows_is_clean(self, tmp_path):
         spec = "exchanges: [mexc]\npairs: ['*/USDT']\nlimits: {marginTotal: 5000 USDT, leverage: 3}"
@@ -253,11 +253,11 @@ class TestPolicy:
         files = {"c": connection(), "s": strategy(), "p": policy("exchanges: [nowhere]")}
         result = loaded(tmp_path, **files)
         assert "BF509" in codes(result)
-        assert not result.usable()
+        assert not result.usable
         files |= {"p": policy("modes: [live]"), "q": policy("modes: [live]", name="other")}
         result = loaded(tmp_path, **files)
         assert {"BF303", "BF509"} <= set(codes(result))
-        assert not result.usable()
+        assert not result.usable
 
     def test_the_last_policy_holds_while_the_present_one_cannot_be_read(self, tmp_path):
         good = {"c": connection(), "s": strategy()}
@@ -271,7 +271,7 @@ class TestPolicy:
         text = policy("modes: [live]")[:-10] + "["
         result = loaded(tmp_path, c=connection(), s=strategy(), p=text)
         assert "BF509" in codes(result)
-        assert not result.usable()
+        assert not result.usable
 
     def test_a_policy_that_was_deleted_no_longer_holds(self, tmp_path):
         good = {"c": connection(), "s": strategy()}

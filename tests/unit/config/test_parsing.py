@@ -130,15 +130,15 @@ def test_a_connection_with_a_foreign_api_version_is_an_error_and_identified():
 def test_a_broken_file_makes_its_other_documents_unusable(tmp_path):
     result = loaded(tmp_path, a=strategy() + "---\na: [", c=connection())
     assert ("Strategy", "coins-balanced") in result.documents
-    assert ("Strategy", "coins-balanced") not in result.usable()
+    assert ("Strategy", "coins-balanced") not in result.usable
 
 
 def test_a_bad_document_does_not_hurt_its_neighbour(tmp_path):
     other = strategy("other-coins", spec="pairs: [SOL/USDT]\nmarginLimit: 900 USDT")
     text = strategy(spec="direction: up") + "---\n" + other
     result = loaded(tmp_path, a=text, c=connection())
-    assert ("Strategy", "other-coins") in result.usable()
-    assert ("Strategy", "coins-balanced") not in result.usable()
+    assert ("Strategy", "other-coins") in result.usable
+    assert ("Strategy", "coins-balanced") not in result.usable
 
 
 def digest(text: str) -> str:
