@@ -112,7 +112,7 @@ class Strategies:
         if commit == self._seating.commit:
             return
         self._seating.commit = commit
-        usable = loaded.usable()
+        usable = loaded.usable
         for seat in self._books.seats.values():
             document = usable.get(("Strategy", seat.planned.strategy))
             if document is not None and document.digest == seat.planned.digest:
