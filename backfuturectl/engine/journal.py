@@ -247,6 +247,7 @@ class Journal:
             is_reduce_only=order.is_reduce_only,
             field=action.field,
             source=provenance.place_of(action.field),
+            trigger_price=order.trigger_price,
         )
 
     def _fill(self, fill: Fill) -> FillRecord:

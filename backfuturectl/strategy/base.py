@@ -202,7 +202,11 @@ class BotView:
 
 @dataclass(frozen=True, slots=True)
 class OpenOrder:
-    """One order of ours that may rest, for reconciliation with the exchange."""
+    """One order of ours that may rest, for reconciliation with the exchange.
+
+    Attributes:
+        trigger_price: Of a stop that waits on the exchange; None for any other.
+    """
 
     client_order_id: str
     leg: Leg
@@ -211,6 +215,7 @@ class OpenOrder:
     amount_base: Decimal
     status: OrderStatus
     filled_base: Decimal
+    trigger_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

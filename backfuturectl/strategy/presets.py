@@ -182,6 +182,8 @@ class Terms:
         base_quote: None for ``auto``.
         margin_limit: Over all deals of the strategy, quote.
         min_interval_ms: Rest between a rung's fill and the next rung's order.
+        wants_resting_stop: Let the stop wait on the exchange where it offers that. Not while it is
+            to be confirmed: there it would go off at the first touch.
         trailing_pct: None when the take profit is a resting limit order.
         steps: Share and profit of each part of a staged exit, percent; empty for one order.
             With `trailing_pct` the last one trails, and the others rest.
@@ -209,6 +211,7 @@ class Terms:
     stop_pct: Decimal
     stop_reference: str
     stop_confirm_ms: int
+    wants_resting_stop: bool
     liquidation_buffer_pct: Decimal
     recovery: RecoveryTerms
     entry_trigger: str
@@ -311,6 +314,9 @@ def resolve(spec: StrategySpec, capital: Money | None, market_kind: MarketKind) 
         ),
         stop_reference=spec.stop_loss.reference,
         stop_confirm_ms=spec.stop_loss.confirm_for,
+        wants_resting_stop=(
+            spec.stop_loss.on_exchange == "preferred" and not spec.stop_loss.confirm_for
+        ),
         liquidation_buffer_pct=(
             preset.liquidation_buffer_pct if preset else CUSTOM_LIQUIDATION_BUFFER_PCT
         ),

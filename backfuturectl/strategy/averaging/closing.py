@@ -94,7 +94,12 @@ def _given_up(state: State, done: list[Action]) -> State:
 
 
 def exit_leg(deal: Deal) -> Leg:
-    """Return the leg of the newest exit that filled; CLOSE when dust ended a deal by itself."""
+    """Return the leg of the newest exit that filled; CLOSE when dust ended a deal by itself.
+
+    A resting stop was placed long before it filled; once it has, it is what ended the deal.
+    """
+    if deal.was_stopped:
+        return Leg(LegKind.STOP_LOSS)
     for order in reversed(deal.orders):
         if order.filled_base and not order.leg.kind.is_adding:
             return order.leg

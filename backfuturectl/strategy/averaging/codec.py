@@ -158,6 +158,7 @@ def _dump_order(order: LegOrder) -> dict[str, Any]:
         "fees": [[fee.currency, _text(fee.amount)] for fee in order.fees],
         "cancels": order.cancels,
         "cancelAtMs": order.cancel_at_ms,
+        "triggerPrice": _text(order.trigger_price),
     }
 
 
@@ -179,6 +180,7 @@ def _load_order(tree: dict[str, Any]) -> LegOrder:
         fees=tuple(Fee(currency, Decimal(amount)) for currency, amount in tree["fees"]),
         cancels=tree["cancels"],
         cancel_at_ms=tree["cancelAtMs"],
+        trigger_price=_number(tree.get("triggerPrice")),
     )
 
 

@@ -104,6 +104,7 @@ class Draft:
         amount_base: Decimal,
         why: str,
         field: str,
+        trigger_price: Decimal | None = None,
     ) -> None:
         """Decide an order, as `Place` has it; the attempt in its id is one the leg never had."""
         setup, deal = self.setup, self.deal
@@ -127,6 +128,7 @@ class Draft:
             placed_at_ms=self.at_ms,
             since_ms=self.at_ms,
             ladder=deal.ladder,
+            trigger_price=trigger_price,
         )
         self.deal = replace(deal, orders=(*deal.orders, order))
         self.actions.append(
@@ -141,6 +143,7 @@ class Draft:
                     is_reduce_only=is_futures and not leg.kind.is_adding,
                     leverage=terms.leverage,
                     margin_mode=terms.margin_mode,
+                    trigger_price=trigger_price,
                 ),
                 leg=leg,
                 deal_number=deal.number,
@@ -182,7 +185,9 @@ def failures(orders: tuple[LegOrder, ...]) -> int:
 def is_left(draft: Draft) -> bool:
     """Return whether what *draft*'s deal holds is too little for any exit and none rests."""
     deal, setup = draft.deal, draft.setup
-    is_leaving = any(not order.leg.kind.is_adding for order in deal.resting)
+    is_leaving = any(
+        not (order.leg.kind.is_adding or order.is_waiting_stop) for order in deal.resting
+    )
     if is_leaving and deal.closing is None:
         return False  # an order that is there may fill to its end, however little is left of it
     kept = books(deal, setup)

@@ -67,7 +67,9 @@ def rest_exits(draft: Draft) -> None:
             draft.cancel(order, "there is one take profit at a time")
         elif want is None or (order.price, order.left_base) != (want.price, want.amount_base):
             draft.cancel(order, "the position or its target changed")
-    leaving = (order for order in deal.resting if not order.leg.kind.is_adding)
+    leaving = (
+        order for order in deal.resting if not (order.leg.kind.is_adding or order.is_waiting_stop)
+    )
     room = kept.position_base - sum((order.left_base for order in leaving), ZERO)
     for want in wanted.values():
         leg = Leg(LegKind.TAKE_PROFIT, want.index)
@@ -87,19 +89,23 @@ def rest_exits(draft: Draft) -> None:
 
 
 def leave_at_market(draft: Draft) -> None:
-    """Cancel what rests, then sell everything at market."""
+    """Cancel what rests, then sell everything at market; the stop on the exchange goes last.
+
+    It is the protection while all else is canceled, and two that only reduce cannot both sell.
+    """
     deal, setup = draft.deal, draft.setup
-    resting = deal.resting
     assert deal.closing is not None
     leg = Leg(_CLOSING_LEGS.get(deal.closing, LegKind.CLOSE))
-    if resting:
-        # The exit itself is left alone: at market it fills or ends by itself.
-        draft.cancel_all(
-            (order for order in resting if order.type is not OrderType.MARKET),
-            "the deal is closing",
-        )
-        return
-    if deal.closing is Closing.ABANDON or is_left(draft) or not draft.is_due(leg):
+    is_over = deal.closing is Closing.ABANDON or is_left(draft)
+    others = [order for order in deal.resting if not order.is_waiting_stop]
+    # The exit itself is left alone: at market it fills or ends by itself.
+    draft.cancel_all(
+        (order for order in others if order.type is not OrderType.MARKET), "the deal is closing"
+    )
+    if is_over:
+        stops = (order for order in deal.resting if order.is_waiting_stop)
+        draft.cancel_all(stops, "the deal has ended")
+    if others or is_over or not draft.is_due(leg):
         return
     position = books(deal, setup).position_base
     field = _CLOSING_FIELDS.get(deal.closing, deal.closing_field)

@@ -187,6 +187,7 @@ class Averaging:
                 amount_base=order.amount_base,
                 status=order.status,
                 filled_base=order.filled_base,
+                trigger_price=order.trigger_price,
             )
             for order in state.deal.resting
         )

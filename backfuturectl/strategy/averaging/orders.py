@@ -19,6 +19,7 @@ from backfuturectl.strategy.averaging.exits import leave_at_market, rest_exits
 from backfuturectl.strategy.averaging.ledger import target_price
 from backfuturectl.strategy.averaging.rungs import rest_rungs
 from backfuturectl.strategy.averaging.state import Setup
+from backfuturectl.strategy.averaging.stops import is_awaited, rest_stop
 from backfuturectl.strategy.base import Gate
 
 
@@ -34,13 +35,19 @@ def arrange(draft: Draft) -> None:
     elif deal.base.may_rest:
         _await_base(draft)
     else:
+        rest_stop(draft)
         rest_exits(draft)
-        if draft.gate is Gate.OPEN and not deal.is_winding:
+        if draft.gate is Gate.OPEN and not deal.is_winding and not _is_stopping(draft):
             rest_rungs(draft)
         elif deal.is_winding:
             draft.cancel_all(
                 (order for order in deal.resting if order.leg.kind.is_adding), "the deal is ending"
             )
+
+
+def _is_stopping(draft: Draft) -> bool:
+    """Return whether the exchange may just be closing the position: then nothing adds to it."""
+    return any(is_awaited(order, draft.price, draft.setup) for order in draft.deal.resting)
 
 
 @precisely
@@ -66,6 +73,7 @@ def entry(setup: Setup, price: Decimal) -> tuple[Decimal, Decimal]:
 
 def _await_base(draft: Draft) -> None:
     setup, base = draft.setup, draft.deal.base
+    rest_stop(draft)
     timeout_ms = base.placed_at_ms + setup.terms.entry_timeout_ms
     if draft.at_ms >= timeout_ms:
         draft.cancel(base, "the base order's time is over")

@@ -32,6 +32,7 @@ from backfuturectl.strategy.averaging.state import (
     State,
     moved,
 )
+from backfuturectl.strategy.averaging.stops import STOP_PATIENCE_MS, is_awaited, is_beyond
 from backfuturectl.strategy.averaging.trailing import trailed
 from backfuturectl.strategy.base import Action, DealOpened, Gate, Note, PriceSeen, Step
 
@@ -91,6 +92,10 @@ def _phase(state: State, done: list[Action]) -> State:
         gauge = Gauge(price, state.at_ms)
         state = replace(state, deal=deal, failures=0, gauge=gauge)
         state = moved(state, Happening.ENTRY_FILLED)
+    if deal.closing is None and deal.was_stopped:
+        # The exchange's stop has fired; what it left, and what fills in the race, follows it.
+        deal = replace(deal, closing=Closing.STOP)
+        state = replace(state, deal=deal)
     if deal.closing is not None and state.phase is not Phase.HALTING:
         state = moved(state, Happening.CLOSING)
     if deal.base.may_rest:
@@ -114,17 +119,23 @@ def _phase(state: State, done: list[Action]) -> State:
 
 
 def _stopped(state: State) -> State:
-    """Note since when the price is beyond the stop, and close once that is confirmed."""
+    """Note since when the price is beyond the stop, and close once that is confirmed.
+
+    A stop that waits on the exchange is given a little time to do it first.
+    """
     deal, price = state.live_deal, state.price
     if deal is None or deal.closing is not None or not deal.is_open or state.gate is Gate.SHUT:
         return replace(state, stop_since_ms=None)
     average = books(deal, state.setup).average
     terms = state.setup.terms
     assert price is not None
-    if average is None or terms.sign * (price - stop_of(deal, average, state.setup)) > 0:
+    if average is None or not is_beyond(price, stop_of(deal, average, state.setup), state.setup):
         return replace(state, stop_since_ms=None)
     since_ms = state.at_ms if state.stop_since_ms is None else state.stop_since_ms
-    if state.at_ms - since_ms < terms.stop_confirm_ms:
+    wait_ms = terms.stop_confirm_ms
+    if any(is_awaited(order, price, state.setup) for order in deal.resting):
+        wait_ms = max(wait_ms, STOP_PATIENCE_MS)
+    if state.at_ms - since_ms < wait_ms:
         return replace(state, stop_since_ms=since_ms)
     return replace(state, stop_since_ms=None, deal=replace(deal, closing=Closing.STOP))
 

@@ -22,6 +22,12 @@ NEVER_MS: Final = 1 << 62
 
 INFINITE: Final = Decimal("Infinity")
 
+RESTING_STOP: Final = Leg(LegKind.STOP_LOSS, 1)
+"""The stop that waits on the exchange; the bot's own way out at the stop is number 0.
+
+Two legs, so that refusals of the one never hold back the other.
+"""
+
 
 class Phase(enum.StrEnum):
     """Where a bot is in a deal's life.
@@ -139,6 +145,11 @@ class Setup:
         """The side that enlarges the position."""
         return Side.BUY if self.terms.sign > 0 else Side.SELL
 
+    @property
+    def rests_stop(self) -> bool:
+        """Whether the stop waits on the exchange; one that is to be confirmed is watched here."""
+        return self.terms.wants_resting_stop and self.market.stop_orders_max > 0
+
     @cached_property
     def notional_max(self) -> Decimal:
         """What one deal may hold and have resting, quote, so that marginLimit is never passed."""
@@ -154,6 +165,7 @@ class LegOrder:
         ladder: Which plan of the deal's ladder asked for it.
         cancels: How often its cancel was asked for.
         cancel_at_ms: When a cancel was last asked for.
+        trigger_price: Of a stop that waits on the exchange; None for any other.
     """
 
     client_order_id: str
@@ -171,6 +183,7 @@ class LegOrder:
     fees: tuple[Fee, ...] = ()
     cancels: int = 0
     cancel_at_ms: int = 0
+    trigger_price: Decimal | None = None
 
     @property
     def may_rest(self) -> bool:
@@ -181,6 +194,15 @@ class LegOrder:
     def left_base(self) -> Decimal:
         """What may still be filled."""
         return self.amount_base - self.filled_base
+
+    @property
+    def is_waiting_stop(self) -> bool:
+        """Whether it may be a stop that nothing has set off, as far as is known.
+
+        It takes no part of the position away from other exits: it only reduces, so whatever they
+        leave is the most that it fills.
+        """
+        return self.may_rest and self.trigger_price is not None and not self.filled_base
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +294,11 @@ class Deal:
     def resting(self) -> tuple[LegOrder, ...]:
         """The orders that may be on the book right now."""
         return tuple(order for order in self.orders if order.may_rest)
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether the exchange has set a resting stop off."""
+        return any(order.trigger_price is not None and order.filled_base for order in self.orders)
 
     def put(self, order: LegOrder) -> Deal:
         """Return the deal with *order* in the place of its namesake."""

@@ -452,7 +452,7 @@ def test_the_stop_is_ten_percent_from_the_base_and_not_before() -> None:
 
 
 def test_a_shorts_stop_lies_above() -> None:
-    venue = Venue.start(setup(FUTURES, direction="short"))
+    venue = Venue.start(setup(FUTURES, direction="short", stopLoss={"onExchange": "never"}))
     venue.run(100)
     assert not cancels(venue.tick("109.66"))
     assert cancels(venue.tick("109.67"))

@@ -48,6 +48,7 @@ def market(kind: MarketKind = MarketKind.SPOT, **changes: object) -> Market:
         maker_fee=D("0.0002") if futures else D("0.001"),
         maintenance_margin=D("0.005") if futures else D(0),
         leverage_max=100 if futures else 1,
+        stop_orders_max=50 if futures else 0,
     )
     return replace(rules, **changes)
 
@@ -100,6 +101,13 @@ class Resting:
     @property
     def left(self) -> Decimal:
         return self.order.amount_base - self.filled
+
+    def is_waiting(self, price: Decimal) -> bool:
+        """Whether it is a stop that *price* does not set off."""
+        trigger = self.order.trigger_price
+        if trigger is None or self.filled:
+            return False
+        return price > trigger if self.order.side is Side.SELL else price < trigger
 
 
 @dataclass
@@ -201,7 +209,7 @@ class Venue:
         if resting.status not in {OrderStatus.INTENDED, OrderStatus.UNKNOWN}:
             return
         resting.status = OrderStatus.OPEN
-        if resting.order.type is OrderType.MARKET:
+        if resting.order.type is OrderType.MARKET and not resting.is_waiting(self.price):
             self.fill(client_order_id, at=self.price)
 
     def reject(self, client_order_id: str, status: OrderStatus = OrderStatus.REJECTED) -> None:
@@ -211,9 +219,14 @@ class Venue:
         resting = self.orders[client_order_id]
         assert not resting.status.is_final
         part = min(resting.left if amount is None else amount, resting.left)
+        order = resting.order
+        if order.is_reduce_only:
+            sign = 1 if order.side is Side.SELL else -1
+            part = min(part, max(sign * self.held(), ZERO))
+            if part <= 0:
+                resting.status = OrderStatus.CANCELED
         if part <= 0:
             return
-        order = resting.order
         price = order.price if at is None else at
         resting.filled += part
         resting.cost += part * price
@@ -267,9 +280,15 @@ class Venue:
         return {order.client_order_id: order for order in deal.orders if order.may_rest}
 
     def match(self) -> None:
-        """Fill every resting limit order that the price has reached, at its own price."""
-        for client_order_id, resting in list(self.orders.items()):
+        """Fill every resting order that the price has reached, stops last and at the price."""
+        for client_order_id, resting in sorted(
+            self.orders.items(), key=lambda item: item[1].order.trigger_price is not None
+        ):
             order = resting.order
+            if order.trigger_price is not None:
+                if resting.status is OrderStatus.OPEN and not resting.is_waiting(self.price):
+                    self.fill(client_order_id, at=self.price)
+                continue
             is_reached = (
                 self.price <= order.price if order.side is Side.BUY else self.price >= order.price
             )
