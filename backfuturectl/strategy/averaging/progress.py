@@ -83,7 +83,7 @@ def _phase(state: State, done: list[Action]) -> State:
     if deal is None or price is None:
         return state
     kept = books(deal, setup)
-    if kept.left_base > kept.entered_base:
+    if kept.left_base > kept.entered_base + _unseen_base(deal):
         done.append(Note("ExitsExceedPosition", "more was sold than was held", is_warning=True))
         return moved(state, Happening.CONTRADICTED)
     if not deal.is_open and kept.entered_base:
@@ -116,6 +116,17 @@ def _phase(state: State, done: list[Action]) -> State:
         )
         return replace(state, deal=winding)
     return closed(state, deal, done)
+
+
+def _unseen_base(deal: Deal) -> Decimal:
+    """Return what may have been entered without the bot having heard of it.
+
+    Exits ask for no more than is known to be held; only a stop on the exchange takes of what the
+    exchange knows, so its fill may be told before those of the rungs on the way down to it.
+    """
+    if not deal.was_stopped:
+        return ZERO
+    return sum((order.left_base for order in deal.resting if order.leg.kind.is_adding), ZERO)
 
 
 def _stopped(state: State) -> State:
