@@ -12,7 +12,7 @@ from backfuturectl.engine.recover import executed
 from backfuturectl.engine.stepper import Stepper
 from backfuturectl.engine.strangers import Strangers
 from backfuturectl.engine.wire import Wire
-from backfuturectl.model.orders import Fill, Order, OrderStatus, Side
+from backfuturectl.model.orders import Fill, Order, OrderStatus
 from backfuturectl.model.records import OrderRecord
 from backfuturectl.strategy.base import Cancel, Gate, OpenOrder, OrderChanged
 
@@ -54,8 +54,7 @@ class Lookups:
     def touch(self, price: Decimal) -> None:
         """Look at the orders soon when *price* reached one that rests."""
         for order in self._stepper.open_orders():
-            is_reached = price <= order.price if order.side is Side.BUY else price >= order.price
-            if is_reached:
+            if order.is_reached(price):
                 self._context.pace.touched()
                 return
 
@@ -102,6 +101,7 @@ class Lookups:
                 amount_base=row.amount_base,
                 status=row.status,
                 filled_base=row.filled_base,
+                trigger_price=row.trigger_price,
             )
             await self._learn(known, seen)
 
@@ -165,6 +165,10 @@ class Lookups:
             return
         first_ms = self._first_missing_ms.setdefault(client_order_id, now_ms)
         if now_ms - first_ms > MISSING_PATIENCE_MS:
+            if known.trigger_price is not None and known.is_canceling:
+                # UNVERIFIED whether every exchange remembers a stop that never triggered.
+                context.report(client_order_id, OrderStatus.CANCELED)
+                return
             # Exits wait for it, since it may fill; it is looked for at the pace of resting orders.
             context.holds.put(
                 _MISSING + client_order_id,

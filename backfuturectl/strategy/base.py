@@ -206,6 +206,7 @@ class OpenOrder:
 
     Attributes:
         trigger_price: Of a stop that waits on the exchange; None for any other.
+        is_canceling: Its cancel was asked for.
     """
 
     client_order_id: str
@@ -216,6 +217,14 @@ class OpenOrder:
     status: OrderStatus
     filled_base: Decimal
     trigger_price: Decimal | None = None
+    is_canceling: bool = False
+
+    def is_reached(self, price: Decimal) -> bool:
+        """Return whether *price* may have filled it, or set it off."""
+        if self.trigger_price is not None:
+            is_sell = self.side is Side.SELL
+            return price <= self.trigger_price if is_sell else price >= self.trigger_price
+        return price <= self.price if self.side is Side.BUY else price >= self.price
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,7 @@ class Averaging:
                 status=order.status,
                 filled_base=order.filled_base,
                 trigger_price=order.trigger_price,
+                is_canceling=order.cancels > 0,
             )
             for order in state.deal.resting
         )

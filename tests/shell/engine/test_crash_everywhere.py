@@ -117,7 +117,17 @@ SCENARIOS = {
     "futures long, two rungs, take profit, away for a while": Scenario(
         _FUTURES, ("100", "97.9", "95.9", "103"), "takeProfit", down_s=20
     ),
+    "futures long, one rung, watched stop": Scenario(
+        _FUTURES, ("100", "97.9", "88"), "stopLoss", {"stopLoss": {"onExchange": "never"}}
+    ),
     "futures long, one rung, stop": Scenario(_FUTURES, ("100", "97.9", "88"), "stopLoss"),
+    "futures short, moving stop, away while it fires": Scenario(
+        _FUTURES,
+        ("100", "102.1", "115"),
+        "stopLoss",
+        {"direction": "short", "stopLoss": {"reference": "average"}},
+        down_s=20,
+    ),
     "spot in small pieces": Scenario(
         _SPOT, ("100", "97.9", "103"), "takeProfit", depth_base=D("1.3"), down_s=5
     ),
