@@ -26,6 +26,7 @@ from backfuturectl.strategy.proofs import (
     ladder_of,
     prove,
     unsupported,
+    watched,
     worst_case,
 )
 from backfuturectl.strategy.violation import IncompleteTermsError, Violation
@@ -160,7 +161,11 @@ def ladder(
         for line in figures.summary():
             click.echo(line)
     click.echo(f"assumed: {rules.describe()}", err=True)
-    for found in (*unsupported(strategy.spec), *prove(terms, rules, start=price)):
+    for found in (
+        *unsupported(strategy.spec),
+        *watched(strategy.spec, rules),
+        *prove(terms, rules, start=price),
+    ):
         _complain(found)
     is_whole = len(rungs) == terms.shape.max_orders + 1
     if not (worst.fits and is_whole):

@@ -20,7 +20,7 @@ from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import Connection, Strategy
 from backfuturectl.strategy.assumptions import MarketRules, assumed_rules
 from backfuturectl.strategy.presets import Terms, resolve
-from backfuturectl.strategy.proofs import prove, prove_account, unsupported, worst_case
+from backfuturectl.strategy.proofs import prove, prove_account, unsupported, watched, worst_case
 from backfuturectl.strategy.violation import IncompleteTermsError, Violation
 
 CODES: Final[dict[str, str]] = {
@@ -36,6 +36,7 @@ CODES: Final[dict[str, str]] = {
     "V-ORDERS": "BF610",
     "V-PRESET": "BF611",
     "V-UNSUPPORTED": "BF612",
+    "V-RESTING": "BF613",
 }
 
 
@@ -103,8 +104,8 @@ def assumptions(repository: Repository, proofs: Mapping[str, Proof]) -> tuple[st
 
 def _prove(strategy: Strategy, connection: Connection) -> Proof:
     spec, where = strategy.spec, connection.spec
-    missing = unsupported(spec)
     rules = assumed_rules(where.exchange, where.market)
+    missing = (*unsupported(spec), *(() if rules is None else watched(spec, rules)))
     try:
         terms = resolve(spec, where.capital, where.market)
     except IncompleteTermsError as error:

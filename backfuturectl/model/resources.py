@@ -236,9 +236,15 @@ class StopLoss(_Document):
     reference: Literal["baseOrder", "average"] = Field(
         "baseOrder", description="What the distance is measured from."
     )
-    confirm_for: DurationMs = Field(0, description="The price must stay beyond this long.")
+    confirm_for: DurationMs = Field(
+        0,
+        description="The price must stay beyond this long. Such a stop is watched by the daemon.",
+    )
     on_exchange: Literal["preferred", "never"] = Field(
-        "preferred", description="Rest it on the exchange where it offers stop orders."
+        "preferred",
+        description="Rest it on the exchange where a stop can wait there beside the take profit "
+        "(KuCoin futures), so that it works while the daemon is down; elsewhere the daemon "
+        "watches the price. `never`: always watched.",
     )
     action: Literal["closeDeal"] = Field("closeDeal", description="What the stop does.")
 

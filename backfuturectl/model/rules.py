@@ -614,6 +614,11 @@ _SAFETY: Final[dict[str, Rule]] = {
         "A setting that is accepted and ignored is worse than one that is refused.",
         "Remove it.",
     ),
+    "BF613": Rule(
+        "V-RESTING: the stop loss rests on the exchange where the file asks for it",
+        "A stop that is watched protects only while the daemon runs and sees prices.",
+        "Remove confirmFor or change the connection, or write `onExchange: never`.",
+    ),
 }
 
 RULES: Final[dict[str, Rule]] = {

@@ -29,6 +29,7 @@ class MarketRules:
         maintenance_margin: Ratio of the first tier; zero on spot.
         open_orders_max: Per account or symbol, whichever is less.
         leverage_max: None where unknown.
+        stop_orders_max: Stops that may wait beside a take profit; zero where none can.
         source: Where the figures come from and when they were read, for messages.
     """
 
@@ -43,6 +44,7 @@ class MarketRules:
     amount_step: Decimal | None = None
     amount_min: Decimal | None = None
     leverage_max: int | None = None
+    stop_orders_max: int = 0
 
     @property
     def grid(self) -> Grid:
@@ -55,6 +57,8 @@ class MarketRules:
         if self.kind is MarketKind.FUTURES:
             parts.append(f"maintenance margin {shown(self.maintenance_margin * 100)}%")
         parts.append(f"open orders at most {self.open_orders_max}")
+        place = "may rest there" if self.stop_orders_max else "are watched by the daemon"
+        parts.append(f"stop losses {place}")
         return f"{', '.join(parts)} ({self.source})"
 
 
@@ -71,6 +75,7 @@ def rules_of(market: Market) -> MarketRules:
         maintenance_margin=market.maintenance_margin,
         open_orders_max=market.open_orders_max,
         leverage_max=market.leverage_max,
+        stop_orders_max=market.stop_orders_max,
         source=f"{market.exchange}'s market data of {market.pair}",
     )
 
@@ -99,7 +104,7 @@ def _spot(
 
 
 def _futures(
-    taker_fee: str, maker_fee: str, *, cost_min: str, orders: int, source: str
+    taker_fee: str, maker_fee: str, *, cost_min: str, orders: int, source: str, stops: int = 0
 ) -> MarketRules:
     return MarketRules(
         kind=MarketKind.FUTURES,
@@ -109,6 +114,7 @@ def _futures(
         # First tier of the large pairs; smaller coins ask for more, which the daemon sees.
         maintenance_margin=Decimal("0.005"),
         open_orders_max=orders,
+        stop_orders_max=stops,
         source=source,
     )
 
@@ -149,7 +155,7 @@ ASSUMED: Final[dict[tuple[str | None, MarketKind], MarketRules]] = {
         "0.001", "0.001", cost_min="0.1", orders=200, source=_KUCOIN
     ),
     ("kucoin", MarketKind.FUTURES): _futures(
-        "0.0006", "0.0002", cost_min="0", orders=100, source=_KUCOIN
+        "0.0006", "0.0002", cost_min="0", orders=100, stops=50, source=_KUCOIN
     ),
     ("binance", MarketKind.SPOT): _spot(
         "0.001", "0.001", cost_min="5", orders=200, source=_BINANCE

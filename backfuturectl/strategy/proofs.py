@@ -39,7 +39,7 @@ RELATIVE_START: Final = HUNDRED
 """The start price where none is known."""
 
 ORDERS_BESIDE_RUNGS: Final = 2
-"""Per deal: the take profit, and one more while it is replaced or the deal closes."""
+"""Per deal: the take profit and the stop, or one more exit while the deal closes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,16 +201,6 @@ def _unsupported(spec: StrategySpec) -> Iterator[Violation]:
             message="entry trigger `rsi` is not carried out by this version",
             help_="use `immediate`, `schedule`, `priceBelow` or `priceAbove`",
         )
-    if "on_exchange" in spec.stop_loss.model_fields_set and (
-        spec.stop_loss.on_exchange == "preferred"
-    ):
-        yield Violation(
-            "V-UNSUPPORTED",
-            ("spec", "stopLoss", "onExchange"),
-            "the stop is watched by the daemon, not rested on the exchange, by this version",
-            "write `onExchange: never` to say so",
-            Severity.WARNING,
-        )
     if spec.recovery.enabled and spec.recovery.actions.new_deals != "block":
         yield refuse(
             "recovery",
@@ -219,6 +209,34 @@ def _unsupported(spec: StrategySpec) -> Iterator[Violation]:
             message="new deals through another Connection are not carried out by this version",
             help_="write `newDeals: block`, and a Strategy of its own on that Connection",
         )
+
+
+def watched(spec: StrategySpec, rules: MarketRules) -> tuple[Violation, ...]:
+    """Return a warning where the stop is watched although the file lets it rest.
+
+    Where a market offers no stop orders that is told only of a file that names them: `describe`
+    of the rules says it of every market.
+    """
+    stop = spec.stop_loss
+    is_named = "on_exchange" in stop.model_fields_set
+    if stop.on_exchange != "preferred":
+        return ()
+    if rules.stop_orders_max and stop.confirm_for:
+        why = "it is to be confirmed, and an exchange would set it off at the first touch"
+    elif is_named and not rules.stop_orders_max:
+        why = "this market offers no stop that could wait beside the take profit"
+    else:
+        return ()
+    return (
+        Violation(
+            "V-RESTING",
+            ("spec", "stopLoss", "onExchange" if is_named else "confirmFor"),
+            f"the stop loss is watched by the daemon and does not rest on the exchange: {why}",
+            "write `onExchange: never` to say so"
+            + (", or remove `confirmFor`" if stop.confirm_for else ""),
+            Severity.WARNING,
+        ),
+    )
 
 
 def _stop_at(terms: Terms, *, average: Decimal, start: Decimal) -> Decimal:

@@ -17,6 +17,7 @@ from backfuturectl.strategy.proofs import (
     prove,
     prove_account,
     unsupported,
+    watched,
     worst_case,
 )
 from backfuturectl.strategy.violation import IncompleteTermsError, Severity, errors
@@ -302,25 +303,34 @@ def test_what_is_not_carried_out_is_refused(changes: dict[str, object]) -> None:
     assert found[0].path[1] == next(iter(changes))
 
 
+PREFERRED = {"onExchange": "preferred"}
+
+
 @pytest.mark.parametrize(
-    ("changes", "warned"),
+    ("kind", "stop", "field"),
     [
-        ({}, []),
-        ({"recovery": {}}, []),
-        ({"recovery": {"enabled": False}}, []),
-        (
-            {"recovery": {"enabled": False}, "stopLoss": {"onExchange": "preferred"}},
-            ["stopLoss"],
-        ),
-        ({"recovery": {"enabled": False}, "stopLoss": {"onExchange": "never"}}, []),
+        (FUTURES, {}, None),
+        (FUTURES, PREFERRED, None),
+        (FUTURES, {"confirmFor": "60s"}, "confirmFor"),
+        (FUTURES, {"confirmFor": "60s", **PREFERRED}, "onExchange"),
+        (FUTURES, {"confirmFor": "60s", "onExchange": "never"}, None),
+        (SPOT, {}, None),
+        (SPOT, {"confirmFor": "60s"}, None),
+        (SPOT, PREFERRED, "onExchange"),
+        (SPOT, {"onExchange": "never"}, None),
     ],
 )
-def test_what_only_a_default_asks_for_is_a_warning(
-    changes: dict[str, object], warned: list[str]
+def test_a_stop_that_is_watched_although_the_file_lets_it_rest_is_told(
+    kind: MarketRules, stop: dict[str, object], field: str | None
 ) -> None:
-    found = unsupported(document(**changes))
-    assert [each.path[1] for each in found] == warned
+    found = watched(document(stopLoss=stop), kind)
+    assert [each.path[-1] for each in found] == ([] if field is None else [field])
     assert not errors(found)
+
+
+def test_the_assumed_rules_say_where_stops_wait() -> None:
+    assert "stop losses may rest there" in FUTURES.describe()
+    assert "stop losses are watched by the daemon" in SPOT.describe()
 
 
 def step(share: int, profit: str) -> dict[str, object]:
