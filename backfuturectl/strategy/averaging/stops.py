@@ -71,6 +71,7 @@ def _place(draft: Draft, trigger: Decimal, amount: Decimal) -> None:
         price=trigger,
         amount_base=amount,
         why=f"stop loss at {figure(trigger)}",
+        field="spec.stopLoss.percent",
         trigger_price=trigger,
     )
 
