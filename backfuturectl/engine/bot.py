@@ -91,6 +91,7 @@ class Bot:
         self._quote: tuple[Quote, int] | None = None
         self._inbox: deque[Event] = deque()
         self._wake = asyncio.Event()
+        self._is_parked = False
         self._must_reconcile = True
         self._must_cancel_adding = False
         self._gate_told: Gate | None = None
@@ -100,9 +101,30 @@ class Bot:
     # What others may ask; none of these waits.
 
     def offer_price(self, quote: Quote, at_ms: int) -> None:
-        """Take a quote; only the newest is kept when the bot is busy."""
-        self._quote = (quote, at_ms)
-        self._wake.set()
+        """Take a quote; only the newest is kept when the bot is busy.
+
+        Nearly every price decides nothing: while the task waits, such a one is taken here, and
+        wakes it only to look at an order that the price has reached.
+        """
+        event = self._seen(quote, at_ms)
+        if not self._is_waiting() or not self._takes_quietly(event):
+            self._quote = (quote, at_ms)
+            self._wake.set()
+        elif self._lookups.touch(quote.last):
+            self._wake.set()
+
+    def _is_waiting(self) -> bool:
+        """Return whether the task waits with nothing to do, so that the state is nobody's."""
+        return self._is_parked and not self._wake.is_set() and self.gate[0] is self._gate_told
+
+    def _takes_quietly(self, event: PriceSeen) -> bool:
+        try:
+            return self._stepper.take_quietly(event)
+        except Exception:  # noqa: BLE001 - met again by the task, whose supervisor judges it
+            return False
+
+    def _seen(self, quote: Quote, at_ms: int) -> PriceSeen:
+        return PriceSeen(quote.last, at_ms, self._stepper.may_open(), quote.bid, quote.ask)
 
     def command(self, command: Command, field: str = "") -> None:
         """Ask for *command*, which *field* of the document causes, or else an operator."""
@@ -210,11 +232,14 @@ class Bot:
 
     async def _sleep_until_woken(self, at_most_s: float) -> None:
         if self._quote is None:
+            self._is_parked = True
             try:
                 async with asyncio.timeout(max(at_most_s, 0.01)):
                     await self._wake.wait()
             except TimeoutError:
                 pass
+            finally:
+                self._is_parked = False
         self._wake.clear()
 
     async def _reconcile(self) -> None:
@@ -243,8 +268,7 @@ class Bot:
                 quote, at_ms = self._quote
                 self._quote = None
                 self._lookups.touch(quote.last)
-                may_open = stepper.may_open()
-                await stepper.take(PriceSeen(quote.last, at_ms, may_open, quote.bid, quote.ask))
+                await stepper.take(self._seen(quote, at_ms))
             else:
                 return
 

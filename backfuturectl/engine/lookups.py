@@ -51,12 +51,14 @@ class Lookups:
         self._first_missing_ms.clear()
         self._context.holds.lift_where(lambda who: who.startswith(_MISSING))
 
-    def touch(self, price: Decimal) -> None:
-        """Look at the orders soon when *price* reached one that rests."""
-        for order in self._stepper.open_orders():
-            if order.is_reached(price):
-                self._context.pace.touched()
-                return
+    def touch(self, price: Decimal) -> bool:
+        """Look at the orders soon when *price* reached one that rests.
+
+        Returns:
+            Whether the next look comes earlier for that.
+        """
+        is_reached = any(order.is_reached(price) for order in self._stepper.open_orders())
+        return is_reached and self._context.pace.touched()
 
     async def look(self) -> None:
         """Ask how every order stands that may rest."""

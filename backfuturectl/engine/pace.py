@@ -45,9 +45,13 @@ class Pace:
         """Look in this turn of the bot's task."""
         self._within(0.0)
 
-    def touched(self) -> None:
-        """Look as soon as the exchange may have carried out what a price has reached."""
-        self._within(URGENT_POLL_S / 4)
+    def touched(self) -> bool:
+        """Look as soon as the exchange may have carried out what a price has reached.
+
+        Returns:
+            Whether that is earlier than the next look was to be.
+        """
+        return self._within(URGENT_POLL_S / 4)
 
     def urgent(self) -> None:
         """Look again in a second."""
@@ -72,5 +76,8 @@ class Pace:
         self._due_s = asyncio.get_running_loop().time() + wait_s
         return wait_s
 
-    def _within(self, wait_s: float) -> None:
-        self._due_s = min(self._due_s, asyncio.get_running_loop().time() + wait_s)
+    def _within(self, wait_s: float) -> bool:
+        due_s = asyncio.get_running_loop().time() + wait_s
+        is_earlier = due_s < self._due_s
+        self._due_s = min(self._due_s, due_s)
+        return is_earlier

@@ -33,8 +33,9 @@ class DealRoom:
         """Return whether *bot* may hold a deal now; one that holds one keeps it."""
         if bot in self._shares:
             return True
-        used = sum(self._shares.values(), ZERO)
-        return len(self._shares) < self.deals_max and used + self.share <= self.limit
+        if len(self._shares) >= self.deals_max:
+            return False
+        return sum(self._shares.values(), ZERO) + self.share <= self.limit
 
     def note(self, bot: str, *, has_deal: bool, share: Decimal | None = None) -> None:
         """Book *bot* in or out; *share* is what its deal was planned for, None the present one."""

@@ -49,6 +49,7 @@ class Stepper:
         self._kind = kind
         self._state = state
         self._room = room
+        self._open_orders: tuple[OpenOrder, ...] | None = None
         self.provenance = provenance
         room.note(context.name.bot, has_deal=self.view().deal_number is not None)
 
@@ -58,11 +59,24 @@ class Stepper:
 
     def open_orders(self) -> tuple[OpenOrder, ...]:
         """Return the orders that may rest on the exchange right now."""
-        return self._kind.open_orders(self._state)
+        if self._open_orders is None:
+            self._open_orders = self._kind.open_orders(self._state)
+        return self._open_orders
 
     def may_open(self) -> bool:
         """Return whether the strategy has room for a deal of this bot now."""
         return self._room.has_room(self._context.name.bot)
+
+    def take_quietly(self, event: PriceSeen) -> bool:
+        """Step on a price that decides nothing; return whether this is one.
+
+        A step that decides something is thrown away: `take` makes it anew from the same state.
+        """
+        step = self._kind.step(self._state, event)
+        if step.actions:
+            return False
+        self._state = step.state  # nothing was placed or canceled: the open orders are the same
+        return True
 
     async def take_results(self) -> None:
         """Take all that is known of the bot's own calls and orders."""
@@ -79,7 +93,7 @@ class Stepper:
         """
         step = self._kind.step(self._state, event)
         if not step.actions and isinstance(event, PriceSeen | GateChanged):
-            self._state = step.state  # a tick, confirmed again by the next one after a restart
+            self._advance(step.state)  # a tick, confirmed by the next one after a restart
             return
         if not (step.actions or fills) and step.state == self._state:
             return
@@ -100,7 +114,7 @@ class Stepper:
         except TransientError:
             self._room.note(bot, has_deal=held)
             raise
-        self._state = step.state
+        self._advance(step.state)
         for action in step.actions:
             match action:
                 case Place():
@@ -112,3 +126,7 @@ class Stepper:
                     _LOG.log(level, "%s: %s: %s", bot, action.reason, action.message)
                 case _:
                     pass  # deals are rows, written above
+
+    def _advance(self, state: Any) -> None:
+        self._state = state
+        self._open_orders = None

@@ -37,7 +37,9 @@ class _Stamps:
 
     def __init__(self) -> None:
         self.answered_s = 0.0
+        self.answered_cpu_s = 0.0
         self.delays_ms: list[float] = []
+        self.cpu_ms: list[float] = []
         self.opened = asyncio.Event()
         self.opened.set()
 
@@ -45,25 +47,28 @@ class _Stamps:
         """Note an order."""
         if call is PortCall.PLACE and not self.opened.is_set():
             self.delays_ms.append((time.perf_counter() - self.answered_s) * 1000)
+            self.cpu_ms.append((time.process_time() - self.answered_cpu_s) * 1000)
             if len(self.delays_ms) % _PER_TICK == 0:
                 self.opened.set()  # the rungs and exits that follow are not the price's doing
 
     async def after(self, call: PortCall) -> None:
         """Note prices."""
         if call is PortCall.PRICES:
-            self.answered_s = time.perf_counter()
+            self.answered_s, self.answered_cpu_s = time.perf_counter(), time.process_time()
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """Yield the time from a price to each base order that it caused."""
     bots, ticks = (50, 4) if quick else (1_000, 40)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        delays = asyncio.run(_delays(Path(name), bots, ticks))
+        stamps = asyncio.run(_run(Path(name), bots, ticks))
     bar = None if quick else Bar(20, "p99")
-    yield Figure(f"price in hand → order leaves the engine, {bots:,} bots", "ms", delays, bar)
+    name = f"price in hand → order leaves the engine, {bots:,} bots"
+    yield Figure(name, "ms", stamps.delays_ms, bar)
+    yield Figure(f"{name}: CPU time", "ms", stamps.cpu_ms)
 
 
-async def _delays(folder: Path, count: int, ticks: int) -> list[float]:
+async def _run(folder: Path, count: int, ticks: int) -> _Stamps:
     clock, stamps = WallClock(), _Stamps()
     synthetic = (Synthetic(exchange="kucoin", count=count),)
     venue = build(Scenario(synthetic=synthetic, moves=False), clock=clock).exchanges["kucoin"].venue
@@ -97,7 +102,7 @@ async def _delays(folder: Path, count: int, ticks: int) -> list[float]:
         prices.cancel()
         for bot in bots:
             bot.stop()
-    return stamps.delays_ms
+    return stamps
 
 
 def _rounds(numbers: list[int]) -> Iterator[list[int]]:
