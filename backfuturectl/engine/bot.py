@@ -107,15 +107,16 @@ class Bot:
         wakes it only to look at an order that the price has reached.
         """
         event = self._seen(quote, at_ms)
-        if not self._is_waiting() or not self._takes_quietly(event):
+        if not self._is_waiting or not self._takes_quietly(event):
             self._quote = (quote, at_ms)
             self._wake.set()
         elif self._lookups.touch(quote.last):
             self._wake.set()
 
+    @property
     def _is_waiting(self) -> bool:
-        """Return whether the task waits with nothing to do, so that the state is nobody's."""
-        return self._is_parked and not self._wake.is_set() and self.gate[0] is self._gate_told
+        """Whether the task waits with nothing to do, so that the state is nobody's."""
+        return self._is_parked and not self._wake.is_set()
 
     def _takes_quietly(self, event: PriceSeen) -> bool:
         try:
@@ -232,7 +233,8 @@ class Bot:
 
     async def _sleep_until_woken(self, at_most_s: float) -> None:
         if self._quote is None:
-            self._is_parked = True
+            # Not while a gate is untold: what a price may do depends on it.
+            self._is_parked = self.gate[0] is self._gate_told
             try:
                 async with asyncio.timeout(max(at_most_s, 0.01)):
                     await self._wake.wait()

@@ -9,15 +9,17 @@ from decimal import Decimal
 import pytest
 
 from backfuturectl.engine.lookups import FILLS_PATIENCE_MS, MISSING_PATIENCE_MS
+from backfuturectl.engine.stepper import Stepper
 from backfuturectl.exchanges.simulated import PortCall
 from backfuturectl.matching.values import OrderRequest, Wallet
 from backfuturectl.model.errors import PermanentError, TransientError
 from backfuturectl.model.ids import OrderName, bot_code, client_order_id, parse_client_order_id
 from backfuturectl.model.market import MarketKind, Quote
-from backfuturectl.model.orders import Leg, LegKind, NewOrder, OrderStatus, OrderType, Side
+from backfuturectl.model.orders import Fill, Leg, LegKind, NewOrder, OrderStatus, OrderType, Side
 from backfuturectl.model.status import Reason
-from backfuturectl.strategy.base import Command, Gate
+from backfuturectl.strategy.base import Command, Event, Gate, GateChanged
 from tests.shell.world import ACCOUNT, BUSY, NAME, PAIR, REFUSED, START_MS, UNKNOWN, World, world
+from tests.unit.strategy.venue import KIND
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
 
@@ -284,6 +286,83 @@ async def test_an_acknowledged_order_that_vanishes_leaves_exits_only_and_is_not_
 
 
 # Prices.
+
+
+async def test_a_price_that_decides_nothing_is_taken_at_once_and_wakes_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as w:
+        await w.price("100", for_s=5)
+        assert w.bot is not None
+        before, calls = w.bot.view().unrealised_quote, len(w.faults.calls)
+        monkeypatch.setattr(Stepper, "take", None)  # the task would stumble over it
+        w.bot.offer_price(Quote(D("100.5")), w.clock.now_ms())
+        assert w.bot.view().unrealised_quote != before
+        await asyncio.sleep(1)
+        assert len(w.faults.calls) == calls
+        assert w.task is not None
+        assert not w.task.done()
+
+
+async def test_a_price_that_reaches_a_resting_order_has_it_looked_at_within_a_second() -> None:
+    async with world() as w:
+        await w.price("100", for_s=5)
+        assert w.bot is not None
+        (exit_,) = w.resting(TAKE_PROFIT)
+        w.venue.set_price(w.symbol, exit_.price, w.clock.now_ms())
+        w.bot.offer_price(Quote(exit_.price), w.clock.now_ms())
+        await asyncio.sleep(0.9)
+        assert [deal.exit_leg for deal in await w.store.deals()] == ["takeProfit"]
+
+
+@pytest.mark.parametrize("gate", [Gate.SHUT, Gate.EXITS_ONLY])
+async def test_a_price_that_comes_with_a_closing_gate_opens_nothing(gate: Gate) -> None:
+    async with world() as w:
+        await asyncio.sleep(5)
+        assert w.bot is not None
+        w.bot.hold("connection", gate, "offline")
+        await w.price("100")
+        assert w.orders() == []
+        w.bot.release("connection")
+        w.bot.offer_price(Quote(D(100)), w.clock.now_ms())
+        await asyncio.sleep(1)
+        assert len(w.orders(BASE)) == 1
+
+
+async def test_a_gate_that_could_not_be_recorded_is_told_before_the_next_price(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as w:
+        await asyncio.sleep(5)
+        assert w.bot is not None
+        take = Stepper.take
+
+        async def fail(self: Stepper, event: Event, fills: tuple[Fill, ...] = ()) -> None:
+            if isinstance(event, GateChanged):
+                raise TransientError(Reason.STORE_UNAVAILABLE, "disk full")
+            await take(self, event, fills)
+
+        monkeypatch.setattr(Stepper, "take", fail)
+        w.bot.hold("connection", Gate.EXITS_ONLY, "offline")
+        await w.price("100", for_s=120)
+        assert w.orders() == []
+
+
+async def test_a_defect_that_a_price_uncovers_ends_the_bots_task_and_not_the_feed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as w:
+        await w.price("100", for_s=5)
+        assert w.bot is not None
+        assert w.task is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(type(KIND), "step", lambda *_: 1 / 0)
+            w.bot.offer_price(Quote(D("100.5")), w.clock.now_ms())
+            with pytest.raises(ZeroDivisionError):
+                await w.task
+        await w.start()
+        await w.price("97.9", for_s=30)
+        assert len(w.orders(RUNG)) == 3
 
 
 async def test_prices_that_come_too_fast_are_one_price() -> None:
