@@ -233,8 +233,7 @@ class Bot:
 
     async def _sleep_until_woken(self, at_most_s: float) -> None:
         if self._quote is None:
-            # Not while a gate is untold: what a price may do depends on it.
-            self._is_parked = self.gate[0] is self._gate_told
+            self._is_parked = True
             try:
                 async with asyncio.timeout(max(at_most_s, 0.01)):
                     await self._wake.wait()
