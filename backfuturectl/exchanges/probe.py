@@ -27,6 +27,9 @@ from backfuturectl.model.orders import NewOrder, OrderType, Side
 from backfuturectl.model.secret import Secret
 from backfuturectl.model.status import REASONS, Condition, ConditionType, Reason, ReasonClass
 
+SKEW_MAX_MS: Final = 1_000
+"""Largest difference between the clocks; MEXC takes no more than a second."""
+
 _CHECKS: Final = {
     "endpoint": ConditionType.REACHABLE,
     "key": ConditionType.AUTHENTICATED,
@@ -69,7 +72,7 @@ class Terms:
         addresses: This machine's public addresses, as declared; empty declares nothing.
         accepts: Findings accepted by name: ``PermissionsUnverifiable``.
         refuses_excess: A superfluous right is an error, not a warning.
-        skew_max_ms: Largest difference between the clocks; MEXC takes no more than a second.
+        skew_max_ms: Largest difference between the clocks.
     """
 
     market: MarketKind
@@ -78,7 +81,7 @@ class Terms:
     addresses: tuple[str, ...] = ()
     accepts: tuple[str, ...] = ()
     refuses_excess: bool = False
-    skew_max_ms: int = 1_000
+    skew_max_ms: int = SKEW_MAX_MS
 
     @property
     def accepts_unverifiable(self) -> bool:

@@ -171,7 +171,10 @@ class Lines:
 
     def line(self, name: str) -> Line:
         """Return the live side of *name*, empty when nothing is known of it."""
-        return self._lines.setdefault(name, Line(name))
+        line = self._lines.get(name)
+        if line is None:
+            line = self._lines[name] = Line(name)
+        return line
 
     async def test(
         self,

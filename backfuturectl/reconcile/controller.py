@@ -83,7 +83,7 @@ class Controller:
         self._approvals: set[str] = set()
         self._waiters: list[asyncio.Future[None]] = []
 
-        hub.follow_markets(self._markets_changed)
+        hub.follow(on_markets=self._markets_changed, on_clock=self._clock_changed)
 
         self.registry = Registry()
         self.queue = WorkQueue(self._work, jitter=rng)
@@ -376,6 +376,18 @@ class Controller:
         if error.reason in SUSPICIOUS and shared is not None:
             shared.markets.look_soon()
 
+    def _clock_changed(self, public: PublicPort, trouble: str) -> None:
+        """Test at once what depends on the clock: every key of that exchange."""
+        if not trouble:
+            message = f"the clocks of this machine and {public.exchange} agree again"
+            self._event("Daemon", "Normal", "ClocksAgree", message)
+            return
+        self._event("Daemon", "Warning", str(Reason.CLOCK_SKEW), trouble)
+        for entry in self.registry.of_kind("Connection"):
+            shared = self.lines.line(entry.name).shared
+            if shared is not None and shared.public is public:
+                self.test_soon(entry.name)
+
     def _markets_changed(self, public: PublicPort, pairs: frozenset[str]) -> None:
         """Give a turn to the strategies that trade one of *pairs*, or want to."""
         for entry in self.registry.of_kind("Strategy"):
@@ -395,7 +407,7 @@ class Controller:
 
     async def _pulse(self) -> None:
         while True:
-            self.strategies.watch_prices(self._clock.now_ms(), STALE_AFTER_MS)
+            self.strategies.watch(self._clock.now_ms(), STALE_AFTER_MS)
             await asyncio.sleep(PULSE_S)
 
     def _settle(

@@ -15,6 +15,7 @@ from backfuturectl.exchanges.factory import RealPublic, open_account, open_publi
 from backfuturectl.exchanges.port import AccountPort, PublicPort
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import ConnectionSpec
+from backfuturectl.reconcile.clocks import ClockWatch
 from backfuturectl.reconcile.markets import MarketWatch
 
 Where = tuple[str, MarketKind, str | None]
@@ -52,6 +53,7 @@ class Shared:
     account: Callable[[KeyMaterial], AccountPort]
     feed: PriceFeed
     markets: MarketWatch
+    clock: ClockWatch
 
 
 class RealExchanges:
@@ -106,10 +108,22 @@ class Hub:
         self._interval_s = price_interval_s
         self._shared: dict[Where, Shared] = {}
         self._on_markets: Callable[[PublicPort, frozenset[str]], None] = _nobody
+        self._on_clock: Callable[[PublicPort, str], None] = _nobody
 
-    def follow_markets(self, on_change: Callable[[PublicPort, frozenset[str]], None]) -> None:
-        """Call *on_change* with the port and the pairs whenever rules of theirs have changed."""
-        self._on_markets = on_change
+    def follow(
+        self,
+        *,
+        on_markets: Callable[[PublicPort, frozenset[str]], None],
+        on_clock: Callable[[PublicPort, str], None],
+    ) -> None:
+        """Name who is told of what an exchange changes.
+
+        Args:
+            on_markets: Called with the port and the pairs whose market rules have changed.
+            on_clock: Called with the port and `ClockWatch.trouble` when that has changed.
+        """
+        self._on_markets = on_markets
+        self._on_clock = on_clock
 
     def shared(self, spec: ConnectionSpec) -> Shared:
         """Return what *spec*'s account shares with others, opened on first use.
@@ -127,9 +141,17 @@ class Hub:
                 self._jitter,
                 on_change=lambda pairs: self._on_markets(opened.public, pairs),
             )
-            found = self._shared[where] = Shared(opened.public, opened.account, feed, markets)
+            clock = ClockWatch(
+                opened.public,
+                self._clock,
+                self._jitter,
+                on_change=lambda trouble: self._on_clock(opened.public, trouble),
+            )
+            found = Shared(opened.public, opened.account, feed, markets, clock)
+            self._shared[where] = found
             self._tasks.create_task(feed.run(), name=f"prices {where[0]} {where[1]}")
             self._tasks.create_task(markets.run(), name=f"markets {where[0]} {where[1]}")
+            self._tasks.create_task(clock.run(), name=f"clock {where[0]} {where[1]}")
         return found
 
     async def close(self) -> None:
@@ -139,5 +161,5 @@ class Hub:
         self._shared.clear()
 
 
-def _nobody(_public: PublicPort, _pairs: frozenset[str]) -> None:
+def _nobody(_public: PublicPort, _what: object) -> None:
     """Stand in for a listener until there is one."""

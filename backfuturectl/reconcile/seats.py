@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from backfuturectl.config.parsing import Document
 from backfuturectl.engine.bot import Bot
@@ -18,6 +19,9 @@ from backfuturectl.reconcile.supervisor import Supervisor
 from backfuturectl.strategy.base import Gate
 from backfuturectl.strategy.filled import filled
 
+HEALTHY_LOOKS: Final = 3
+"""How many looks in a row, a second apart, must find a cause gone before a bot trades freely."""
+
 
 @dataclass(slots=True)
 class Seat:
@@ -31,6 +35,7 @@ class Seat:
         market: The rules it trades by.
         misfit: The proof it breaks since they changed; empty while it fits.
         paper: The exchange that a paper bot trades on; None for a live one.
+        unhealthy: What holds the bot to exits, each with the looks in a row that found it gone.
     """
 
     supervisor: Supervisor
@@ -44,6 +49,7 @@ class Seat:
     refused_digest: str | None = None
     refused_why: str = ""
     paper: PaperAccount | None = None
+    unhealthy: dict[str, int] = field(default_factory=dict)
 
     @property
     def bot(self) -> Bot:
@@ -104,14 +110,36 @@ class Seat:
         A bot trades freely only through the account of the newest key, and only while that key's
         last test passed.
         """
+        why = ""
         if not line.is_online:
             standing = line.report.outcome if line.report is not None else Reason.NOT_TESTED
-            self.bot.hold("connection", Gate.EXITS_ONLY, f"connection is {standing}")
+            why = f"connection is {standing}"
         elif self.account_digest != line.account_digest:
-            self.bot.hold("connection", Gate.EXITS_ONLY, "its key is being replaced")
-        else:
-            self.bot.release("connection", reconcile=True)
-            self.supervisor.retry_now()
+            why = "its key is being replaced"
+        self._judge("connection", why, reconcile=True)
+
+    def watch(self, line: Line, *, now_ms: int, stale_after_ms: int) -> None:
+        """Hold the bot to exits while its prices are stale, or this machine's clock is wrong."""
+        # A clock that was set back must not hide for long that prices have stopped.
+        self.seated_at_ms = min(self.seated_at_ms, now_ms)
+        last_ms = line.shared.feed.last_at_ms(self.planned.pair) if line.shared is not None else 0
+        is_stale = now_ms - max(last_ms, self.seated_at_ms) > stale_after_ms
+        self._judge("prices", "no fresh price" if is_stale else "")
+        trouble = line.shared.clock.trouble if line.shared is not None else ""
+        self._judge("clock", f"{Reason.CLOCK_SKEW}: {trouble}" if trouble else "", reconcile=True)
+
+    def _judge(self, what: str, why: str, *, reconcile: bool = False) -> None:
+        """Hold the bot to exits for *what* while there is a *why*; see `HEALTHY_LOOKS`."""
+        if why:
+            self.unhealthy[what] = 0
+            self.bot.hold(what, Gate.EXITS_ONLY, why)
+            return
+        if what not in self.unhealthy:
+            return
+        self.unhealthy[what] += 1
+        if self.unhealthy[what] >= HEALTHY_LOOKS:
+            del self.unhealthy[what]
+            self.bot.release(what, reconcile=reconcile)
 
 
 def running_bot(

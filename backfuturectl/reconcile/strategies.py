@@ -42,7 +42,7 @@ from backfuturectl.reconcile.seating import Pass, Seating, stop
 from backfuturectl.reconcile.seats import Seat, desired_bots, running_bot, spec_of
 from backfuturectl.reconcile.supervisor import Ended
 from backfuturectl.store.database import Remove, Store
-from backfuturectl.strategy.base import Command, Gate, Note
+from backfuturectl.strategy.base import Command, Note
 
 _LOG = logging.getLogger(__name__)
 
@@ -370,18 +370,18 @@ class Strategies:
         line = self._lines.line(connection)
         for seat in self._books.on(connection):
             seat.obey(line)
+            if line.is_online:
+                seat.supervisor.retry_now()
 
-    def watch_prices(self, now_ms: int, stale_after_ms: int) -> None:
-        """Hold bots back whose prices are stale, and let go of those whose prices came back."""
+    def watch(self, now_ms: int, stale_after_ms: int) -> None:
+        """Look at what bots depend on: their connection, prices and clock.
+
+        One that fails holds its bots to exits at once; it lets go after `HEALTHY_LOOKS` in a row.
+        """
         for seat in self.seats.values():
             line = self._lines.line(seat.planned.connection)
-            pair = seat.planned.pair
-            last_ms = line.shared.feed.last_at_ms(pair) if line.shared is not None else 0
-            last_ms = max(last_ms, seat.seated_at_ms)
-            if now_ms - last_ms > stale_after_ms:
-                seat.bot.hold("prices", Gate.EXITS_ONLY, "no fresh price")
-            else:
-                seat.bot.release("prices")
+            seat.obey(line)
+            seat.watch(line, now_ms=now_ms, stale_after_ms=stale_after_ms)
 
     async def stop_all(self) -> None:
         """Stop every bot's task at its next safe point; resting orders stay on the exchange."""

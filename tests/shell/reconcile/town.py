@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from backfuturectl.engine.bot import Bot
+from backfuturectl.engine.clock import Clock
 from backfuturectl.exchanges.ccxt_adapter import KeyMaterial
 from backfuturectl.exchanges.port import AccountPort, KeyRights
 from backfuturectl.exchanges.simulated import TRADING_RIGHTS, SimulatedPublic
@@ -158,6 +159,7 @@ class Town:
         accounts: Every account that was ever opened, oldest first.
         rights: What the exchange says of any key.
         without_price: Pairs that the exchange tells no price of.
+        daemon_clock: What a daemon takes for the time; None: what it is.
         unlisted: Pairs that the exchange lists no more.
     """
 
@@ -166,12 +168,17 @@ class Town:
     faults: Faults = field(default_factory=Faults)
     decryptor: Decryptor = field(default_factory=Decryptor)
     clock: LoopClock = field(default_factory=LoopClock)
+    daemon_clock: Clock | None = None
     accounts: list[AccountPort] = field(default_factory=list)
     rights: KeyRights = TRADING_RIGHTS
     without_price: set[str] = field(default_factory=set)
     unlisted: set[str] = field(default_factory=set)
     controller: Controller | None = None
     store: Store | None = None
+
+    @property
+    def _clock(self) -> Clock:
+        return self.daemon_clock or self.clock
 
     @property
     def root(self) -> Path:
@@ -300,11 +307,11 @@ class Town:
             async def run() -> None:
                 async with asyncio.TaskGroup() as tasks:
                     rng = random.Random(1)
-                    hub = Hub(tasks, self.clock, rng, opener=self.open, price_interval_s=1.0)
+                    hub = Hub(tasks, self._clock, rng, opener=self.open, price_interval_s=1.0)
                     controller = Controller(
-                        source=Source(self.root, self.decryptor, self.clock, settle_s=0.25),
+                        source=Source(self.root, self.decryptor, self._clock, settle_s=0.25),
                         store=store,
-                        clock=self.clock,
+                        clock=self._clock,
                         rng=rng,
                         tasks=tasks,
                         hub=hub,
