@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 
 from backfuturectl.config.places import line_of
 from backfuturectl.model.ids import deal_id, parse_client_order_id
-from backfuturectl.model.orders import Fill, OrderStatus, advance
+from backfuturectl.model.orders import Fill, LegKind, OrderStatus, OrderType, advance
 from backfuturectl.model.records import (
     BotRecord,
     DealRecord,
     EventRecord,
     FillRecord,
+    FundingRecord,
     OrderRecord,
 )
 from backfuturectl.store.database import Store, Write
@@ -24,9 +25,11 @@ from backfuturectl.strategy.base import (
     Cancel,
     DealClosed,
     DealOpened,
+    FundingBooked,
     Note,
     OrderChanged,
     Place,
+    Taken,
 )
 
 
@@ -110,6 +113,23 @@ class Journal:
         """The rows of the newest deal, and of older orders that may still rest."""
         return tuple(self._orders.values())
 
+    @property
+    def deal(self) -> DealRecord | None:
+        """The open deal, else the one that was closed last."""
+        return self._deal or self._closed
+
+    @property
+    def began_ms(self) -> int | None:
+        """When the first order of `deal` was decided; None once the next deal has an order."""
+        name = self.deal.deal if self.deal is not None else ""
+        times = [row.intended_at_ms for row in self._orders.values() if row.deal == name]
+        return min(times, default=None)
+
+    def taken(self) -> tuple[OrderRecord, ...]:
+        """Return the orders of the newest deal that were the exchange's own, oldest first."""
+        found = [row for row in self._orders.values() if row.leg.kind is LegKind.LIQUIDATION]
+        return tuple(sorted(found, key=lambda row: row.client_order_id))
+
     async def recall(self, client_order_id: str) -> OrderRecord | None:
         """Return the row of an order of any deal, from the store where memory has it no more."""
         known = self._orders.get(client_order_id)
@@ -171,7 +191,7 @@ class Journal:
                     )
                     writes.append(deal)
                 case DealClosed():
-                    # A fee that is told late corrects the result of a deal that is closed already.
+                    # What is told late (a fee, a funding payment) corrects a closed deal's result.
                     ended = deal or closed
                     assert ended is not None, "a deal closes only after it opened"
                     closed = replace(
@@ -182,6 +202,12 @@ class Journal:
                     )
                     writes.append(closed)
                     deal = None
+                case FundingBooked():
+                    writes.append(self._payment(action))
+                case Taken():
+                    row = self._taken(action, provenance, now_ms)
+                    orders[row.client_order_id] = row
+                    writes.append(row)
                 case Note():
                     writes.append(self._event(action, now_ms, about))
                 case Cancel():
@@ -248,6 +274,38 @@ class Journal:
             field=action.field,
             source=provenance.place_of(action.field),
             trigger_price=order.trigger_price,
+        )
+
+    def _taken(self, action: Taken, provenance: Provenance, now_ms: int) -> OrderRecord:
+        return OrderRecord(
+            client_order_id=action.client_order_id,
+            bot=self._name.bot,
+            deal=deal_id(self._name.bot, action.deal_number),
+            leg=action.leg,
+            side=action.side,
+            type=OrderType.MARKET,
+            price=action.cost_quote / action.amount_base,
+            amount_base=action.amount_base,
+            status=OrderStatus.FILLED,
+            reason="the exchange itself closed the position",
+            generation=provenance.generation,
+            commit=provenance.commit,
+            intended_at_ms=now_ms,
+            updated_at_ms=now_ms,
+            is_reduce_only=True,
+            order_id=action.order_id,
+            filled_base=action.amount_base,
+            cost_quote=action.cost_quote,
+        )
+
+    def _payment(self, action: FundingBooked) -> FundingRecord:
+        return FundingRecord(
+            funding_id=action.payment.funding_id,
+            bot=self._name.bot,
+            pair=action.payment.pair,
+            amount_quote=action.payment.amount_quote,
+            at_ms=action.payment.at_ms,
+            deal=deal_id(self._name.bot, action.deal_number),
         )
 
     def _fill(self, fill: Fill) -> FillRecord:

@@ -99,7 +99,10 @@ def advance(current: OrderStatus, seen: OrderStatus) -> OrderStatus:
 
 
 class LegKind(enum.StrEnum):
-    """What an order is for within its deal; the value is its code in client order ids."""
+    """What an order is for within its deal; the value is its code in client order ids.
+
+    LIQUIDATION is the exchange's own order; its id is made up here and never sent.
+    """
 
     BASE = "b"
     RUNG = "r"
@@ -107,6 +110,7 @@ class LegKind(enum.StrEnum):
     STOP_LOSS = "s"
     REDUCE = "d"
     CLOSE = "c"
+    LIQUIDATION = "l"
 
     @property
     def is_adding(self) -> bool:
@@ -129,6 +133,7 @@ class Leg:
             LegKind.STOP_LOSS: "stopLoss",
             LegKind.REDUCE: "reduce",
             LegKind.CLOSE: "close",
+            LegKind.LIQUIDATION: "liquidation",
         }[self.kind]
         return f"{name}/{self.index}" if self.index else name
 

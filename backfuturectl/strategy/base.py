@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar
 
 from backfuturectl.model.market import Market
-from backfuturectl.model.orders import Fee, Leg, NewOrder, OrderStatus, Side
+from backfuturectl.model.orders import Fee, Funding, Leg, NewOrder, OrderStatus, Side
 from backfuturectl.model.units import Money
 
 S = TypeVar("S")
@@ -111,7 +111,33 @@ class Commanded:
     field: str = ""
 
 
-Event = PriceSeen | OrderChanged | GateChanged | SetupChanged | Commanded
+@dataclass(frozen=True, slots=True)
+class FundingPaid:
+    """What the exchange has listed of funding; payments may be told again."""
+
+    payments: tuple[Funding, ...]
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidated:
+    """The exchange itself closed the position, or a part of it; amounts are cumulative per order.
+
+    Attributes:
+        client_order_id: Made up by the engine, so that the order has a name here.
+        order_id: The exchange's.
+        fees: Summed by currency.
+    """
+
+    client_order_id: str
+    order_id: str
+    filled_base: Decimal
+    cost_quote: Decimal
+    fees: tuple[Fee, ...]
+    at_ms: int
+
+
+Event = PriceSeen | OrderChanged | GateChanged | SetupChanged | Commanded | FundingPaid | Liquidated
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +188,7 @@ class DealOpened:
 
 @dataclass(frozen=True, slots=True)
 class DealClosed:
-    """A deal ended flat, with its realised result in quote, fees in."""
+    """A deal ended flat, with its realised result in quote, fees and funding in."""
 
     number: int
     at_ms: int
@@ -170,7 +196,48 @@ class DealClosed:
     exit_leg: Leg
 
 
-Action = Place | Cancel | Note | DealOpened | DealClosed
+@dataclass(frozen=True, slots=True)
+class FundingBooked:
+    """A funding payment belongs to a deal."""
+
+    deal_number: int
+    payment: Funding
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An order of the exchange's own that filled for a deal; it was never sent."""
+
+    client_order_id: str
+    order_id: str
+    leg: Leg
+    side: Side
+    amount_base: Decimal
+    cost_quote: Decimal
+    deal_number: int
+
+
+Action = Place | Cancel | Note | DealOpened | DealClosed | FundingBooked | Taken
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What an open futures position has to keep clear of its liquidation.
+
+    Attributes:
+        leverage: As the document says; so is *margin_mode*.
+        liquidation: Where the strategy's arithmetic puts it; None in cross mode.
+        goal: The next price that the position has to reach alive: a rung's, else the stop's.
+        buffer_pct: How far liquidation has to lie beyond *goal*, percent of it.
+    """
+
+    sign: int
+    leverage: int
+    margin_mode: str
+    liquidation: Decimal | None
+    goal: Decimal
+    goal_name: str
+    buffer_pct: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +336,9 @@ class Kind(Protocol[S]):
 
     def open_orders(self, state: S) -> tuple[OpenOrder, ...]:
         """Return the orders that may rest on the exchange right now."""
+
+    def exposure(self, state: S) -> Exposure | None:
+        """Return what a futures position has to keep clear of; None on spot and while flat."""
 
     def dump(self, state: S) -> str:
         """Return *state* as JSON; `load` is its inverse."""

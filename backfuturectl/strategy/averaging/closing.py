@@ -17,7 +17,15 @@ DAY_MS: Final = 86_400_000
 
 
 def closed(state: State, deal: Deal, done: list[Action]) -> State:
-    """End a deal that is flat."""
+    """End a deal that is flat, and move on to what comes after it."""
+    state = booked(state, deal, done)
+    if deal.closing is not Closing.ESCALATE:
+        return moved(state, Happening.WENT_FLAT)
+    return _given_up(state, done)
+
+
+def booked(state: State, deal: Deal, done: list[Action]) -> State:
+    """Book the end of a deal that is flat; the phase stays as it is."""
     setup, kept, leg = state.setup, books(deal, state.setup), exit_leg(deal)
     message = f"deal {deal.number} closed by {leg}: {kept.result_quote:+f} {setup.market.quote}"
     if kept.other_fees:
@@ -31,7 +39,7 @@ def closed(state: State, deal: Deal, done: list[Action]) -> State:
     loss = max(-kept.result_quote, ZERO) + (state.day_loss if state.loss_day == day else ZERO)
     state = replace(
         state,
-        deal=replace(deal, is_over=True),
+        deal=replace(deal, is_over=True, closed_at_ms=state.at_ms),
         stop_since_ms=None,
         gauge=None,
         loss_day=day,
@@ -47,9 +55,7 @@ def closed(state: State, deal: Deal, done: list[Action]) -> State:
                 is_warning=True,
             )
         )
-    if deal.closing is not Closing.ESCALATE:
-        return moved(state, Happening.WENT_FLAT)
-    return _given_up(state, done)
+    return state
 
 
 def loss_reached(state: State) -> bool:

@@ -104,6 +104,9 @@ def _dump_deal(deal: Deal) -> dict[str, Any]:
         "reduced": [[name, _text(loss)] for name, loss in deal.reduced],
         "reducedMs": deal.reduced_ms,
         "noted": sorted(deal.noted),
+        "fundingQuote": _text(deal.funding_quote),
+        "fundingIds": sorted(deal.funding_ids),
+        "closedAtMs": deal.closed_at_ms,
     }
 
 
@@ -138,6 +141,9 @@ def _load_deal(tree: dict[str, Any]) -> Deal:
         reduced=tuple((name, Decimal(loss)) for name, loss in tree.get("reduced", ())),
         reduced_ms=tree.get("reducedMs", 0),
         noted=frozenset(tree["noted"]),
+        funding_quote=Decimal(tree.get("fundingQuote", 0)),
+        funding_ids=frozenset(tree.get("fundingIds", ())),
+        closed_at_ms=tree.get("closedAtMs", 0),
     )
 
 

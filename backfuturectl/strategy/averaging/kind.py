@@ -20,6 +20,8 @@ from backfuturectl.model.units import Money
 from backfuturectl.strategy.assumptions import rules_of
 from backfuturectl.strategy.averaging import codec
 from backfuturectl.strategy.averaging.closing import exit_leg
+from backfuturectl.strategy.averaging.exposure import exposure
+from backfuturectl.strategy.averaging.imposed import on_funding, on_liquidated
 from backfuturectl.strategy.averaging.ledger import books, is_dust, observed, target_price
 from backfuturectl.strategy.averaging.progress import on_price, settle
 from backfuturectl.strategy.averaging.recovery import GAP_MS, calm_price, smoothed
@@ -40,7 +42,10 @@ from backfuturectl.strategy.base import (
     Commanded,
     DealClosed,
     Event,
+    Exposure,
+    FundingPaid,
     GateChanged,
+    Liquidated,
     Note,
     OpenOrder,
     OrderChanged,
@@ -129,6 +134,10 @@ class Averaging:
                 return settle(_with_setup(_at(state, event.at_ms), event.setup))
             case Commanded():
                 return settle(_commanded(_at(state, event.at_ms), event))
+            case FundingPaid():
+                return on_funding(_at(state, event.at_ms), event)
+            case Liquidated():
+                return on_liquidated(_at(state, event.at_ms), event)
 
     def view(self, state: State) -> BotView:
         """Return what people see."""
@@ -192,6 +201,10 @@ class Averaging:
             )
             for order in state.deal.resting
         )
+
+    def exposure(self, state: State) -> Exposure | None:
+        """Return what V-LIQ asks of the position as it is now."""
+        return exposure(state)
 
     def dump(self, state: State) -> str:
         """Return *state* as JSON."""
@@ -284,7 +297,8 @@ def _reopen(state: State, deal: Deal, notes: tuple[Note, ...], *, has_filled: bo
     """Handle what is reported about a deal that has ended."""
     if deal.is_open and not has_filled:  # a fee came late: only the result changes
         result = books(deal, state.setup).result_quote
-        return settle(state, (*notes, DealClosed(deal.number, state.at_ms, result, exit_leg(deal))))
+        ended_ms = deal.closed_at_ms or state.at_ms  # older records do not tell
+        return settle(state, (*notes, DealClosed(deal.number, ended_ms, result, exit_leg(deal))))
     if not has_filled:
         return settle(state, notes)
     if not deal.is_open and state.phase is Phase.FLAT:  # the base order had filled after all

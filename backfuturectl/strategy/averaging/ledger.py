@@ -26,7 +26,7 @@ class Books:
         left_cost: Likewise, quote.
         position_base: What is held, unsigned; spot fees taken from the coin itself are off.
         average: Of what was entered since the deal was last flat; None when nothing was.
-        result_quote: Cash in less cash out, quote fees in.
+        result_quote: Cash in less cash out, quote fees and funding in.
         other_fees: Fees in coins that are neither quote nor, on spot, base; not converted.
     """
 
@@ -68,7 +68,7 @@ def books(deal: Deal, setup: Setup) -> Books:
         left_cost=left_cost,
         position_base=max(entered_base - left_base - base_fee, ZERO),
         average=(entered_cost - deal.settled_cost) / unsettled if unsettled > 0 else None,
-        result_quote=setup.terms.sign * (left_cost - entered_cost) - quote_fee,
+        result_quote=setup.terms.sign * (left_cost - entered_cost) - quote_fee + deal.funding_quote,
         other_fees=tuple(Fee(currency, amount) for currency, amount in sorted(fees.items())),
     )
 

@@ -197,6 +197,13 @@ def allows_add_on(
     return gained >= terms.min_improvement_pct
 
 
+def next_rung(draft: Draft) -> tuple[int, Decimal] | None:
+    """Return number and price of the nearest rung that is not done; None when none is left."""
+    for k in _open_rungs(draft):
+        return k, _rung_price(draft, k)
+    return None
+
+
 def _open_rungs(draft: Draft, extra: int = 0) -> Iterator[int]:
     """Yield the rungs not yet done, nearest first, with *extra* beyond the ladder."""
     deal = draft.deal

@@ -249,6 +249,9 @@ class Deal:
         reduced: Id and loss per base unit of each order that sold at a loss.
         reduced_ms: When the last reduction was decided.
         noted: What people have been told and need not hear again.
+        funding_quote: Sum of the funding payments; received is positive.
+        funding_ids: The exchange's ids of those payments.
+        closed_at_ms: When it ended; 0 while it has not.
     """
 
     number: int
@@ -271,6 +274,9 @@ class Deal:
     reduced: tuple[tuple[str, Decimal], ...] = ()
     reduced_ms: int = 0
     noted: frozenset[str] = frozenset()
+    funding_quote: Decimal = ZERO
+    funding_ids: frozenset[str] = frozenset()
+    closed_at_ms: int = 0
 
     def of(self, kind: LegKind, index: int = 0) -> tuple[LegOrder, ...]:
         """Return the orders of one leg, oldest first."""

@@ -1,0 +1,208 @@
+"""What the exchange says of a futures position: its settings, its liquidation price, its end.
+
+Looked at when the position has changed, at each reconciliation and about once a minute. What
+restricts adding is lifted by the look that finds it mended, or by the deal's end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from backfuturectl.engine.context import Context
+from backfuturectl.engine.recover import executed, position_mismatch
+from backfuturectl.engine.stepper import Stepper
+from backfuturectl.model.errors import OperationError
+from backfuturectl.model.ids import OrderName, bot_code, client_order_id
+from backfuturectl.model.market import MarketKind
+from backfuturectl.model.orders import Fill, FuturesSettings, Leg, LegKind, Position
+from backfuturectl.strategy.arithmetic import gap_pct
+from backfuturectl.strategy.base import Exposure, Gate, Liquidated, Note
+from backfuturectl.strategy.violation import figure
+
+_LOG = logging.getLogger(__name__)
+
+LOOK_S: Final = 60.0
+"""How often an open position is looked at."""
+
+RETRY_S: Final = 15.0
+"""How soon again after the exchange did not answer."""
+
+SETTINGS: Final = "settings"
+LIQUIDATION: Final = "liquidation"
+
+_SKEW_MS: Final = 1_000
+"""The exchange's clock may be behind."""
+
+
+def settings_mismatch(
+    leverage: int, margin_mode: str, shown: Position | FuturesSettings
+) -> str | None:
+    """Return how the exchange's settings differ from the document's; None when they do not."""
+    if isinstance(shown, FuturesSettings) and not shown.is_one_way:
+        return "the account is in hedge mode, expected one-way mode"
+    if shown.margin_mode != margin_mode:
+        return f"the exchange shows {shown.margin_mode} margin, the document says {margin_mode}"
+    if shown.leverage not in {None, leverage}:
+        return f"the exchange shows leverage {shown.leverage}, the document says {leverage}"
+    return None
+
+
+def nearness(exposure: Exposure, shown: Decimal | None) -> str | None:
+    """Return how the exchange's liquidation price leaves less than the required buffer.
+
+    None when it does not, when the exchange shows no price (cross margin), and when its price is
+    no nearer than the strategy's own arithmetic, which the proofs have judged.
+    """
+    own = exposure.liquidation
+    if shown is None or own is None or exposure.sign * (shown - own) <= 0:
+        return None
+    gap = gap_pct(exposure.goal, shown, exposure.sign)
+    if gap >= exposure.buffer_pct:
+        return None
+    return (
+        f"the exchange would liquidate at {figure(shown, 10)}, computed was {figure(own, 10)}: "
+        f"{figure(gap, 2)}% beyond {exposure.goal_name} at {figure(exposure.goal, 10)}, needed are "
+        f"{figure(exposure.buffer_pct)}%"
+    )
+
+
+class PositionWatch:
+    """Compares the exchange's view of one bot's position with what the strategy counts on.
+
+    Attributes:
+        liquidation_price: As the exchange showed it last; None while flat and where it shows none.
+    """
+
+    def __init__(self, context: Context, stepper: Stepper) -> None:
+        self._context = context
+        self._stepper = stepper
+        self._due_s = 0.0
+        self._seen_base: Decimal | None = None
+        self._doubts = 0
+        self.liquidation_price: Decimal | None = None
+
+    async def look(self) -> bool:
+        """Look at the position if it is time; return whether it contradicts the journal for good.
+
+        A failure only puts the look off: it must not keep exits waiting.
+        """
+        context = self._context
+        if context.market.kind is MarketKind.SPOT:
+            return False
+        exposure = self._stepper.exposure()
+        if exposure is None:
+            self.forget()
+            return False
+        now_s = asyncio.get_running_loop().time()
+        expected = self._stepper.view().position_base
+        if now_s < self._due_s and expected == self._seen_base:
+            return False
+        try:
+            position = await context.account.position(context.name.pair)
+            if position is not None:
+                await self._judge(exposure, position)
+        except OperationError as error:
+            _LOG.warning("%s: the position could not be read: %s", context.name.bot, error)
+            context.on_trouble(error)
+            self._due_s, self._seen_base = now_s + RETRY_S, expected
+            return False
+        mismatch = position_mismatch(
+            expected, market=context.market, position=position, balances=None
+        )
+        if mismatch is not None:
+            # A fill that is not known yet looks like this: once more, a moment later.
+            self._doubts += 1
+            context.pace.urgent()
+            return self._doubts > 1
+        self._doubts = 0
+        self._due_s = now_s + LOOK_S
+        self._seen_base = expected
+        return False
+
+    def forget(self) -> None:
+        """Lift what was held against a position that is gone."""
+        self._seen_base = self.liquidation_price = None
+        self._doubts = 0
+        for who in (SETTINGS, LIQUIDATION):
+            self._context.holds.lift(who)
+
+    async def _judge(self, exposure: Exposure, position: Position) -> None:
+        context = self._context
+        self.liquidation_price = position.liquidation_price
+        mismatch = settings_mismatch(exposure.leverage, exposure.margin_mode, position)
+        if mismatch is None and SETTINGS in context.holds:
+            # Perhaps held for what a position does not show.
+            shown = await context.account.settings(context.name.pair)
+            if shown is not None:
+                mismatch = settings_mismatch(exposure.leverage, exposure.margin_mode, shown)
+        restrict(context, SETTINGS, "SettingsChanged", mismatch)
+        near = nearness(exposure, position.liquidation_price)
+        restrict(context, LIQUIDATION, "LiquidationNear", near)
+
+    async def take_forced(self) -> bool:
+        """Book what the exchange itself closed of the newest deal; return whether there was any.
+
+        Raises:
+            TransientError: The exchange does not answer, or the store failed.
+        """
+        context, deal = self._context, self._context.journal.deal
+        if context.market.kind is MarketKind.SPOT or deal is None or deal.closed_at_ms is not None:
+            return False
+        began_ms = context.journal.began_ms
+        if began_ms is None:
+            return False
+        fills = await context.account.fills(context.name.pair, began_ms - _SKEW_MS)
+        by_order: dict[str, list[Fill]] = {}
+        for fill in fills:
+            if fill.is_forced:
+                by_order.setdefault(fill.order_id, []).append(fill)
+        found = False
+        for order_id, forced in by_order.items():
+            found = await self._take(order_id, forced) or found
+        return found
+
+    async def _take(self, order_id: str, forced: list[Fill]) -> bool:
+        context = self._context
+        taken = context.journal.taken()
+        known = next((row for row in taken if row.order_id == order_id), None)
+        name = self._name(len(taken)) if known is None else known.client_order_id
+        told = executed(forced, client_order_id=name, order_id=order_id)
+        if known is not None and told.amount_base <= known.filled_base:
+            return False
+        event = Liquidated(
+            client_order_id=name,
+            order_id=order_id,
+            filled_base=told.amount_base,
+            cost_quote=told.cost_quote,
+            fees=told.fees,
+            at_ms=context.clock.now_ms(),
+        )
+        fills = tuple(replace(fill, client_order_id=name) for fill in forced)
+        await self._stepper.take(event, fills)
+        return True
+
+    def _name(self, attempt: int) -> str:
+        context = self._context
+        leg = Leg(LegKind.LIQUIDATION)
+        code = bot_code(context.name.bot)
+        number = context.journal.newest_deal
+        return client_order_id(OrderName(context.installation, code, number, leg, attempt))
+
+
+def restrict(context: Context, who: str, reason: str, trouble: str | None) -> None:
+    """Hold the bot to exits while there is *trouble*, and tell people when that begins and ends."""
+    holds = context.holds
+    if trouble is None:
+        if holds.lift(who):
+            told = Note(f"{reason}Cleared", "adding is free again")
+            context.journal.note(told, context.clock.now_ms())
+        return
+    is_new = who not in holds
+    holds.put(who, Gate.EXITS_ONLY, trouble)
+    if is_new:
+        _LOG.warning("%s: %s: %s", context.name.bot, reason, trouble)
+        context.journal.note(Note(reason, trouble, is_warning=True), context.clock.now_ms())
