@@ -59,7 +59,6 @@ class DealBooks:
 
     entered_base: Decimal = ZERO
     entered_quote: Decimal = ZERO
-    margin_quote: Decimal = ZERO
     left_base: Decimal = ZERO
     left_quote: Decimal = ZERO
     base_fee: Decimal = ZERO
@@ -77,7 +76,7 @@ class DealBooks:
         """What is held has cost this; coins taken as fee are spread, and dust counts as flat."""
         if self.held_base < DUST_BASE:
             return ZERO
-        return self.margin_quote * self.held_base / (self.entered_base - self.base_fee)
+        return self.entered_quote * self.held_base / (self.entered_base - self.base_fee)
 
 
 def deal_books(orders: Iterable[VenueOrder], trader: Trader) -> DealBooks:
@@ -91,10 +90,6 @@ def deal_books(orders: Iterable[VenueOrder], trader: Trader) -> DealBooks:
         if name.leg.kind.is_adding:
             books.entered_base += order.filled_base
             books.entered_quote += order.filled_quote
-            # A short's order that meets a better price than it asked for needs more margin than
-            # was foreseen; that is the price's doing and counts at the order's own price.
-            asked_quote = order.filled_base * (order.price or ZERO)
-            books.margin_quote += min(order.filled_quote, asked_quote or order.filled_quote)
             books.adding_quote += rest * (order.price or ZERO)
         else:
             books.left_base += order.filled_base

@@ -105,6 +105,7 @@ class Draft:
         why: str,
         field: str,
         trigger_price: Decimal | None = None,
+        is_post_only: bool = False,
     ) -> None:
         """Decide an order, as `Place` has it; the attempt in its id is one the leg never had."""
         setup, deal = self.setup, self.deal
@@ -141,6 +142,7 @@ class Draft:
                     amount_base=amount_base,
                     price=price,
                     is_reduce_only=is_futures and not leg.kind.is_adding,
+                    is_post_only=is_post_only,
                     leverage=terms.leverage,
                     margin_mode=terms.margin_mode,
                     trigger_price=trigger_price,

@@ -54,8 +54,9 @@ def _is_stopping(draft: Draft) -> bool:
 def entry(setup: Setup, price: Decimal) -> tuple[Decimal, Decimal]:
     """Return price and amount of a base order decided at *price*; the amount may be untradable.
 
-    The amount is what the size buys at the worst price it can fill at, so that it never costs
-    more than planned.
+    The amount is what the size comes to when the price is maxSlippagePct higher by then: a long
+    never costs more than planned, and a short, which sells at whatever is bid, not either unless
+    the price jumps further; then its rungs get the less.
     """
     market, terms = setup.market, setup.terms
     slipped = price * (ONE + terms.sign * terms.max_slippage_pct / HUNDRED)
@@ -67,7 +68,8 @@ def entry(setup: Setup, price: Decimal) -> tuple[Decimal, Decimal]:
     size = setup.base_quote
     if terms.max_order_notional is not None:
         size = min(size, terms.max_order_notional)
-    amount = round_amount(size / max(slipped, price), market)
+    highest = price * (ONE + terms.max_slippage_pct / HUNDRED)
+    amount = round_amount(size / highest, market)
     return limit, at_most(amount, market.amount_max)
 
 

@@ -1,4 +1,9 @@
-"""The orders that add: which rungs of the ladder should rest, and in Recovery Mode which add-on."""
+"""The orders that add: which rungs of the ladder should rest, and in Recovery Mode which add-on.
+
+A rung must not cost more than it was sized for. A long's buys at its own price or cheaper. A
+short's would sell for more after a jump, so it is post-only: it fills at its own price, or the
+exchange does not take it and it is tried again; one that the price has passed rests just above it.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +60,7 @@ def rest_rungs(draft: Draft) -> None:
     for order in sorted(deal.resting, key=lambda order: order.leg.index):
         if order.leg.kind is not LegKind.RUNG:
             continue
-        is_on_book = order.status is OrderStatus.OPEN  # and fills at its own price
-        room -= order.left_base * (order.price if is_on_book else _worst(draft, order.price))
+        room -= order.left_base * order.price
         if room < 0:
             draft.cancel(order, "the margin limit has no room for it")
     amount = kept.entered_base - deal.settled_base
@@ -71,7 +75,7 @@ def rest_rungs(draft: Draft) -> None:
         placed = _place_rung(draft, k, amount=amount, cost=cost, room=room)
         amount += placed.amount_base
         cost += placed.amount_base * placed.price
-        room -= placed.amount_base * _worst(draft, placed.price)
+        room -= placed.amount_base * placed.price
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +93,16 @@ def _place_rung(draft: Draft, k: int, *, amount: Decimal, cost: Decimal, room: D
         return _Placed()
     if not draft.is_due(Leg(LegKind.RUNG, k)):
         return _Placed()
-    price = round_price(_rung_price(draft, k), market, is_buy=setup.entry_side is Side.BUY)
+    is_buy = setup.entry_side is Side.BUY
+    price = round_price(_rung_price(draft, k), market, is_buy=is_buy)
+    if not is_buy:
+        price = max(price, round_price(draft.price, market, is_buy=False) + market.price_tick)
     if price <= 0:
         return _Placed()
     size = _rung_left(deal, k)
     if setup.terms.max_order_notional is not None:
         size = min(size, setup.terms.max_order_notional)
-    wanted = round_amount(min(size, max(room, ZERO)) / _worst(draft, price), market)
+    wanted = round_amount(min(size, max(room, ZERO)) / price, market)
     wanted = at_most(wanted, market.amount_max)
     if not is_tradable(wanted, price, market):
         draft.note(
@@ -130,6 +137,7 @@ def _place_rung(draft: Draft, k: int, *, amount: Decimal, cost: Decimal, room: D
         amount_base=wanted,
         why=f"rung {k} of {deal.shape.max_orders}",
         field="spec.recovery.actions.addOns" if draft.is_recovering else "spec.averaging",
+        is_post_only=not is_buy,
     )
     return _Placed(price, wanted)
 
@@ -304,8 +312,3 @@ def _is_too_old(draft: Draft) -> bool:
         once="too old",
     )
     return True
-
-
-def _worst(draft: Draft, price: Decimal) -> Decimal:
-    """Return the highest price an entry at *price* can fill at: a short sells at what is bid."""
-    return price if draft.setup.entry_side is Side.BUY else max(price, draft.price)

@@ -66,7 +66,7 @@ def test_a_short_sells_below_the_price_and_holds_no_more_than_planned() -> None:
     venue = Venue.start(setup(FUTURES, direction="short"))
     (base,) = places(venue.tick(100))
     assert (base.order.side, base.order.price) == (Side.SELL, D("99.70"))
-    assert base.order.amount_base == 1  # at the price seen, which is the worst for a short
+    assert base.order.amount_base == D("0.9970")  # what 100 come to at 100.30
     assert (base.order.leverage, base.order.margin_mode) == (2, "isolated")
     assert not base.order.is_reduce_only
 
@@ -620,17 +620,46 @@ def test_rungs_placed_together_share_what_the_margin_limit_leaves() -> None:
     assert KIND.view(venue.state).margin_quote * D("1.002") <= 250
 
 
-def test_a_short_rung_below_the_price_is_sized_for_the_price() -> None:
+def test_a_short_rung_that_the_price_has_passed_rests_above_it() -> None:
     venue = Venue.start(setup(FUTURES, direction="short", averaging={"maxPlaced": 1}))
     venue.run(100)
     first = venue.live(LegKind.RUNG)[0].order.client_order_id
     venue.fill(first)
-    venue.price = D(108)  # it ran through; what is placed now sells at what is bid
+    venue.price = D(108)  # it ran through; below that, an order would sell at what is bid
     venue.tell(PriceSeen(D(108), venue.now_ms))
     venue.report(first)
     second = venue.last(LegKind.RUNG).order
-    assert second.price < 108
-    assert D("99.9") < second.amount_base * 108 <= 100
+    assert second.price == D("108.01")
+    assert D("99.9") < second.amount_base * second.price <= 100
+
+
+def test_only_a_shorts_rungs_are_post_only() -> None:
+    for direction in ("long", "short"):
+        venue = Venue.start(setup(FUTURES, direction=direction))
+        venue.run(100)
+        post_only = {place.leg.kind for place in venue.sent if place.order.is_post_only}
+        assert post_only == ({LegKind.RUNG} if direction == "short" else set())
+
+
+def test_a_short_rung_that_would_have_taken_is_tried_again() -> None:
+    venue = Venue.start(setup(FUTURES, direction="short", averaging={"maxPlaced": 1}))
+    venue.tick(100)
+    venue.settle()
+    venue.fill(venue.sent[0].order.client_order_id)
+    venue.report(venue.sent[0].order.client_order_id)
+    first = venue.last(LegKind.RUNG).order.client_order_id
+    venue.tick(103)  # it was on its way when the price passed it
+    venue.cancel(first)
+    venue.orders[first].status = OrderStatus.CANCELED
+    venue.tell(venue.view(first))
+    venue.tick(103)
+    assert venue.last(LegKind.RUNG).order.client_order_id == first
+
+    venue.tick(103, after_ms=5_000)
+
+    second = venue.last(LegKind.RUNG).order
+    assert second.client_order_id != first
+    assert second.price == D("103.01")
 
 
 def test_a_lower_margin_limit_takes_back_rungs_that_no_longer_fit() -> None:
