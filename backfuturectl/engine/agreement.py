@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from backfuturectl.engine.context import Context
+from backfuturectl.engine.liquidation import PositionWatch
 from backfuturectl.engine.lookups import Lookups
 from backfuturectl.engine.pace import URGENT_POLL_S
 from backfuturectl.engine.recover import position_mismatch
@@ -25,10 +26,13 @@ _POSITION: Final = "position"
 class Agreement:
     """Compares one bot's journal with the exchange."""
 
-    def __init__(self, context: Context, *, stepper: Stepper, lookups: Lookups) -> None:
+    def __init__(
+        self, context: Context, *, stepper: Stepper, lookups: Lookups, positions: PositionWatch
+    ) -> None:
         self._context = context
         self._stepper = stepper
         self._lookups = lookups
+        self._positions = positions
         self._is_memory_proven = False
         self._remembers_until_ms = context.journal.updated_at_ms
 
@@ -50,6 +54,8 @@ class Agreement:
         context = self._context
         await self._settle()
         mismatch = await self._forgotten() or await self._lasting_mismatch()
+        if mismatch is not None and await self._positions.take_forced():
+            mismatch = await self._mismatch()
         if context.is_stopping:
             return False
         if mismatch is None:
@@ -123,6 +129,7 @@ class Agreement:
         expected, market = self._stepper.view().position_base, context.market
         if market.kind is MarketKind.FUTURES:
             position = await context.account.position(context.name.pair)
+            await self._positions.judge(position)
             return position_mismatch(expected, market=market, position=position, balances=None)
         if expected == ZERO:
             return None

@@ -6,7 +6,8 @@ task runs a bot, so nothing here is shared and nothing needs a lock.
 
 Its parts, each with the state that is its own: `stepper` (the strategy's state), `wire` (calls that
 change something), `lookups` (calls that ask), `strangers` (orders that are not its own),
-`agreement` (start and outages), `holds` (the gate), `pace` (when to look next).
+`agreement` (start and outages), `liquidation` and `funding` (what only futures have), `holds` (the
+gate), `pace` (when to look next).
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from backfuturectl.engine.agreement import Agreement
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.context import Context
+from backfuturectl.engine.funding import FundingWatch
 from backfuturectl.engine.holds import Holds
 from backfuturectl.engine.journal import BotName, Journal, Provenance
+from backfuturectl.engine.liquidation import PositionWatch
 from backfuturectl.engine.lookups import Lookups
 from backfuturectl.engine.pace import Pace
 from backfuturectl.engine.room import DealRoom
@@ -86,7 +90,11 @@ class Bot:
         self._lookups = Lookups(
             context, wire=self._wire, stepper=self._stepper, strangers=self._strangers
         )
-        self._agreement = Agreement(context, stepper=self._stepper, lookups=self._lookups)
+        self._positions = PositionWatch(context, self._stepper)
+        self._funding = FundingWatch(context, self._stepper)
+        self._agreement = Agreement(
+            context, stepper=self._stepper, lookups=self._lookups, positions=self._positions
+        )
 
         self._quote: tuple[Quote, int] | None = None
         self._inbox: deque[Event] = deque()
@@ -135,7 +143,7 @@ class Bot:
         """Run a new generation of the strategy document from the next step on."""
         self._context.market = market
         self._stepper.provenance = provenance
-        self._wire.prepare_again()
+        self._wire.verify_again()
         self._receive(SetupChanged(setup, self._context.clock.now_ms()))
 
     def _receive(self, event: Event) -> None:
@@ -196,6 +204,11 @@ class Bot:
         return self._context.holds.gate
 
     @property
+    def liquidation_price(self) -> Decimal | None:
+        """As the exchange showed it last; None while flat and where it shows none."""
+        return self._positions.liquidation_price
+
+    @property
     def provenance(self) -> Provenance:
         """What the bot's next orders are traced to."""
         return self._stepper.provenance
@@ -221,6 +234,7 @@ class Bot:
                 if context.pace.left_s <= 0:
                     await self._poll()
                     await self._drain()
+                    await self._watch()
                 self.last_error = None
                 failures = 0
             except TransientError as error:
@@ -289,6 +303,12 @@ class Bot:
             self.reconcile_soon()  # it may have been a view that lagged behind
         elif self._stepper.open_orders() or context.pace.watches_absent:
             await self._lookups.look()
+
+    async def _watch(self) -> None:
+        """Ask what only futures have; whatever fails there keeps nothing else waiting."""
+        await self._funding.ask()
+        if await self._positions.look() and not self._agreement.is_contradicted:
+            self.reconcile_soon()
 
     async def _cancel_adding(self) -> None:
         """Cancel adding orders; asked again with every poll until none rests any more."""

@@ -25,6 +25,7 @@ class Context:
     Attributes:
         market: Its rules; an edit may replace them.
         results: What became of the bot's own calls and orders, not yet taken by a step.
+        is_position_doubted: Whether the exchange refused an exit, as it does without a position.
         stopping: Set when the bot is to end at its next safe point.
     """
 
@@ -38,6 +39,7 @@ class Context:
     pace: Pace
     on_trouble: Callable[[OperationError], None]
     results: deque[tuple[OrderChanged, tuple[Fill, ...]]] = field(default_factory=deque)
+    is_position_doubted: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

@@ -14,13 +14,14 @@ from typing import Final
 
 from backfuturectl.engine.context import Context
 from backfuturectl.engine.recover import executed, position_mismatch
+from backfuturectl.engine.settings import SETTINGS, SETTINGS_REASON, restrict, settings_mismatch
 from backfuturectl.engine.stepper import Stepper
 from backfuturectl.model.errors import OperationError
 from backfuturectl.model.ids import OrderName, bot_code, client_order_id
 from backfuturectl.model.market import MarketKind
-from backfuturectl.model.orders import Fill, FuturesSettings, Leg, LegKind, Position
+from backfuturectl.model.orders import Fill, Leg, LegKind, Position
 from backfuturectl.strategy.arithmetic import gap_pct
-from backfuturectl.strategy.base import Exposure, Gate, Liquidated, Note
+from backfuturectl.strategy.base import Exposure, Liquidated
 from backfuturectl.strategy.violation import figure
 
 _LOG = logging.getLogger(__name__)
@@ -31,24 +32,10 @@ LOOK_S: Final = 60.0
 RETRY_S: Final = 15.0
 """How soon again after the exchange did not answer."""
 
-SETTINGS: Final = "settings"
 LIQUIDATION: Final = "liquidation"
 
 _SKEW_MS: Final = 1_000
 """The exchange's clock may be behind."""
-
-
-def settings_mismatch(
-    leverage: int, margin_mode: str, shown: Position | FuturesSettings
-) -> str | None:
-    """Return how the exchange's settings differ from the document's; None when they do not."""
-    if isinstance(shown, FuturesSettings) and not shown.is_one_way:
-        return "the account is in hedge mode, expected one-way mode"
-    if shown.margin_mode != margin_mode:
-        return f"the exchange shows {shown.margin_mode} margin, the document says {margin_mode}"
-    if shown.leverage not in {None, leverage}:
-        return f"the exchange shows leverage {shown.leverage}, the document says {leverage}"
-    return None
 
 
 def nearness(exposure: Exposure, shown: Decimal | None) -> str | None:
@@ -99,12 +86,13 @@ class PositionWatch:
             return False
         now_s = asyncio.get_running_loop().time()
         expected = self._stepper.view().position_base
-        if now_s < self._due_s and expected == self._seen_base:
+        is_due = now_s >= self._due_s or expected != self._seen_base
+        if not (is_due or context.is_position_doubted):
             return False
+        context.is_position_doubted = False
         try:
             position = await context.account.position(context.name.pair)
-            if position is not None:
-                await self._judge(exposure, position)
+            await self.judge(position)
         except OperationError as error:
             _LOG.warning("%s: the position could not be read: %s", context.name.bot, error)
             context.on_trouble(error)
@@ -130,8 +118,15 @@ class PositionWatch:
         for who in (SETTINGS, LIQUIDATION):
             self._context.holds.lift(who)
 
-    async def _judge(self, exposure: Exposure, position: Position) -> None:
-        context = self._context
+    async def judge(self, position: Position | None) -> None:
+        """Restrict the bot while *position* is not what the strategy counts on.
+
+        Raises:
+            OperationError: The exchange does not answer.
+        """
+        context, exposure = self._context, self._stepper.exposure()
+        if exposure is None or position is None:
+            return
         self.liquidation_price = position.liquidation_price
         mismatch = settings_mismatch(exposure.leverage, exposure.margin_mode, position)
         if mismatch is None and SETTINGS in context.holds:
@@ -139,7 +134,7 @@ class PositionWatch:
             shown = await context.account.settings(context.name.pair)
             if shown is not None:
                 mismatch = settings_mismatch(exposure.leverage, exposure.margin_mode, shown)
-        restrict(context, SETTINGS, "SettingsChanged", mismatch)
+        restrict(context, SETTINGS, SETTINGS_REASON, mismatch)
         near = nearness(exposure, position.liquidation_price)
         restrict(context, LIQUIDATION, "LiquidationNear", near)
 
@@ -191,18 +186,3 @@ class PositionWatch:
         code = bot_code(context.name.bot)
         number = context.journal.newest_deal
         return client_order_id(OrderName(context.installation, code, number, leg, attempt))
-
-
-def restrict(context: Context, who: str, reason: str, trouble: str | None) -> None:
-    """Hold the bot to exits while there is *trouble*, and tell people when that begins and ends."""
-    holds = context.holds
-    if trouble is None:
-        if holds.lift(who):
-            told = Note(f"{reason}Cleared", "adding is free again")
-            context.journal.note(told, context.clock.now_ms())
-        return
-    is_new = who not in holds
-    holds.put(who, Gate.EXITS_ONLY, trouble)
-    if is_new:
-        _LOG.warning("%s: %s: %s", context.name.bot, reason, trouble)
-        context.journal.note(Note(reason, trouble, is_warning=True), context.clock.now_ms())

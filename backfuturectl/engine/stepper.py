@@ -15,6 +15,7 @@ from backfuturectl.strategy.base import (
     BotView,
     Cancel,
     Event,
+    Exposure,
     GateChanged,
     Kind,
     Note,
@@ -56,6 +57,10 @@ class Stepper:
     def view(self) -> BotView:
         """Return what people see of the bot."""
         return self._kind.view(self._state)
+
+    def exposure(self) -> Exposure | None:
+        """Return what a futures position has to keep clear of; None on spot and while flat."""
+        return self._kind.exposure(self._state)
 
     def open_orders(self) -> tuple[OpenOrder, ...]:
         """Return the orders that may rest on the exchange right now."""

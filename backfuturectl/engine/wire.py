@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from backfuturectl.engine.context import Context
+from backfuturectl.engine.settings import SETTINGS, SETTINGS_REASON, restrict, settings_mismatch
 from backfuturectl.model.errors import (
     OperationError,
     OutcomeUnknownError,
@@ -12,9 +13,9 @@ from backfuturectl.model.errors import (
     TransientError,
 )
 from backfuturectl.model.market import MarketKind
-from backfuturectl.model.orders import LegKind, NewOrder, OrderStatus
+from backfuturectl.model.orders import LegKind, OrderStatus
 from backfuturectl.model.status import Reason
-from backfuturectl.strategy.base import Cancel, Place
+from backfuturectl.strategy.base import Cancel, Note, Place
 
 _LOG = logging.getLogger(__name__)
 
@@ -24,12 +25,12 @@ class Wire:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._is_prepared = False
+        self._is_verified = False
         self._sent_at_ms: dict[str, int] = {}
 
-    def prepare_again(self) -> None:
-        """Set leverage and margin mode anew before the next deal."""
-        self._is_prepared = False
+    def verify_again(self) -> None:
+        """Check leverage and margin mode anew before the next order that adds."""
+        self._is_verified = False
 
     def sent_at_ms(self, client_order_id: str) -> int | None:
         """Return when this process sent an order whose fate is open; None when it did not."""
@@ -44,8 +45,8 @@ class Wire:
         context, order = self._context, action.order
         bot, client_order_id = context.name.bot, order.client_order_id
         try:
-            if action.leg.kind is LegKind.BASE:
-                await self._prepare(order)
+            if action.leg.kind.is_adding and context.market.kind is MarketKind.FUTURES:
+                await self._verify(action)
             if context.holds.forbid(action.leg.kind):
                 # The world changed while the intent was being recorded; nothing has been sent.
                 context.report(client_order_id, OrderStatus.ABSENT)
@@ -64,6 +65,8 @@ class Wire:
             _LOG.warning("%s: %s refused: %s", bot, action.leg, error)
             context.on_trouble(error)
             context.report(client_order_id, OrderStatus.REJECTED, error)
+            context.is_position_doubted = not action.leg.kind.is_adding
+            context.pace.urgent()
             return
         except TransientError as error:
             _LOG.warning("%s: %s not sent: %s", bot, action.leg, error)
@@ -87,11 +90,31 @@ class Wire:
             context.on_trouble(error)
             _LOG.warning("%s: cancel of %s: %s", context.name.bot, action.client_order_id, error)
 
-    async def _prepare(self, order: NewOrder) -> None:
+    async def _verify(self, action: Place) -> None:
+        """Have leverage, margin mode and position mode as the document says, or send nothing.
+
+        Before a deal's first order they are set and read back. Before the first rung of a process,
+        or of an edit, they are only read: an open position keeps them from being changed.
+        """
+        context, order = self._context, action.order
+        leverage, margin_mode = order.leverage, order.margin_mode or "isolated"
+        if action.leg.kind is LegKind.BASE:
+            self._is_verified = False
+            await self._prepare(order.pair, leverage, margin_mode)
+        elif not self._is_verified:
+            shown = await context.account.settings(order.pair)
+            assert shown is not None, "a futures market has settings"
+            trouble = settings_mismatch(leverage, margin_mode, shown)
+            restrict(context, SETTINGS, SETTINGS_REASON, trouble)
+            if trouble is not None:
+                return
+        self._is_verified = True
+
+    async def _prepare(self, pair: str, leverage: int, margin_mode: str) -> None:
         context = self._context
-        if self._is_prepared or context.market.kind is MarketKind.SPOT:
-            return
-        await context.account.prepare(
-            order.pair, leverage=order.leverage, margin_mode=order.margin_mode or "isolated"
-        )
-        self._is_prepared = True
+        try:
+            await context.account.prepare(pair, leverage=leverage, margin_mode=margin_mode)
+        except PermanentError as error:
+            note = Note("SettingsRefused", str(error), is_warning=True)
+            context.journal.note(note, context.clock.now_ms())
+            raise

@@ -63,7 +63,7 @@ def _passed(state: State, done: list[Action], seen: PriceSeen | None = None) -> 
     if state.phase is not Phase.MANUAL:
         state = _phase(state, done)
     if state.phase is Phase.MANUAL:
-        return state, NEVER_MS
+        return _cleared_away(state, done)
     if state.live_deal is None and seen is not None and seen.may_open:
         state = begin(state, seen, done)
     deal = state.live_deal
@@ -71,6 +71,20 @@ def _passed(state: State, done: list[Action], seen: PriceSeen | None = None) -> 
         return state, NEVER_MS
     draft = Draft.of(state, deal, state.price)
     arrange(draft)
+    done += draft.actions
+    return replace(state, deal=draft.deal), draft.wake_ms
+
+
+def _cleared_away(state: State, done: list[Action]) -> tuple[State, int]:
+    """Cancel what still rests of a deal that has ended, even while a person is awaited.
+
+    It could begin a position that nobody manages.
+    """
+    deal = state.deal
+    if deal is None or not deal.is_over or state.price is None or state.gate is Gate.SHUT:
+        return state, NEVER_MS
+    draft = Draft.of(state, deal, state.price)
+    draft.cancel_all(deal.resting, "its deal has ended")
     done += draft.actions
     return replace(state, deal=draft.deal), draft.wake_ms
 
@@ -158,7 +172,7 @@ def _quiet(state: State, wake_ms: int) -> Quiet:
     """Return until when prices change nothing."""
     deal, setup, sign = state.live_deal, state.setup, state.setup.terms.sign
     if state.phase is Phase.MANUAL:
-        return _FOREVER
+        return replace(_FOREVER, until_ms=wake_ms)
     if deal is None:
         return quiet_before(state)
     if state.gate is Gate.SHUT:

@@ -13,6 +13,7 @@ from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import Fee, Funding, Leg, LegKind, OrderStatus
 from backfuturectl.strategy.arithmetic import gap_pct, liquidation_price
 from backfuturectl.strategy.base import (
+    Cancel,
     Command,
     DealClosed,
     FundingBooked,
@@ -219,3 +220,29 @@ def test_amounts_are_whole_contracts_whatever_their_size(multiplier: str, direct
     assert all(place.order.amount_base % size == 0 for place in venue.sent)
     assert all(place.order.amount_base > 0 for place in venue.sent)
     assert venue.held() % size == 0
+
+
+def test_what_rests_after_a_liquidation_is_canceled_until_it_is_gone() -> None:
+    venue = opened()
+    resting = {place.order.client_order_id for place in venue.sent} & {
+        name for name, order in venue.orders.items() if not order.status.is_final
+    }
+    asked = {
+        action.client_order_id
+        for action in venue.tell(liquidated(venue))
+        if isinstance(action, Cancel)
+    }
+    assert asked == resting
+    assert len(resting) == 3
+
+    again = {
+        action.client_order_id
+        for action in venue.tick(after_ms=60_000)
+        if isinstance(action, Cancel)
+    }
+    assert again == resting
+    for name in resting:
+        venue.cancel(name)
+        venue.report(name)
+    assert not venue.tick(after_ms=60_000)
+    assert len({closed.result_quote for closed in venue.closed()}) == 1
