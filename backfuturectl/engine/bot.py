@@ -235,6 +235,7 @@ class Bot:
                     await self._poll()
                     await self._drain()
                     await self._watch()
+                    await self._drain()
                 self.last_error = None
                 failures = 0
             except TransientError as error:
