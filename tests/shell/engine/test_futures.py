@@ -12,7 +12,14 @@ from backfuturectl.engine.settings import settings_mismatch
 from backfuturectl.exchanges.simulated import PortCall
 from backfuturectl.matching.values import EntryKind, OrderRequest, PositionMode
 from backfuturectl.model.market import MarketKind
-from backfuturectl.model.orders import FuturesSettings, LegKind, OrderStatus, OrderType, Side
+from backfuturectl.model.orders import (
+    FuturesSettings,
+    LegKind,
+    NewOrder,
+    OrderStatus,
+    OrderType,
+    Side,
+)
 from backfuturectl.strategy.base import Command, Exposure, Gate
 from tests.shell.world import ACCOUNT, BUSY, REFUSED, World, world
 
@@ -38,21 +45,30 @@ async def opened(w: World) -> None:
 
 
 async def test_settings_are_set_before_a_deals_first_order_and_read_after_a_restart() -> None:
-    async with world(FUTURES) as w:
-        await opened(w)
-        calls = [call for _, call in w.faults.calls]
-        assert calls.index(PortCall.PREPARE) < calls.index(PortCall.PLACE)
-        assert PortCall.SETTINGS not in calls
-        await w.stop()
+    async with world(FUTURES, starts=False) as w:
+        known: list[tuple[str, bool]] = []
+
+        def look(order: NewOrder) -> None:
+            calls = [call for _, call in w.faults.calls[since:]]
+            known.append((order.client_order_id[17], first_call in calls))
+
+        w.account.on_place = look
+        since, first_call = 0, PortCall.PREPARE
         await w.start()
-        since = len(w.faults.calls)
+        await opened(w)
+        assert known[0] == (LegKind.BASE, True)
+        assert w.faults.count(PortCall.SETTINGS) == 0
+        await w.stop()
+        known.clear()
+        since, first_call = len(w.faults.calls), PortCall.SETTINGS
+        await w.start()
         await w.price("97.9")
 
         calls = [call for _, call in w.faults.calls[since:]]
         assert PortCall.PREPARE not in calls
-        assert calls.index(PortCall.SETTINGS) < calls.index(PortCall.PLACE)
         assert calls.count(PortCall.SETTINGS) == 1
-        assert len(w.orders(LegKind.RUNG)) == 3
+        assert (LegKind.RUNG, True) in known
+        assert (LegKind.RUNG, False) not in known
 
 
 async def test_every_deal_is_prepared_anew() -> None:
