@@ -221,6 +221,12 @@ def _strategy(spec: StrategySpec) -> Iterator[Remark]:
     if entry.price is not None and not needs_price:
         message = f"a price has no meaning with entry trigger `{entry.trigger}`"
         yield Remark("BF318", ("spec", "entry", "price"), message)
+    if entry.rsi is not None and entry.trigger != "rsi":
+        message = f"settings of the RSI have no meaning with entry trigger `{entry.trigger}`"
+        yield Remark("BF318", ("spec", "entry", "rsi"), message, "write `trigger: rsi`")
+    if entry.rsi is not None and entry.rsi.below is not None and entry.rsi.above is not None:
+        message = "the RSI cannot open deals both below one value and above another"
+        yield Remark("BF318", ("spec", "entry", "rsi", "above"), message, "keep one of the two")
     steps = spec.take_profit.steps
     if steps and sum(step.share_pct for step in steps) != HUNDRED:
         total = sum(step.share_pct for step in steps)

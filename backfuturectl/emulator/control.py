@@ -36,6 +36,7 @@ from backfuturectl.emulator.scenario import (
 )
 from backfuturectl.matching.refusals import Refusal, VenueError
 from backfuturectl.matching.values import Wallet
+from backfuturectl.model.candles import Interval
 from backfuturectl.model.errors import ConfigurationError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -72,6 +73,14 @@ class PathBody(_Body):
     start: Number | None = None
     volatility: Number = Decimal("0.0005")
     tick_s: Annotated[float, Field(gt=0)] = 1.0
+
+
+class PastBody(_Body):
+    """Tells at what a market's candles have closed until now, oldest first."""
+
+    symbol: str
+    interval: Interval
+    closes: Annotated[tuple[Number, ...], Field(min_length=1)]
 
 
 class SymbolBody(_Body):
@@ -174,6 +183,7 @@ class _Control:
             web.patch(f"{brand}/markets", self.change_market),
             web.get(f"{brand}/prices", self.show_prices),
             web.put(f"{brand}/prices", self.set_price),
+            web.put(f"{brand}/past", self.tell_past),
             web.post(f"{brand}/paths", self.start_path),
             web.delete(f"{brand}/paths", self.stop_path),
             web.post(f"{brand}/funding", self.pay_funding),
@@ -311,6 +321,15 @@ class _Control:
             body.symbol, body.last, exchange.now_ms(), bid=body.bid, ask=body.ask
         )
         return _json({"fills": [_plain(fill) for fill in fills]})
+
+    async def tell_past(self, request: web.Request) -> web.Response:
+        """Give a market a past."""
+        exchange = self._exchange(request)
+        body = await _body(request, PastBody)
+        exchange.venue.tell_past(
+            body.symbol, body.closes, step_ms=body.interval.ms, until_ms=exchange.now_ms()
+        )
+        return _json({})
 
     async def start_path(self, request: web.Request) -> web.Response:
         """Let a price follow a path."""

@@ -246,16 +246,18 @@ def _trades(call: Call) -> list[dict[str, Any]]:
 
 
 def _candles(call: Call) -> list[list[Any]]:
-    _, quote = quoted(call, required(call, call.query, "symbol"))
+    listing, _ = quoted(call, required(call, call.query, "symbol"))
     granularity_min = whole(call, "granularity", 0)
     if granularity_min not in GRANULARITIES_MIN:
         raise bad_parameter(call, "granularity is invalid")
     step_ms = granularity_min * _MS_PER_MIN
     end_ms = min(whole(call, "to", call.at_ms), call.at_ms)
     start_ms = max(whole(call, "from", 0), end_ms - step_ms * (_CANDLES_MAX - 1))
-    price = number(quote.last)
     opens = range(-(-start_ms // step_ms) * step_ms, end_ms + 1, step_ms)
-    return [[open_ms, price, price, price, price, 0, 0] for open_ms in opens]
+    return [
+        [bar.at_ms, *(number(price) for price in (bar.open, bar.high, bar.low, bar.close)), 0, 0]
+        for bar in call.venue.bars(listing.symbol, opens)
+    ]
 
 
 def _mark_price(call: Call) -> dict[str, Any]:

@@ -277,16 +277,22 @@ def _trades(call: Call) -> list[dict[str, Any]]:
 
 
 def _candles(call: Call) -> list[list[str]]:
-    _, quote = _quoted(call)
+    listing, _ = _quoted(call)
     step_s = CANDLE_S.get(required(call, call.query, "type"))
     if step_s is None:
         raise bad_parameter(call, "type is invalid")
     end_s = min(whole(call, "endAt", 0) or call.at_ms // 1000, call.at_ms // 1000)
     start_s = max(whole(call, "startAt", 0), end_s - step_s * (_CANDLES_MAX - 1))
-    price = text(quote.last)
-    first_s = -(-start_s // step_s) * step_s
-    opens = range(end_s // step_s * step_s, first_s - 1, -step_s)
-    return [[str(open_s), price, price, price, price, "0", "0"] for open_s in opens]
+    opens_ms = range(-(-start_s // step_s) * step_s * 1000, end_s * 1000 + 1, step_s * 1000)
+    return [
+        [
+            str(bar.at_ms // 1000),
+            *(text(price) for price in (bar.open, bar.close, bar.high, bar.low)),
+            "0",
+            "0",
+        ]
+        for bar in reversed(call.venue.bars(listing.symbol, opens_ms))
+    ]
 
 
 def _quoted(call: Call) -> tuple[Listing, Quote]:

@@ -214,8 +214,10 @@ class MexcMarketData:
         limit = min(_number(call, "limit", 500), _CANDLES_MAX)
         end_ms = min(_number(call, "endTime", call.at_ms), call.at_ms)
         last_ms = end_ms - end_ms % step_ms
-        first_ms = max(_number(call, "startTime", 0), last_ms - (limit - 1) * step_ms)
+        # The newest ones; from a given start on the oldest ones.
+        first_ms = _number(call, "startTime", last_ms - (limit - 1) * step_ms)
         first_ms += -first_ms % step_ms
+        last_ms = min(last_ms, first_ms + (limit - 1) * step_ms)
         return Reply(
             [
                 [
@@ -270,25 +272,32 @@ def sorted_fills(call: Call, listing: Listing, since_ms: int) -> list[VenueFill]
 
 
 def candles(call: Call, listing: Listing, starts: range) -> list[Span]:
-    """Return a candle per start: made of executions, flat at the price before where there are none.
-
-    The candle of now ends at the price of now.
-    """
-    quote = call.venue.quote(listing.symbol)
-    if quote is None or not starts:
+    """Return a candle per start: prices as far as the venue remembers them, volumes as executed."""
+    if not starts:
         return []
     by_start: dict[int, list[VenueFill]] = {}
     for fill in sorted_fills(call, listing, starts.start):
         by_start.setdefault(fill.at_ms - fill.at_ms % starts.step, []).append(fill)
-    spans = []
-    price = min(by_start.items())[1][0].price if by_start else quote.last
-    for start_ms in starts:
-        span = _span(by_start.get(start_ms, []), price, start_ms)
-        if call.at_ms - start_ms < starts.step:
-            span = _with_price(span, quote)
-        spans.append(span)
-        price = span.close
-    return spans
+    return [
+        Span(
+            at_ms=bar.at_ms,
+            open=bar.open,
+            high=max((bar.high, *(fill.price for fill in by_start.get(bar.at_ms, ())))),
+            low=min((bar.low, *(fill.price for fill in by_start.get(bar.at_ms, ())))),
+            close=bar.close,
+            volume_base=_volume_base(by_start.get(bar.at_ms, ())),
+            volume_quote=_volume_quote(by_start.get(bar.at_ms, ())),
+        )
+        for bar in call.venue.bars(listing.symbol, starts)
+    ]
+
+
+def _volume_base(executions: Sequence[VenueFill]) -> Decimal:
+    return sum((fill.amount_base for fill in executions), ZERO)
+
+
+def _volume_quote(executions: Sequence[VenueFill]) -> Decimal:
+    return sum((fill.cost_quote for fill in executions), ZERO)
 
 
 def _span(executions: Sequence[VenueFill], price_before: Decimal, at_ms: int) -> Span:
@@ -299,8 +308,8 @@ def _span(executions: Sequence[VenueFill], price_before: Decimal, at_ms: int) ->
         high=max(prices),
         low=min(prices),
         close=prices[-1],
-        volume_base=sum((fill.amount_base for fill in executions), ZERO),
-        volume_quote=sum((fill.cost_quote for fill in executions), ZERO),
+        volume_base=_volume_base(executions),
+        volume_quote=_volume_quote(executions),
     )
 
 

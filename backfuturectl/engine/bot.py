@@ -44,6 +44,7 @@ from backfuturectl.strategy.base import (
     Event,
     Gate,
     GateChanged,
+    IndicatorSeen,
     Kind,
     Note,
     PriceSeen,
@@ -97,6 +98,7 @@ class Bot:
         )
 
         self._quote: tuple[Quote, int] | None = None
+        self._reading: IndicatorSeen | None = None
         self._inbox: deque[Event] = deque()
         self._wake = asyncio.Event()
         self._is_parked = False
@@ -134,6 +136,11 @@ class Bot:
 
     def _seen(self, quote: Quote, at_ms: int) -> PriceSeen:
         return PriceSeen(quote.last, at_ms, self._stepper.may_open(), quote.bid, quote.ask)
+
+    def offer_reading(self, reading: IndicatorSeen) -> None:
+        """Take an indicator's reading; only the newest is kept when the bot is busy."""
+        self._reading = reading
+        self._wake.set()
 
     def command(self, command: Command, field: str = "") -> None:
         """Ask for *command*, which *field* of the document causes, or else an operator."""
@@ -280,6 +287,11 @@ class Bot:
                 # Kept until it is handled: a store failure must not lose a request.
                 await stepper.take(self._inbox[0])
                 self._inbox.popleft()
+            elif self._reading is not None:
+                reading = self._reading  # kept until it is handled, likewise
+                await stepper.take(reading)
+                if self._reading is reading:
+                    self._reading = None
             elif self._quote is not None:
                 quote, at_ms = self._quote
                 self._quote = None

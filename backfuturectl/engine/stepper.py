@@ -17,6 +17,7 @@ from backfuturectl.strategy.base import (
     Event,
     Exposure,
     GateChanged,
+    IndicatorSeen,
     Kind,
     Note,
     OpenOrder,
@@ -97,8 +98,8 @@ class Stepper:
             TransientError: The store failed: nothing was recorded, sent or changed.
         """
         step = self._kind.step(self._state, event)
-        if not step.actions and isinstance(event, PriceSeen | GateChanged):
-            self._advance(step.state)  # a tick, confirmed by the next one after a restart
+        if not step.actions and isinstance(event, PriceSeen | IndicatorSeen | GateChanged):
+            self._advance(step.state)  # news of a market come again after a restart
             return
         if not (step.actions or fills) and step.state == self._state:
             return

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from backfuturectl.exchanges.candles import Span, closed
 from backfuturectl.exchanges.ccxt_adapter import (
     HORIZON_MS,
     Client,
@@ -36,8 +37,10 @@ from backfuturectl.exchanges.payload import (
     PayloadError,
     flag,
     integer,
+    lists,
     mapping,
     number,
+    number_at,
     number_or_zero,
     optional_number,
     optional_text,
@@ -48,6 +51,7 @@ from backfuturectl.exchanges.payload import (
 )
 from backfuturectl.exchanges.port import KeyRights
 from backfuturectl.exchanges.translation import Operation
+from backfuturectl.model.candles import Candle, Interval
 from backfuturectl.model.errors import OperationError, PermanentError, TransientError
 from backfuturectl.model.market import Market, MarketKind, Quote
 from backfuturectl.model.orders import (
@@ -79,6 +83,7 @@ _FORCED: Final = frozenset({"liquid", "adl", "settlement"})
 _WAITING: Final = "waiting"
 _ACTIVE: Final = "active"
 _DONE: Final = "done"
+_MINUTE_MS: Final = 60_000
 
 _PUBLIC: Final = ("futuresPublic",)
 _PRIVATE: Final = ("futuresPrivate",)
@@ -95,6 +100,7 @@ def _write(path: str, method: str, operation: Operation, weight: int = 2) -> Rou
 _TIME: Final = Route(_PUBLIC, "GET", "timestamp", {"public": 2})
 _MARKETS: Final = Route(_PUBLIC, "GET", "contracts/active", {"public": 3})
 _TICKERS: Final = Route(_PUBLIC, "GET", "allTickers", {"public": 5}, is_price=True)
+_CANDLES: Final = Route(_PUBLIC, "GET", "kline/query", {"public": 3})
 _ACCOUNT: Final = _read("account-overview", 5)
 _POSITIONS: Final = _read("positions", 2)
 _ORDER_BY_CLIENT_ID: Final = _read("orders/byClientOid", 5)
@@ -147,6 +153,20 @@ class KucoinFuturesPublic:
         listed = await self.listed.get()
         wanted = listed.wanted(pairs)
         return await self.client.call(_TICKERS, functools.partial(_prices, wanted=wanted))
+
+    async def candles(
+        self, pair: str, interval: Interval, *, limit: int, before_ms: int
+    ) -> tuple[Candle, ...]:
+        """Return closed candles, oldest first."""
+        symbol = (await self.listed.get()).symbol(pair)
+        span = Span(interval, limit, before_ms)
+        params = {
+            "symbol": symbol,
+            "granularity": interval.ms // _MINUTE_MS,
+            "from": span.first_ms,
+            "to": span.last_ms,
+        }
+        return await self.client.call(_CANDLES, functools.partial(_candles, span=span), params)
 
     def account(self, key: KeyMaterial, now_ms: Callable[[], int]) -> KucoinFuturesAccount:
         """Return one account on this session and budget."""
@@ -450,6 +470,10 @@ def _prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Quote]:
         # A market that never traded has no last price.
         if row.get("symbol") in wanted and row.get("price") is not None
     }
+
+
+def _candles(body: Any, *, span: Span) -> tuple[Candle, ...]:
+    return closed(((int(number_at(row, 0)), number_at(row, 4)) for row in lists(body)), span)
 
 
 def _balances(body: Any) -> Balances:

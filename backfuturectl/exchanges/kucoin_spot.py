@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from backfuturectl.exchanges.candles import Span, closed
 from backfuturectl.exchanges.ccxt_adapter import (
     HORIZON_MS,
     Client,
@@ -30,8 +31,10 @@ from backfuturectl.exchanges.payload import (
     PayloadError,
     flag,
     integer,
+    lists,
     mapping,
     number,
+    number_at,
     number_or_zero,
     optional_number,
     optional_text,
@@ -42,6 +45,7 @@ from backfuturectl.exchanges.payload import (
 )
 from backfuturectl.exchanges.port import KeyRights
 from backfuturectl.exchanges.translation import Operation
+from backfuturectl.model.candles import Candle, Interval
 from backfuturectl.model.market import Market, MarketKind, Quote
 from backfuturectl.model.orders import (
     Balances,
@@ -61,6 +65,16 @@ _PAGE: Final = 100
 _PAGES_MAX: Final = 50
 _TRADING_ACCOUNTS: Final = frozenset({"trade", "trade_hf"})
 
+_INTERVALS: Final = {
+    Interval.MINUTE: "1min",
+    Interval.MINUTES_5: "5min",
+    Interval.MINUTES_15: "15min",
+    Interval.MINUTES_30: "30min",
+    Interval.HOUR: "1hour",
+    Interval.HOURS_4: "4hour",
+    Interval.DAY: "1day",
+}
+
 _PUBLIC: Final = ("public",)
 _PRIVATE: Final = ("private",)
 
@@ -76,6 +90,7 @@ def _write(path: str, method: str, operation: Operation) -> Route:
 _TIME: Final = Route(_PUBLIC, "GET", "timestamp", {"public": 3})
 _MARKETS: Final = Route(_PUBLIC, "GET", "symbols", {"public": 4})
 _TICKERS: Final = Route(_PUBLIC, "GET", "market/allTickers", {"public": 15}, is_price=True)
+_CANDLES: Final = Route(_PUBLIC, "GET", "market/candles", {"public": 3})
 _ACCOUNTS: Final = Route(_PRIVATE, "GET", "accounts", {"management": 5})
 _ORDER_BY_CLIENT_ID: Final = _read("hf/orders/client-order/{clientOid}", 2)
 _ORDER_BY_ID: Final = _read("hf/orders/{orderId}", 2)
@@ -120,6 +135,20 @@ class KucoinSpotPublic:
         listed = await self.listed.get()
         wanted = listed.wanted(pairs)
         return await self.client.call(_TICKERS, functools.partial(_prices, wanted=wanted))
+
+    async def candles(
+        self, pair: str, interval: Interval, *, limit: int, before_ms: int
+    ) -> tuple[Candle, ...]:
+        """Return closed candles, oldest first."""
+        symbol = (await self.listed.get()).symbol(pair)
+        span = Span(interval, limit, before_ms)
+        params = {
+            "symbol": symbol,
+            "type": _INTERVALS[interval],
+            "startAt": span.first_ms // 1_000,
+            "endAt": span.last_ms // 1_000,
+        }
+        return await self.client.call(_CANDLES, functools.partial(_candles, span=span), params)
 
     def account(self, key: KeyMaterial, now_ms: Callable[[], int]) -> KucoinSpotAccount:
         """Return one account on this session and budget."""
@@ -321,6 +350,11 @@ def _prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Quote]:
         # A market that never traded has no last price.
         if row.get("symbol") in wanted and row.get("last") is not None
     }
+
+
+def _candles(body: Any, *, span: Span) -> tuple[Candle, ...]:
+    opened = ((int(number_at(row, 0)) * 1_000, number_at(row, 2)) for row in lists(body))
+    return closed(opened, span)
 
 
 def _balances(body: Any) -> Balances:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from backfuturectl.exchanges.candles import Span, closed
 from backfuturectl.exchanges.ccxt_adapter import (
     HORIZON_MS,
     Client,
@@ -27,8 +28,10 @@ from backfuturectl.exchanges.payload import (
     PayloadError,
     flag,
     integer,
+    lists,
     mapping,
     number,
+    number_at,
     number_or_zero,
     optional_number,
     optional_text,
@@ -39,6 +42,7 @@ from backfuturectl.exchanges.payload import (
 )
 from backfuturectl.exchanges.port import KeyRights
 from backfuturectl.exchanges.translation import Operation
+from backfuturectl.model.candles import Candle, Interval
 from backfuturectl.model.errors import OperationError, PermanentError
 from backfuturectl.model.market import ONE, Market, MarketKind, Quote
 from backfuturectl.model.orders import (
@@ -61,6 +65,8 @@ _BOOKS_WAIT_S: Final = 2.0
 _FILLS_PAGE: Final = 100
 _FILLS_PAGES_MAX: Final = 50
 
+_INTERVALS: Final = {interval: interval.value for interval in Interval} | {Interval.HOUR: "60m"}
+
 _PUBLIC: Final = ("spot", "public")
 _PRIVATE: Final = ("spot", "private")
 
@@ -79,6 +85,7 @@ _MARKETS: Final = Route(_PUBLIC, "GET", "exchangeInfo", {"ip": 10})
 # spend in ten seconds; these two weigh 3 together.
 _PRICES: Final = Route(_PUBLIC, "GET", "ticker/price", {"ip": 2}, is_price=True)
 _BOOKS: Final = Route(_PUBLIC, "GET", "ticker/bookTicker", {"ip": 1}, is_price=True)
+_CANDLES: Final = Route(_PUBLIC, "GET", "klines", {"ip": 1})
 _RIGHTS: Final = _read("apiKeyInfo", 1)
 _UID: Final = _read("uid", 1)
 _ACCOUNT: Final = _read("account", 10)
@@ -133,6 +140,21 @@ class MexcSpotPublic:
         )
         books = await self._books(wanted, params)
         return {pair: Quote(price, *books.get(pair, ())) for pair, price in last.items()}
+
+    async def candles(
+        self, pair: str, interval: Interval, *, limit: int, before_ms: int
+    ) -> tuple[Candle, ...]:
+        """Return closed candles, oldest first."""
+        symbol = (await self.listed.get()).symbol(pair)
+        span = Span(interval, limit, before_ms)
+        params = {
+            "symbol": symbol,
+            "interval": _INTERVALS[interval],
+            "startTime": span.first_ms,
+            "endTime": span.last_ms,
+            "limit": limit,
+        }
+        return await self.client.call(_CANDLES, functools.partial(_candles, span=span), params)
 
     def account(self, key: KeyMaterial, now_ms: Callable[[], int]) -> MexcSpotAccount:
         """Return one account on this session and budget."""
@@ -353,6 +375,10 @@ def _tickers(body: Any, wanted: Mapping[str, str]) -> Iterator[tuple[str, dict[s
     for row in rows([body] if isinstance(body, dict) else body):
         if row.get("symbol") in wanted:
             yield wanted[row["symbol"]], row
+
+
+def _candles(body: Any, *, span: Span) -> tuple[Candle, ...]:
+    return closed(((int(number_at(row, 0)), number_at(row, 4)) for row in lists(body)), span)
 
 
 def _balances(body: Any) -> Balances:

@@ -35,6 +35,21 @@ def rows(value: Any) -> Iterator[dict[str, Any]]:
         yield mapping(row)
 
 
+def lists(value: Any) -> Iterator[list[Any]]:
+    """Yield the lists of the list *value*: rows whose fields have no names."""
+    if not isinstance(value, list):
+        raise PayloadError("expected a list")
+    for row in value:
+        if not isinstance(row, list):
+            raise PayloadError("expected a list of lists")
+        yield row
+
+
+def number_at(row: list[Any], index: int) -> Decimal:
+    """Return the number at *index*, exactly as it was written."""
+    return _decimal(row[index] if index < len(row) else None, str(index))
+
+
 def mapping(value: Any) -> dict[str, Any]:
     """Return *value*, which must be an object."""
     if not isinstance(value, dict):

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from backfuturectl.model.candles import Candle, Interval
 from backfuturectl.model.market import Market, Quote
 from backfuturectl.model.orders import (
     Balances,
@@ -75,6 +76,15 @@ class PublicPort(Protocol):
 
     async def prices(self, pairs: Collection[str]) -> Mapping[str, Quote]:
         """Return last price, bid and ask per pair, in as few requests as the exchange allows."""
+
+    async def candles(
+        self, pair: str, interval: Interval, *, limit: int, before_ms: int
+    ) -> tuple[Candle, ...]:
+        """Return the newest *limit* candles that closed at or before *before_ms*, oldest first.
+
+        One request. Fewer where the market is young; where nobody traded an exchange may leave a
+        candle out.
+        """
 
     async def close(self) -> None:
         """Close the HTTP session."""

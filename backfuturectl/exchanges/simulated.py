@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Protocol
 
+from backfuturectl.exchanges.candles import Span, closed
 from backfuturectl.exchanges.port import KeyRights
 from backfuturectl.matching.refusals import Refusal, VenueError
 from backfuturectl.matching.values import (
@@ -25,6 +26,7 @@ from backfuturectl.matching.values import (
     wallet_of,
 )
 from backfuturectl.matching.venue import Venue
+from backfuturectl.model.candles import Candle, Interval
 from backfuturectl.model.errors import PermanentError
 from backfuturectl.model.market import ZERO, Market, MarketKind, Quote, with_vanished
 from backfuturectl.model.orders import (
@@ -67,6 +69,7 @@ class PortCall(enum.StrEnum):
     MARKETS = "markets"
     SERVER_TIME = "server_time"
     PRICES = "prices"
+    CANDLES = "candles"
     RIGHTS = "rights"
     BALANCES = "balances"
     PREPARE = "prepare"
@@ -156,6 +159,19 @@ class SimulatedPublic:
                 prices[pair] = Quote(quote.last, quote.bid, quote.ask)
         await self._disturbance.after(PortCall.PRICES)
         return prices
+
+    async def candles(
+        self, pair: str, interval: Interval, *, limit: int, before_ms: int
+    ) -> tuple[Candle, ...]:
+        """Return closed candles, oldest first, made of the prices that the venue remembers."""
+        await self._disturbance.before(PortCall.CANDLES)
+        span = Span(interval, limit, before_ms)
+        with _translated():
+            bars = self._venue.bars(
+                symbol_of(self._kind, pair), range(span.first_ms, before_ms, interval.ms)
+            )
+        await self._disturbance.after(PortCall.CANDLES)
+        return closed(((bar.at_ms, bar.close) for bar in bars), span)
 
     async def close(self) -> None:
         """Do nothing: the venue outlives its ports."""

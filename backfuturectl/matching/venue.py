@@ -21,6 +21,7 @@ from backfuturectl.matching.book import Book
 from backfuturectl.matching.execution import close_order
 from backfuturectl.matching.floor import Floor
 from backfuturectl.matching.funding import pay_funding, settle_funding
+from backfuturectl.matching.history import Bar, History, past
 from backfuturectl.matching.intake import check_order, place_order
 from backfuturectl.matching.liquidation import liquidate_if_due
 from backfuturectl.matching.margin import Position, initial_margin
@@ -68,6 +69,7 @@ class Venue:
         self.rules = rules
         self._floor = Floor(rules)
         self._keys: dict[str, ApiKey] = {}
+        self._pasts: dict[str, History] = {}
 
     # Markets and prices
 
@@ -110,6 +112,29 @@ class Venue:
         self._floor.listing(symbol)
         return self._floor.books[symbol].quote
 
+    def bars(self, symbol: str, opens: range) -> tuple[Bar, ...]:
+        """Return candles that begin at *opens*; the past before the first request is flat.
+
+        Empty before the first price.
+
+        Raises:
+            VenueError: SYMBOL_UNKNOWN.
+        """
+        quote = self.quote(symbol)
+        if quote is None:
+            return ()
+        history = self._pasts.setdefault(symbol, History())
+        if not history.closes:
+            history.note(quote.last, quote.at_ms)
+        return history.bars(opens)
+
+    def tell_past(
+        self, symbol: str, closes: Sequence[Decimal], *, step_ms: int, until_ms: int
+    ) -> None:
+        """Let the candles of *step_ms* up to *until_ms* have closed at *closes*, oldest first."""
+        self._floor.listing(symbol)
+        self._pasts[symbol] = past(closes, step_ms=step_ms, until_ms=until_ms)
+
     def set_price(
         self,
         symbol: str,
@@ -130,6 +155,8 @@ class Venue:
         ask = last + listing.spread_ticks * listing.market.price_tick if ask is None else ask
         if not (last > 0 and ZERO < bid <= ask):
             raise VenueError(Refusal.PARAMETER, "expected prices above zero and bid <= ask")
+        if symbol in self._pasts:
+            self._pasts[symbol].note(last, at_ms)
         if listing.is_futures:
             settle_funding(self._floor, listing, at_ms)
         return move_price(self._floor, listing, Quote(last=last, bid=bid, ask=ask, at_ms=at_ms))

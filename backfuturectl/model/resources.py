@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from backfuturectl.model.candles import Interval
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.units import DurationMs, Money, MoneyOrAuto, MoneyOrShare, Number
 
@@ -166,6 +167,23 @@ class Risk(enum.StrEnum):
     CUSTOM = "custom"
 
 
+class RsiEntry(_Document):
+    """When the relative strength index lets a deal open: at most one deal per candle."""
+
+    period: Annotated[Whole, Field(ge=2, le=24)] = Field(
+        14, description="Candles that Wilder's smoothing averages over."
+    )
+    interval: Interval = Field(
+        Interval.HOUR, description="Length of the candles; only closed ones are read."
+    )
+    below: Percent | None = Field(
+        None, description="Open at or below this. A long with neither opens at or below 30."
+    )
+    above: Percent | None = Field(
+        None, description="Open at or above this. A short with neither opens at or above 70."
+    )
+
+
 class Entry(_Document):
     """When and how a deal opens."""
 
@@ -173,6 +191,10 @@ class Entry(_Document):
         "immediate", description="What opens a deal."
     )
     price: Positive | None = Field(None, description="For priceBelow and priceAbove.")
+    rsi: RsiEntry | None = Field(
+        None,
+        description="For rsi. Absent: 14 candles of 1h, below 30 for a long, above 70 for a short.",
+    )
     order_type: Literal["limit", "market"] = Field("limit", description="Type of the base order.")
     timeout: DurationMs = Field(600_000, description="A base order not filled by then is canceled.")
     max_slippage_pct: Slippage = Field(

@@ -53,6 +53,10 @@ FIELD_CLASSES: Final[dict[str, FieldClass]] = {
     # An entry concerns only deals that do not exist yet.
     "entry.trigger": _L,
     "entry.price": _L,
+    "entry.rsi.period": _L,
+    "entry.rsi.interval": _L,
+    "entry.rsi.below": _L,
+    "entry.rsi.above": _L,
     "entry.orderType": _L,
     "entry.timeout": _L,
     "entry.maxSlippagePct": _L,

@@ -1,4 +1,4 @@
-"""What accounts of one exchange share: the public port, its rate budget, one price feed."""
+"""What accounts of one exchange share: the public port, its rate budget, prices, candles."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from backfuturectl.engine.candles import CandleFeed
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.prices import PriceFeed
 from backfuturectl.exchanges.ccxt_adapter import Endpoint, KeyMaterial
@@ -54,6 +55,7 @@ class Shared:
     feed: PriceFeed
     markets: MarketWatch
     clock: ClockWatch
+    candles: CandleFeed
 
 
 class RealExchanges:
@@ -87,7 +89,7 @@ class RealExchanges:
 
 
 class Hub:
-    """Opens each exchange once; its price feeds run in the task group it is given.
+    """Opens each exchange once; its feeds run in the task group it is given.
 
     `close` is for after that group ended: tasks end before the ports they use.
     """
@@ -136,6 +138,7 @@ class Hub:
         if found is None:
             opened = self._open(where)
             feed = PriceFeed(opened.public, self._clock, interval_s=self._interval_s)
+            candles = CandleFeed(opened.public, self._clock, self._jitter)
             markets = MarketWatch(
                 opened.public,
                 self._jitter,
@@ -147,11 +150,12 @@ class Hub:
                 self._jitter,
                 on_change=lambda trouble: self._on_clock(opened.public, trouble),
             )
-            found = Shared(opened.public, opened.account, feed, markets, clock)
+            found = Shared(opened.public, opened.account, feed, markets, clock, candles)
             self._shared[where] = found
             self._tasks.create_task(feed.run(), name=f"prices {where[0]} {where[1]}")
             self._tasks.create_task(markets.run(), name=f"markets {where[0]} {where[1]}")
             self._tasks.create_task(clock.run(), name=f"clock {where[0]} {where[1]}")
+            self._tasks.create_task(candles.run(), name=f"candles {where[0]} {where[1]}")
         return found
 
     async def close(self) -> None:

@@ -28,6 +28,7 @@ from backfuturectl.planning.plan import DesiredBot
 from backfuturectl.reconcile.books import Books
 from backfuturectl.reconcile.connections import Line, Lines
 from backfuturectl.reconcile.hand import Hand
+from backfuturectl.reconcile.hub import Shared
 from backfuturectl.reconcile.registry import Registry
 from backfuturectl.reconcile.seats import Seat, desired_bots
 from backfuturectl.reconcile.source import stored_document
@@ -250,6 +251,7 @@ class Seating:
         seat.obey_market()
         self._hand.lay_on(seat)
         line.shared.feed.listen(desired.pair, desired.bot, seat.see_price)
+        _follow(line.shared, desired, bot, setup)
         supervisor.start(self._tasks)
 
     async def _paper(
@@ -314,6 +316,9 @@ class Seating:
         seat.bot.adopt(setup, market, self._provenance(desired, left))
         seat.follow(market)
         seat.misfit = ""
+        shared = self._lines.line(desired.connection).shared
+        assert shared is not None, "a setup is built from its markets"
+        _follow(shared, desired, seat.bot, setup)
         seat.planned = desired
         seat.refused_digest = None
         if is_resumed and seat.is_draining:
@@ -363,6 +368,7 @@ class Seating:
         line = self._lines.line(seat.planned.connection)
         if line.shared is not None:
             line.shared.feed.mute(seat.planned.pair, name)
+            line.shared.candles.unfollow(name)
         await seat.supervisor.stop()
         self._books.unseat(name)
         if seat.has_open_deal:
@@ -399,6 +405,15 @@ class Seating:
     def forget(self, strategy: str) -> None:
         """Forget the margin of a strategy that is gone."""
         self._rooms.pop(strategy, None)
+
+
+def _follow(shared: Shared, desired: DesiredBot, bot: Bot, setup: Any) -> None:
+    """Have *bot* told what its generation's indicator reads, or nothing any more."""
+    indicator = KINDS[desired.spec.kind].indicator(setup)
+    if indicator is None:
+        shared.candles.unfollow(desired.bot)
+    else:
+        shared.candles.follow(desired.pair, desired.bot, indicator, bot.offer_reading)
 
 
 def _limit(desired: DesiredBot) -> Decimal:

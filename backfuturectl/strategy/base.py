@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar
 
+from backfuturectl.model.candles import Rsi
 from backfuturectl.model.market import Market
 from backfuturectl.model.orders import Fee, Funding, Leg, NewOrder, OrderStatus, Side
 from backfuturectl.model.units import Money
@@ -137,7 +138,30 @@ class Liquidated:
     at_ms: int
 
 
-Event = PriceSeen | OrderChanged | GateChanged | SetupChanged | Commanded | FundingPaid | Liquidated
+@dataclass(frozen=True, slots=True)
+class IndicatorSeen:
+    """What an indicator reads after a candle closed.
+
+    Attributes:
+        closed_at_ms: When that candle closed; the reading is as old as that.
+    """
+
+    indicator: Rsi
+    value: Decimal
+    closed_at_ms: int
+    at_ms: int
+
+
+Event = (
+    PriceSeen
+    | IndicatorSeen
+    | OrderChanged
+    | GateChanged
+    | SetupChanged
+    | Commanded
+    | FundingPaid
+    | Liquidated
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +348,9 @@ class Kind(Protocol[S]):
         Raises:
             PermanentError: A proof fails with this market's real rules (PROOF_FAILED).
         """
+
+    def indicator(self, setup: Any) -> Rsi | None:
+        """Return the indicator whose readings a bot of *setup* is to be told; None for none."""
 
     def initial(self, setup: Any) -> S:
         """Return the state of a bot that never traded."""

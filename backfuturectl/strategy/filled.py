@@ -7,9 +7,9 @@ changed leverage.
 from __future__ import annotations
 
 from backfuturectl.model.market import MarketKind
-from backfuturectl.model.resources import StrategySpec
+from backfuturectl.model.resources import Entry, RsiEntry, StrategySpec
 from backfuturectl.model.units import Money
-from backfuturectl.strategy.presets import resolve
+from backfuturectl.strategy.presets import Terms, resolve
 
 
 def filled(spec: StrategySpec, capital: Money, market_kind: MarketKind) -> StrategySpec:
@@ -58,8 +58,17 @@ def filled(spec: StrategySpec, capital: Money, market_kind: MarketKind) -> Strat
                     "max_orders": shape.max_orders,
                 }
             ),
+            **({"entry": _entry(spec, terms)} if terms.entry_rsi is not None else {}),
             "take_profit": spec.take_profit.model_copy(update={"percent": terms.take_profit_pct}),
             "stop_loss": spec.stop_loss.model_copy(update={"percent": terms.stop_pct}),
             **written,
         }
     )
+
+
+def _entry(spec: StrategySpec, terms: Terms) -> Entry:
+    """Return the entry with the threshold that its direction brings."""
+    assert terms.entry_rsi is not None
+    given, rsi = spec.entry.rsi or RsiEntry(), terms.entry_rsi
+    side = {"below": rsi.threshold} if rsi.is_below else {"above": rsi.threshold}
+    return spec.entry.model_copy(update={"rsi": given.model_copy(update=side)})

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeVar
 
+from backfuturectl.model.candles import Rsi
 from backfuturectl.model.market import HUNDRED, ZERO, MarketKind
-from backfuturectl.model.resources import Direction, Risk, StrategySpec
+from backfuturectl.model.resources import Direction, Risk, RsiEntry, StrategySpec
 from backfuturectl.model.units import Money, Share
 from backfuturectl.strategy.arithmetic import LadderShape
 from backfuturectl.strategy.violation import IncompleteTermsError, Violation
@@ -106,6 +107,10 @@ PRESETS: Final[dict[Risk, Preset]] = {
     ),
 }
 
+RSI_OVERSOLD: Final = Decimal(30)
+RSI_OVERBOUGHT: Final = Decimal(70)
+"""Wilder's own levels, and every chart's."""
+
 CUSTOM_LIQUIDATION_BUFFER_PCT: Final = Decimal(8)
 """No field sets the buffer; without a preset the mildest preset's counts."""
 
@@ -173,6 +178,19 @@ class RecoveryTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class RsiTerms:
+    """When a reading of the relative strength index lets a deal begin.
+
+    Attributes:
+        is_below: At or below *threshold*; at or above it otherwise.
+    """
+
+    indicator: Rsi
+    threshold: Decimal
+    is_below: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """A Strategy document with every setting given.
 
@@ -189,7 +207,8 @@ class Terms:
             With `trailing_pct` the last one trails, and the others rest.
         max_deal_age_ms: A deal older than this adds nothing any more.
         max_spread_pct: Between bid and ask, of their middle; None where any is allowed.
-        entry_trigger: ``immediate``, ``schedule``, ``priceBelow`` or ``priceAbove``.
+        entry_trigger: ``immediate``, ``schedule``, ``priceBelow``, ``priceAbove`` or ``rsi``.
+        entry_rsi: None with any other trigger than ``rsi``.
         windows: When deals may begin, as written, in `timezone`.
         capital: Of the Connection; None where unknown.
     """
@@ -216,6 +235,7 @@ class Terms:
     recovery: RecoveryTerms
     entry_trigger: str
     entry_price: Decimal | None
+    entry_rsi: RsiTerms | None
     entry_type: str
     entry_timeout_ms: int
     max_slippage_pct: Decimal
@@ -323,6 +343,7 @@ def resolve(spec: StrategySpec, capital: Money | None, market_kind: MarketKind) 
         recovery=_recovery(spec, filling),
         entry_trigger=spec.entry.trigger,
         entry_price=spec.entry.price,
+        entry_rsi=_rsi(spec),
         entry_type=spec.entry.order_type,
         entry_timeout_ms=spec.entry.timeout,
         max_slippage_pct=spec.entry.max_slippage_pct,
@@ -411,6 +432,18 @@ def _leverage(spec: StrategySpec, market_kind: MarketKind, filling: _Filling) ->
             "use `direction: long`, or a futures Connection",
         )
     return 1
+
+
+def _rsi(spec: StrategySpec) -> RsiTerms | None:
+    """Return the reading that is waited for; without a threshold the usual one of the direction."""
+    if spec.entry.trigger != "rsi":
+        return None
+    given = spec.entry.rsi or RsiEntry()
+    is_below = given.below is not None or (given.above is None and spec.direction is Direction.LONG)
+    threshold = given.below if is_below else given.above
+    if threshold is None:
+        threshold = RSI_OVERSOLD if is_below else RSI_OVERBOUGHT
+    return RsiTerms(Rsi(given.period, given.interval), threshold, is_below)
 
 
 def _take_profit_pct(spec: StrategySpec, filling: _Filling) -> Decimal:

@@ -194,13 +194,6 @@ def _unsupported(spec: StrategySpec) -> Iterator[Violation]:
     def refuse(*path: str, message: str, help_: str) -> Violation:
         return Violation("V-UNSUPPORTED", ("spec", *path), message, help_)
 
-    if spec.entry.trigger == "rsi":
-        yield refuse(
-            "entry",
-            "trigger",
-            message="entry trigger `rsi` is not carried out by this version",
-            help_="use `immediate`, `schedule`, `priceBelow` or `priceAbove`",
-        )
     if spec.recovery.enabled and spec.recovery.actions.new_deals != "block":
         yield refuse(
             "recovery",

@@ -18,11 +18,12 @@ from backfuturectl.strategy.averaging.state import (
     Happening,
     Phase,
     Quiet,
+    Reading,
     State,
     moved,
 )
 from backfuturectl.strategy.base import Action, Note, PriceSeen
-from backfuturectl.strategy.presets import Terms
+from backfuturectl.strategy.presets import RsiTerms, Terms
 from backfuturectl.strategy.proofs import prove
 from backfuturectl.strategy.schedule import MINUTE_MS
 from backfuturectl.strategy.violation import errors, figure
@@ -40,8 +41,10 @@ def begin(state: State, seen: PriceSeen, done: list[Action]) -> State:
     """Begin a deal at the price just *seen* if everything allows it; there is room for one."""
     if state.phase is not Phase.FLAT or not state.may_begin or state.at_ms < state.rest_until_ms:
         return state
-    if resting_until_ms(state) or not _is_triggered(state):
+    if resting_until_ms(state):
         return state
+    if not _is_triggered(state):
+        return _with_age_told(state, done)
     forbidden = _spread_note(state.setup.terms, seen)
     if forbidden is not None:
         return _told(state, done, forbidden)
@@ -73,7 +76,14 @@ def begin(state: State, seen: PriceSeen, done: list[Action]) -> State:
     )
     done += draft.actions
     window = setup.windows.current(state.at_ms)
-    return replace(state, deals=number, deal=draft.deal, last_window=window, noted=frozenset())
+    return replace(
+        state,
+        deals=number,
+        deal=draft.deal,
+        last_window=window,
+        used_reading_ms=state.reading.closed_at_ms if state.reading is not None else 0,
+        noted=frozenset(),
+    )
 
 
 def resting_until_ms(state: State) -> int:
@@ -97,7 +107,12 @@ def quiet_before(state: State) -> Quiet:
     until_ms = max(state.rest_until_ms, resting_until_ms(state))
     if state.at_ms < until_ms:
         return Quiet(-INFINITE, INFINITE, until_ms, wants_room=False)
-    price = state.setup.terms.entry_price
+    price, rsi = state.setup.terms.entry_price, state.setup.terms.entry_rsi
+    if rsi is not None and not _is_triggered(state):
+        # The next reading is an event of its own; what is left is to notice when none comes.
+        old_ms = _old_ms(rsi, state.reading) if state.reading is not None else 0
+        until_ms = old_ms if state.at_ms < old_ms else NEVER_MS
+        return Quiet(-INFINITE, INFINITE, until_ms, wants_room=False)
     if price is None or _is_triggered(state):
         until_ms = NEVER_MS
         if not state.setup.windows.is_always:
@@ -109,13 +124,39 @@ def quiet_before(state: State) -> Quiet:
 
 
 def _is_triggered(state: State) -> bool:
-    """Return whether the price is where the file wants a deal to begin."""
+    """Return whether price or indicator are where the file wants a deal to begin."""
     terms = state.setup.terms
+    if terms.entry_rsi is not None:
+        return _reads(state, terms.entry_rsi)
     if terms.entry_price is None or state.price is None:
         return True
     if terms.entry_trigger == "priceBelow":
         return state.price <= terms.entry_price
     return terms.entry_trigger != "priceAbove" or state.price >= terms.entry_price
+
+
+def _reads(state: State, rsi: RsiTerms) -> bool:
+    """Return whether a fresh reading lets a deal begin; each lets one begin, and no more."""
+    reading = state.reading
+    if reading is None or reading.of != str(rsi.indicator):
+        return False
+    if state.at_ms >= _old_ms(rsi, reading) or reading.closed_at_ms <= state.used_reading_ms:
+        return False
+    return reading.value <= rsi.threshold if rsi.is_below else reading.value >= rsi.threshold
+
+
+def _old_ms(rsi: RsiTerms, reading: Reading) -> int:
+    """Return when *reading* is too old to open anything: two closes should have come since."""
+    return reading.closed_at_ms + 2 * rsi.indicator.interval.ms
+
+
+def _with_age_told(state: State, done: list[Action]) -> State:
+    """Say once that the newest reading is too old to open anything."""
+    rsi, reading = state.setup.terms.entry_rsi, state.reading
+    if rsi is None or reading is None or state.at_ms < _old_ms(rsi, reading):
+        return state
+    note = f"the newest {reading.of} is two candles old; no deal begins before the next one"
+    return _told(state, done, Note("IndicatorTooOld", note, is_warning=True))
 
 
 def unfilled(state: State, deal: Deal) -> State:

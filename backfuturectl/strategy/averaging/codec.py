@@ -14,6 +14,7 @@ from backfuturectl.strategy.averaging.state import (
     Gauge,
     LegOrder,
     Phase,
+    Reading,
     Reduction,
     Setup,
     State,
@@ -39,6 +40,8 @@ def dump(state: State) -> str:
             "lossDay": state.loss_day,
             "dayLoss": _text(state.day_loss),
             "lastWindow": state.last_window,
+            "reading": _dump_reading(state.reading),
+            "usedReadingMs": state.used_reading_ms,
             "noted": sorted(state.noted),
             "isPaused": state.is_paused,
             "isDraining": state.is_draining,
@@ -67,6 +70,8 @@ def load(text: str, setup: Setup) -> State:
         loss_day=tree.get("lossDay", 0),
         day_loss=Decimal(tree.get("dayLoss", 0)),
         last_window=tree.get("lastWindow"),
+        reading=_load_reading(tree.get("reading")),
+        used_reading_ms=tree.get("usedReadingMs", 0),
         noted=frozenset(tree.get("noted", ())),
         is_paused=tree["isPaused"],
         is_draining=tree["isDraining"],
@@ -214,6 +219,22 @@ def _load_gauge(tree: dict[str, Any] | None) -> Gauge | None:
         calm_since_ms=tree["calmSinceMs"],
         escalate_since_ms=tree["escalateSinceMs"],
     )
+
+
+def _dump_reading(reading: Reading | None) -> dict[str, Any] | None:
+    if reading is None:
+        return None
+    return {
+        "of": reading.of,
+        "value": _text(reading.value),
+        "closedAtMs": reading.closed_at_ms,
+    }
+
+
+def _load_reading(tree: dict[str, Any] | None) -> Reading | None:
+    if tree is None:
+        return None
+    return Reading(tree["of"], Decimal(tree["value"]), tree["closedAtMs"])
 
 
 def _dump_reduction(reduction: Reduction | None) -> dict[str, Any] | None:

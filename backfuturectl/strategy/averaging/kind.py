@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfoNotFoundError
 
+from backfuturectl.model.candles import Rsi
 from backfuturectl.model.errors import InvalidTransitionError, PermanentError
 from backfuturectl.model.market import ZERO, Market
 from backfuturectl.model.orders import LegKind, OrderStatus
@@ -31,6 +32,7 @@ from backfuturectl.strategy.averaging.state import (
     Happening,
     LegOrder,
     Phase,
+    Reading,
     Setup,
     State,
     moved,
@@ -45,6 +47,7 @@ from backfuturectl.strategy.base import (
     Exposure,
     FundingPaid,
     GateChanged,
+    IndicatorSeen,
     Liquidated,
     Note,
     OpenOrder,
@@ -116,6 +119,10 @@ class Averaging:
             on_change=spec.on_change,
         )
 
+    def indicator(self, setup: Setup) -> Rsi | None:
+        """Return the indicator that entries wait for."""
+        return None if setup.terms.entry_rsi is None else setup.terms.entry_rsi.indicator
+
     def initial(self, setup: Setup) -> State:
         """Return the state of a bot that never traded; its gate is shut until an event opens it."""
         return State(setup)
@@ -125,6 +132,8 @@ class Averaging:
         match event:
             case PriceSeen():
                 return _on_price(state, event)
+            case IndicatorSeen():
+                return _on_indicator(_at(state, event.at_ms), event)
             case OrderChanged():
                 return _on_order(_at(state, event.at_ms), event)
             case GateChanged():
@@ -253,6 +262,14 @@ def _on_price(state: State, event: PriceSeen) -> Step[State]:
     ):
         return Step(seen)
     return on_price(seen, event)
+
+
+def _on_indicator(state: State, event: IndicatorSeen) -> Step[State]:
+    known, name = state.reading, str(event.indicator)
+    if known is not None and known.of == name and known.closed_at_ms > event.closed_at_ms:
+        return Step(state)
+    reading = Reading(name, event.value, event.closed_at_ms)
+    return settle(replace(state, reading=reading))
 
 
 def _on_order(state: State, event: OrderChanged) -> Step[State]:

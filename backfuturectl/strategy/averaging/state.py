@@ -363,6 +363,20 @@ class Gauge:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What an indicator last read.
+
+    Attributes:
+        of: Name of the indicator; a reading of another one counts for nothing.
+        closed_at_ms: When the candle closed that it was taken after.
+    """
+
+    of: str
+    value: Decimal
+    closed_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """All an averaging bot knows.
 
@@ -377,6 +391,8 @@ class State:
         loss_day: UTC day, counted from the epoch, that `day_loss` belongs to.
         day_loss: What deals closed on that day lost, unsigned quote; gains do not make up for it.
         last_window: Schedule window in which the newest deal began, see `schedule.Windows`.
+        reading: Newest reading of the indicator that entries wait for; None before the first.
+        used_reading_ms: When the candle closed whose reading began the newest deal.
         noted: What people have been told about why no deal begins; forgotten when one does.
         quiet: Follows from the rest; None makes the next event look at everything.
     """
@@ -396,6 +412,8 @@ class State:
     loss_day: int = 0
     day_loss: Decimal = ZERO
     last_window: int | None = None
+    reading: Reading | None = None
+    used_reading_ms: int = 0
     noted: frozenset[str] = frozenset()
     is_paused: bool = False
     is_draining: bool = False

@@ -9,10 +9,11 @@ from typing import Any
 import ccxt.async_support
 import pytest
 
+from backfuturectl.model.candles import Interval
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import OrderStatus, OrderType, Side
 
-from .conftest import KEY, PAIR, PASSPHRASE, SECRET, THIN_PAIR, Stand
+from .conftest import KEY, PAIR, PASSPHRASE, SECRET, THIN_PAIR, Stand, now_ms
 
 STATUSES = {
     OrderStatus.OPEN: "open",
@@ -130,6 +131,24 @@ async def test_on_prices_and_balances(stand: Stand, ccxt_client: Any):
     assert shown == (quote.last, quote.bid, quote.ask)
     assert Decimal(theirs["USDT"]["free"]) == ours.free["USDT"]
     assert Decimal(theirs["USDT"]["total"]) == ours.total["USDT"]
+
+
+@pytest.mark.parametrize("interval", [Interval.MINUTE, Interval.HOUR, Interval.DAY])
+async def test_on_candles(stand: Stand, ccxt_client: Any, interval: Interval):
+    closes = [Decimal(68_000 + 7 * number % 13) for number in range(50)]
+    before_ms = now_ms() // interval.ms * interval.ms
+    stand.venue.tell_past(stand.symbol(), closes, step_ms=interval.ms, until_ms=before_ms)
+    await ccxt_client.load_markets(params={"marginables": False})
+
+    ours = await stand.public.candles(PAIR, interval, limit=40, before_ms=before_ms)
+    theirs = await ccxt_client.fetch_ohlcv(
+        _symbol(stand), interval.value, since=before_ms - 40 * interval.ms, limit=40
+    )
+
+    assert len(ours) == 40
+    assert [(candle.closed_at_ms - interval.ms, candle.close) for candle in ours] == [
+        (opened_ms, Decimal(close)) for opened_ms, _, _, _, close, _ in theirs
+    ]
 
 
 @pytest.mark.parametrize("side", [Side.BUY, Side.SELL])

@@ -5,10 +5,12 @@ from decimal import Decimal
 import pytest
 
 from backfuturectl.matching.values import OrderRequest, Wallet
+from backfuturectl.model.candles import Interval
 from backfuturectl.model.errors import PermanentError
 from backfuturectl.model.market import MarketKind, Quote
 from backfuturectl.model.orders import OrderStatus, OrderType, Side
 from backfuturectl.model.status import Reason
+from backfuturectl.strategy.indicators import HISTORY
 
 from .conftest import NAME, PAIR, THIN_PAIR, Stand, now_ms
 
@@ -48,6 +50,39 @@ async def test_prices_are_exact_and_only_those_asked_for(any_stand: Stand):
 
 async def test_a_pair_that_is_not_listed_takes_no_other_price_away(any_stand: Stand):
     assert set(await any_stand.public.prices([PAIR, "NOPE/USDT"])) == {PAIR}
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+async def test_candles_are_the_newest_closed_ones_oldest_first(
+    any_stand: Stand, interval: Interval
+):
+    closes = [Decimal(68_000 + number) for number in range(30)]
+    closed_ms = now_ms() // interval.ms * interval.ms
+    any_stand.venue.tell_past(any_stand.symbol(), closes, step_ms=interval.ms, until_ms=closed_ms)
+    any_stand.set_price("70000")  # of the candle that still forms
+
+    found = await any_stand.public.candles(PAIR, interval, limit=20, before_ms=closed_ms)
+    assert [candle.close for candle in found] == closes[-20:]
+    assert found[-1].closed_at_ms == closed_ms
+    assert found[0].closed_at_ms == closed_ms - 19 * interval.ms
+
+    earlier_ms = closed_ms - 5 * interval.ms
+    earlier = await any_stand.public.candles(PAIR, interval, limit=3, before_ms=earlier_ms)
+    assert [candle.close for candle in earlier] == closes[-8:-5]
+
+
+async def test_as_many_candles_as_an_indicator_needs_come_in_one_answer(any_stand: Stand):
+    step_ms = Interval.HOUR.ms
+    closed_ms = now_ms() // step_ms * step_ms
+    found = await any_stand.public.candles(PAIR, Interval.HOUR, limit=HISTORY, before_ms=closed_ms)
+    assert len(found) == HISTORY
+    assert found[-1].closed_at_ms == closed_ms
+
+
+async def test_candles_of_a_pair_that_is_not_listed_are_refused(any_stand: Stand):
+    with pytest.raises(PermanentError) as caught:
+        await any_stand.public.candles("NOPE/USDT", Interval.HOUR, limit=3, before_ms=now_ms())
+    assert caught.value.reason is Reason.MARKET_UNAVAILABLE
 
 
 async def test_the_rights_of_a_trading_key(any_stand: Stand):

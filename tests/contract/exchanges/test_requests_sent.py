@@ -12,6 +12,7 @@ from aiohttp import web
 
 from backfuturectl.exchanges.ccxt_adapter import Endpoint
 from backfuturectl.exchanges.factory import open_account, open_public
+from backfuturectl.model.candles import Interval
 from backfuturectl.model.errors import OperationError, PermanentError, TransientError
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import OrderType
@@ -27,6 +28,11 @@ PRICES = {
     "mexc-spot": ["GET /api/v3/ticker/price", "GET /api/v3/ticker/bookTicker"],
     "kucoin-spot": ["GET /api/v1/market/allTickers"],
     "kucoin-futures": ["GET /api/v1/allTickers"],
+}
+CANDLES = {
+    "mexc-spot": ["GET /api/v3/klines"],
+    "kucoin-spot": ["GET /api/v1/market/candles"],
+    "kucoin-futures": ["GET /api/v1/kline/query"],
 }
 ORDER_LIFE = {
     "mexc-spot": [
@@ -88,6 +94,15 @@ async def test_a_thousand_prices_take_no_more_requests_than_one(stand: Stand):
     await stand.public.prices([f"L{number:04d}/USDT" for number in range(1_000)] + [PAIR])
 
     assert shaped(stand.routes())[before:] == PRICES[name_of(stand)]
+
+
+async def test_candles_are_one_request(stand: Stand):
+    await stand.market()
+    before = len(stand.routes())
+
+    await stand.public.candles(PAIR, Interval.HOUR, limit=200, before_ms=now_ms())
+
+    assert shaped(stand.routes())[before:] == CANDLES[name_of(stand)]
 
 
 async def test_no_request_changes_anything_but_orders(stand: Stand):

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backfuturectl.model.candles import Interval, Rsi
 from backfuturectl.model.errors import PermanentError
+from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import LegKind
-from backfuturectl.strategy.base import SetupChanged
+from backfuturectl.strategy.averaging.state import Setup
+from backfuturectl.strategy.base import IndicatorSeen, SetupChanged
 from backfuturectl.strategy.schedule import parse_windows
 from tests.unit.strategy.venue import KIND, Venue, setup
 
@@ -119,6 +122,117 @@ def test_a_state_from_before_the_cap_existed_is_read() -> None:
     venue.run(100)
     older = json.loads(KIND.dump(venue.state))
     del older["noted"]
+    assert KIND.load(json.dumps(older), venue.state.setup) == venue.state
+
+
+# An indicator.
+
+
+HOURLY = Rsi(14, Interval.HOUR)
+
+
+def rsi_setup(direction: str = "long", **changes: object) -> Setup:
+    kind = MarketKind.SPOT if direction == "long" else MarketKind.FUTURES
+    entry = {"trigger": "rsi"} | ({"rsi": changes} if changes else {})
+    return setup(kind, direction=direction, entry=entry)
+
+
+def read(venue: Venue, value: object, *, of: Rsi = HOURLY, ago_ms: int = 5_000) -> None:
+    """Tell a reading of a candle that closed *ago_ms* before."""
+    venue.now_ms = max(venue.now_ms, HOUR_MS)
+    venue.tell(IndicatorSeen(of, D(str(value)), venue.now_ms - ago_ms, venue.now_ms))
+
+
+@pytest.mark.parametrize(
+    ("direction", "changes", "value", "begun"),
+    [
+        ("long", {}, "30", 1),
+        ("long", {}, "30.0001", 0),
+        ("short", {}, "70", 1),
+        ("short", {}, "69.9999", 0),
+        ("short", {}, "10", 0),
+        ("long", {"below": D(45)}, "44", 1),
+        ("long", {"below": D(45)}, "46", 0),
+        ("long", {"above": D(55)}, "56", 1),  # with the trend
+        ("long", {"above": D(55)}, "20", 0),
+        ("short", {"below": D(40)}, "39", 1),
+    ],
+)
+def test_a_deal_waits_for_its_reading(
+    direction: str, changes: dict[str, object], value: str, begun: int
+) -> None:
+    venue = Venue.start(rsi_setup(direction, **changes))
+    venue.tick(100)
+    assert not bases(venue)
+    read(venue, value)
+    assert not bases(venue), "only a price begins a deal"
+    venue.tick(100)
+    assert bases(venue) == begun
+
+
+def test_one_candle_lets_one_deal_begin() -> None:
+    venue = Venue.start(rsi_setup())
+    read(venue, 25)
+    venue.run(100, 102, after_ms=10_000)
+    assert len(venue.closed()) == 1
+    venue.run(*[100] * 20, after_ms=60_000)
+    assert bases(venue) == 1
+    venue.state = KIND.load(KIND.dump(venue.state), venue.state.setup)
+    read(venue, 25)
+    venue.run(100)
+    assert bases(venue) == 2
+
+
+@pytest.mark.parametrize(("age_ms", "begun"), [(2 * HOUR_MS - 2_000, 1), (2 * HOUR_MS, 0)])
+def test_a_reading_two_candles_old_opens_nothing_and_that_is_told_once(
+    age_ms: int, begun: int
+) -> None:
+    venue = Venue.start(rsi_setup())
+    read(venue, 25, ago_ms=0)
+    venue.tick(100, after_ms=age_ms - 1_000, may_open=False)
+    for _ in range(3):
+        venue.tick(100)
+    assert bases(venue) == begun
+    assert venue.notes().count("IndicatorTooOld") == 1 - begun
+
+
+def test_a_bot_that_waits_is_told_when_its_readings_stop() -> None:
+    venue = Venue.start(rsi_setup())
+    read(venue, 50, ago_ms=0)
+    for _ in range(25):
+        venue.tick(100, after_ms=300_000)
+    assert venue.notes() == ["IndicatorTooOld"]
+
+
+def test_readings_of_another_indicator_or_of_an_older_candle_count_for_nothing() -> None:
+    venue = Venue.start(rsi_setup())
+    read(venue, 25, of=Rsi(7, Interval.HOUR))
+    venue.tick(100)
+    read(venue, 50)
+    read(venue, 25, ago_ms=HOUR_MS)
+    venue.tick(100)
+    assert not bases(venue)
+    venue.tell(SetupChanged(rsi_setup(period=7), venue.now_ms))
+    venue.tick(100)
+    assert not bases(venue)
+    read(venue, 25, of=Rsi(7, Interval.HOUR))
+    venue.tick(100)
+    assert bases(venue) == 1
+
+
+def test_a_quiet_bot_that_waits_for_a_reading_looks_at_no_price() -> None:
+    venue = Venue.start(rsi_setup())
+    venue.tick(100)
+    before = venue.state.quiet
+    venue.tick(50)
+    assert venue.state.quiet is before
+
+
+def test_a_state_from_before_indicators_existed_is_read() -> None:
+    venue = Venue.start(setup())
+    venue.run(100)
+    older = json.loads(KIND.dump(venue.state))
+    del older["reading"], older["usedReadingMs"]
     assert KIND.load(json.dumps(older), venue.state.setup) == venue.state
 
 

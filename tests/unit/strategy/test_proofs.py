@@ -293,7 +293,6 @@ def test_a_share_is_of_the_declared_capital() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"entry": {"trigger": "rsi"}},
         {"recovery": {"actions": {"newDeals": "viaConnection: other"}}},
     ],
 )
