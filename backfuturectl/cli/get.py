@@ -44,6 +44,7 @@ LISTS: Final[dict[str, tuple[Column, ...]]] = {
         Column("ORDERS", "openOrders", is_number=True),
         Column("CONNECTION", "connection", is_wide=True),
         Column("EXIT AT", "nextExit", is_number=True, is_wide=True),
+        Column("LIQUIDATED AT", "liquidation", is_number=True, is_wide=True),
         Column("MARGIN", "margin", is_number=True, is_wide=True),
         Column("GATE", "gateReason", is_wide=True),
     ),
@@ -86,7 +87,9 @@ _AGES: Final = {
     "since": "sinceAge",
     "at": "atAge",
 }
-_ROUNDED: Final = frozenset({"average", "unrealised", "margin", "nextExit", "result"})
+_ROUNDED: Final = frozenset(
+    {"average", "unrealised", "margin", "nextExit", "liquidation", "result"}
+)
 _COMMIT_DIGITS: Final = 12
 _EIGHT_DIGITS: Final = Context(prec=8)
 """Figures that were divided or multiplied; the exact ones are in the JSON."""

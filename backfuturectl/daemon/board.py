@@ -344,6 +344,8 @@ class ControllerBoard:
             "unrealised": rounded(view.unrealised_quote),
             "margin": rounded(view.margin_quote),
             "nextExit": rounded(view.next_exit),
+            "liquidation": rounded(seat.bot.liquidation_price),
+            "marginMode": seat.bot.margin_mode,
             "openOrders": view.open_orders,
             "generation": seat.planned.generation,
             "gate": str(gate),

@@ -216,6 +216,11 @@ class Bot:
         return self._positions.liquidation_price
 
     @property
+    def margin_mode(self) -> str | None:
+        """As the exchange showed it last for an open position; None while flat and on spot."""
+        return self._positions.margin_mode
+
+    @property
     def provenance(self) -> Provenance:
         """What the bot's next orders are traced to."""
         return self._stepper.provenance

@@ -61,7 +61,9 @@ class PositionWatch:
     """Compares the exchange's view of one bot's position with what the strategy counts on.
 
     Attributes:
-        liquidation_price: As the exchange showed it last; None while flat and where it shows none.
+        liquidation_price: As the exchange showed it last; None while flat and where it shows none,
+            as with cross margin, which the whole futures wallet stands behind.
+        margin_mode: As the exchange showed it last; None while flat.
     """
 
     def __init__(self, context: Context, stepper: Stepper) -> None:
@@ -71,6 +73,7 @@ class PositionWatch:
         self._seen_base: Decimal | None = None
         self._doubts = 0
         self.liquidation_price: Decimal | None = None
+        self.margin_mode: str | None = None
 
     async def look(self) -> bool:
         """Look at the position if it is time; return whether it contradicts the journal for good.
@@ -113,7 +116,7 @@ class PositionWatch:
 
     def forget(self) -> None:
         """Lift what was held against a position that is gone."""
-        self._seen_base = self.liquidation_price = None
+        self._seen_base = self.liquidation_price = self.margin_mode = None
         self._doubts = 0
         for who in (SETTINGS, LIQUIDATION):
             self._context.holds.lift(who)
@@ -128,6 +131,7 @@ class PositionWatch:
         if exposure is None or position is None:
             return
         self.liquidation_price = position.liquidation_price
+        self.margin_mode = position.margin_mode
         mismatch = settings_mismatch(exposure.leverage, exposure.margin_mode, position)
         if mismatch is None and SETTINGS in context.holds:
             # Perhaps held for what a position does not show.
