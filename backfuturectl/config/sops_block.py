@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -206,8 +207,9 @@ def _selection(values: dict[str, Any], block: dict[str, Any]) -> Iterator[Remark
     name = names[0]
     selector = str(block[name])
     try:
-        pattern = re.compile(selector) if name.endswith("regex") else None
-    except re.error:
+        with warnings.catch_warnings(action="error", category=FutureWarning):
+            pattern = re.compile(selector) if name.endswith("regex") else None
+    except (re.error, FutureWarning):  # sops reads some expressions otherwise than Python
         yield Remark("BF405", (_BLOCK, name), f"`{name}` is not a valid expression")
         return
     spec = values.get("spec")

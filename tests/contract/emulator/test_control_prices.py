@@ -120,6 +120,17 @@ async def test_a_list_of_prices_is_followed_to_its_end_and_every_one_is_visited(
         assert [fill.price for fill in emulator.venue().fills("main")] == [D(60_000)]
 
 
+async def test_a_market_is_given_a_past():
+    async with outside() as emulator:
+        body = {"symbol": BTC, "interval": "1h", "closes": ["59000", "60500.5"]}
+        await emulator.control("PUT", "/exchanges/mexc/past", body)
+        hour_ms = 3_600_000
+        now_ms = emulator.running.emulator.exchanges["mexc"].now_ms()
+        newest_ms = now_ms // hour_ms * hour_ms
+        bars = emulator.venue().bars(BTC, range(newest_ms - 2 * hour_ms, newest_ms, hour_ms))
+        assert [bar.close for bar in bars] == [D(59_000), D("60500.5")]
+
+
 async def test_candles_are_followed(tmp_path: Path):
     file = tmp_path / "candles.csv"
     file.write_text(

@@ -45,6 +45,16 @@ def wrong(spec: str):
         ("schedule: {timezone: Europe}", "BF212", "spec.schedule.timezone", ""),
         ('schedule: {timezone: ""}', "BF212", "spec.schedule.timezone", ""),
         ("entry: {trigger: priceBelow}", "BF318", "spec.entry.price", ""),
+        ("entry: {rsi: {period: 14}}", "BF318", "spec.entry.rsi", "write `trigger: rsi`"),
+        (
+            "entry: {trigger: rsi, rsi: {below: 30, above: 70}}",
+            "BF318",
+            "spec.entry.rsi.above",
+            "keep one of the two",
+        ),
+        ("entry: {trigger: rsi, rsi: {interval: 2h}}", "BF207", "spec.entry.rsi.interval", ""),
+        ("entry: {trigger: rsi, rsi: {period: 25}}", "BF209", "spec.entry.rsi.period", ""),
+        ("entry: {trigger: rsi, rsi: {below: 0}}", "BF209", "spec.entry.rsi.below", ""),
         (
             "takeProfit: {steps: [{sharePct: 50}]}",
             "BF205",
