@@ -26,6 +26,7 @@ LISTS: Final[dict[str, tuple[Column, ...]]] = {
     "strategies": (
         Column("NAME", "name"),
         Column("CONNECTION", "connection"),
+        Column("MODE", "mode"),
         Column("RISK", "risk"),
         Column("STATUS", "status"),
         Column("REASON", "reason"),
@@ -36,6 +37,7 @@ LISTS: Final[dict[str, tuple[Column, ...]]] = {
     ),
     "bots": (
         Column("NAME", "name"),
+        Column("MODE", "mode"),
         Column("STATE", "state"),
         Column("DEAL", "dealId"),
         Column("POSITION", "position", is_number=True),
@@ -50,6 +52,7 @@ LISTS: Final[dict[str, tuple[Column, ...]]] = {
     ),
     "deals": (
         Column("ID", "id"),
+        Column("MODE", "mode"),
         Column("SIDE", "side"),
         Column("STATUS", "status"),
         Column("OPENED", "openedAge"),
@@ -59,6 +62,7 @@ LISTS: Final[dict[str, tuple[Column, ...]]] = {
     "orders": (
         Column("CLIENT ORDER ID", "clientOrderId"),
         Column("DEAL", "dealId"),
+        Column("MODE", "mode"),
         Column("LEG", "leg"),
         Column("SIDE", "side"),
         Column("PRICE", "price", is_number=True),

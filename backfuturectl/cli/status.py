@@ -74,7 +74,8 @@ def _text(found: dict[str, Any]) -> str:
         f"read {age(source['readAt'] or None, found['now'])} ago",
         f"connections  {found['connections']['online']}/{found['connections']['total']} online",
         f"strategies   {found['strategies']['converged']}/{found['strategies']['total']} converged",
-        f"bots         {found['bots']['running']}/{found['bots']['total']} running",
+        f"bots         {found['bots']['running']}/{found['bots']['total']} running"
+        + (f", {found['bots']['paper']} of them on paper" if found["bots"]["paper"] else ""),
     ]
     if source["trouble"]:
         lines.append(f"TROUBLE      {source['trouble']}; the last good state runs")

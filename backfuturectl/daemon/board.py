@@ -155,6 +155,10 @@ class ControllerBoard:
             "bots": {
                 "total": len(controller.strategies.seats),
                 "running": controller.strategies.running_count(),
+                "paper": sum(
+                    seat.planned.spec.mode == "paper"
+                    for seat in controller.strategies.seats.values()
+                ),
             },
             "queueDepth": controller.queue.depth,
         }
@@ -297,6 +301,7 @@ class ControllerBoard:
             "title": resource.metadata.title if resource is not None else None,
             "connection": spec.connection if spec is not None else None,
             "pairs": list(spec.pairs) if spec is not None else [],
+            "mode": spec.mode if spec is not None else None,
             "risk": str(spec.risk) if spec is not None else None,
             **self._standing(entry),
             "isCurrent": entry.is_current,
@@ -337,6 +342,7 @@ class ControllerBoard:
             "strategy": seat.planned.strategy,
             "connection": seat.planned.connection,
             "pair": seat.planned.pair,
+            "mode": seat.planned.spec.mode,
             "state": view.state if gate is Gate.OPEN else f"{view.state}/DEGRADED",
             "dealId": deal_id(seat.planned.bot, number) if number is not None else None,
             "position": text(view.position_base),

@@ -26,12 +26,18 @@ def rounded(value: Decimal | None) -> str | None:
     return None if value is None else f"{value.quantize(_PLACES).normalize():f}"
 
 
+def mode_of(environment: str) -> str:
+    """Return whether real orders were sent: ``live``, or ``paper``."""
+    return "paper" if environment == "paper" else "live"
+
+
 def deal_row(deal: DealRecord) -> Row:
     """Return what is shown of a deal."""
     return {
         "id": deal.deal,
         "bot": deal.bot,
         "number": deal.number,
+        "mode": mode_of(deal.environment),
         "side": str(deal.side),
         "status": "open" if deal.closed_at_ms is None else "closed",
         "openedAt": deal.opened_at_ms,
@@ -48,6 +54,7 @@ def order_row(order: OrderRecord) -> Row:
         "orderId": order.order_id,
         "bot": order.bot,
         "dealId": order.deal,
+        "mode": mode_of(order.environment),
         "leg": str(order.leg),
         "side": str(order.side),
         "type": str(order.type),

@@ -61,7 +61,7 @@ class BotName:
     """Who a bot is; *bot* is its identity, the rest says where it trades.
 
     Attributes:
-        environment: Of its connection, ``live``; empty when unknown.
+        environment: Of its connection, ``live``, or ``paper``; empty when unknown.
     """
 
     bot: str
@@ -271,6 +271,7 @@ class Journal:
             intended_at_ms=now_ms,
             updated_at_ms=now_ms,
             is_reduce_only=order.is_reduce_only,
+            environment=self._name.environment,
             field=action.field,
             source=provenance.place_of(action.field),
             trigger_price=order.trigger_price,

@@ -95,6 +95,8 @@ class OrderRecord:
             where an operator or nothing in the document did.
         source: Where that field stands, ``strategies/btc.yaml:17``; empty when unknown.
         trigger_price: Price at which the exchange sets a stop order off; None for other orders.
+        environment: ``live``, ``sandbox``, ``emulator`` or, where no exchange ever saw it,
+            ``paper``; empty where it was not recorded.
     """
 
     client_order_id: str
@@ -119,6 +121,7 @@ class OrderRecord:
     field: str = ""
     source: str = ""
     trigger_price: Decimal | None = None
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

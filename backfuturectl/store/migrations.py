@@ -80,6 +80,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             "ALTER TABLE orders ADD COLUMN field TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE orders ADD COLUMN source TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE orders ADD COLUMN trigger_price TEXT",
+            "ALTER TABLE orders ADD COLUMN environment TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE fills ADD COLUMN fee_price TEXT",
             "CREATE TABLE funding (bot TEXT NOT NULL, funding_id TEXT NOT NULL,"
             " pair TEXT NOT NULL, amount_quote TEXT NOT NULL, at_ms INTEGER NOT NULL,"

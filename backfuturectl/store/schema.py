@@ -98,6 +98,7 @@ ORDERS: Final = Table(
     Column("field", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("trigger_price", Text),
+    Column("environment", Text, nullable=False),
     Index("orders_bot", "bot", "status"),
     Index("orders_deal", "deal"),
 )

@@ -104,6 +104,7 @@ def _bots(world: World) -> None:
     bot = listed["btc/BTC-USDT"]
     assert (bot["strategy"], bot["connection"], bot["pair"]) == ("btc", MEXC.connection, "BTC/USDT")
     assert (bot["state"], bot["dealId"]) == ("ACTIVE", "btc/BTC-USDT#1")
+    assert bot["mode"] == "live"
     for row in listed.values():
         assert all(is_decimal(row[key]) for key in ("position", "average", "unrealised"))
         assert isinstance(row["openOrders"], int)
@@ -173,7 +174,7 @@ def _status_and_plan(world: World) -> None:
     status = asked(world, "status", expected=1)
     assert (status["apiVersion"], status["kind"]) == (API_VERSION, "Status")
     assert status["connections"] == {"total": 3, "online": 2}
-    assert status["bots"] == {"total": 2, "running": 2}
+    assert status["bots"] == {"total": 2, "running": 2, "paper": 0}
     planned = asked(world, "plan")
     assert (planned["apiVersion"], planned["kind"]) == (API_VERSION, "Plan")
     assert all({"action", "bot", "changes"} <= row.keys() for row in planned["actions"])

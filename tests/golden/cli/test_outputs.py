@@ -82,7 +82,7 @@ ANSWERS: dict[str, Any] = {
         "holds": [{"target": "strategy/btc", "verb": "pause", "since": NOW_MS - 60_000}],
         "connections": {"total": 2, "online": 1},
         "strategies": {"total": 1, "converged": 1},
-        "bots": {"total": 2, "running": 2},
+        "bots": {"total": 2, "running": 2, "paper": 1},
     },
     "connections": [
         {
@@ -112,6 +112,7 @@ ANSWERS: dict[str, Any] = {
         {
             "name": "btc",
             "connection": "mexc-spot-main",
+            "mode": "live",
             "risk": "balanced",
             "status": "Ready",
             "reason": "ReconcileSucceeded",
@@ -124,6 +125,7 @@ ANSWERS: dict[str, Any] = {
     "bots": [
         {
             "name": "btc/BTC-USDT",
+            "mode": "live",
             "strategy": "btc",
             "gate": "open",
             "connection": "mexc-spot-main",
@@ -142,6 +144,7 @@ ANSWERS: dict[str, Any] = {
         },
         {
             "name": "btc/ETH-USDT",
+            "mode": "paper",
             "strategy": "btc",
             "gate": "exits",
             "connection": "mexc-spot-main",
@@ -162,6 +165,7 @@ ANSWERS: dict[str, Any] = {
     "deals": [
         {
             "id": "btc/BTC-USDT#1",
+            "mode": "live",
             "side": "buy",
             "status": "closed",
             "openedAt": NOW_MS - 90_000_000,
@@ -173,6 +177,7 @@ ANSWERS: dict[str, Any] = {
         {
             "clientOrderId": "bfti0bzidplh00003r01000",
             "dealId": "btc/BTC-USDT#1",
+            "mode": "paper",
             "leg": "rung/1",
             "side": "buy",
             "price": "67783.76",
