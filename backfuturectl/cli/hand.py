@@ -1,4 +1,4 @@
-"""``backfuturectl pause``, ``resume``, ``halt``: the operator's hand.
+"""``backfuturectl pause``, ``halt``, ``takeover``, ``resume``: the operator's hand.
 
 With a daemon they act through it. Without one pause and halt go into the state store, and the next
 daemon obeys them before it trades.
@@ -63,8 +63,28 @@ def halt(*, kind: str, name: str | None, cancel: bool, close: bool, yes: bool) -
 @click.command()
 @_kind
 @_name
+def takeover(kind: str, name: str | None) -> None:
+    r"""Leave the open deals of a strategy, a connection or all to a person, until resumed.
+
+    KIND is strategy or connection, with its NAME, or all. The bots of those deals go to MANUAL:
+    they watch and touch nothing, and what rests on the exchange stays there. Bots without a deal
+    go on; pause them as well if no new deal shall begin.
+
+    \b
+    Examples:
+      backfuturectl takeover strategy btc-eth-balanced
+    """
+    target = _target(kind, name)
+    daemon, _ = _daemon()
+    answer = daemon.act("takeover", target=target)
+    click.echo(f"left to you: {target}: {answer['deals']} deals; `resume` gives them back")
+
+
+@click.command()
+@_kind
+@_name
 def resume(kind: str, name: str | None) -> None:
-    r"""Lift pause and halt; bots compare themselves with the exchange before they trade on.
+    r"""Lift pause, halt and takeover; bots compare themselves with the exchange before they go on.
 
     KIND is strategy or connection, with its NAME, or all: lift it as it was laid.
 

@@ -192,6 +192,7 @@ class ControllerBoard:
             "pause": self._act_pause,
             "halt": self._act_halt,
             "resume": self._act_resume,
+            "takeover": self._act_takeover,
         }
         if verb not in actions:
             raise UsageError(f"no action is named `{verb}`")
@@ -232,6 +233,10 @@ class ControllerBoard:
     async def _act_resume(self, arguments: Row) -> Row:
         target = self._target(arguments)
         return {"target": target, "bots": await self._controller.strategies.hand.lift(target)}
+
+    async def _act_takeover(self, arguments: Row) -> Row:
+        target = self._target(arguments)
+        return {"target": target, "deals": self._controller.strategies.hand.take_over(target)}
 
     def _target(self, arguments: Row) -> str:
         """Return whom a hold is for, if there is such a one."""

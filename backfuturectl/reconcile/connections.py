@@ -185,7 +185,11 @@ class Lines:
         *,
         pair: str | None,
     ) -> Ending:
-        """Test *connection* and take its account into use when it passes."""
+        """Test *connection* and take its account into use when it passes.
+
+        Raises:
+            PermanentError: The exchange or market is not supported, or the key lacks a part.
+        """
         line = self.line(connection.metadata.name)
         was_online, old_account = line.is_online, line.account
         try:
@@ -205,6 +209,9 @@ class Lines:
             api_key=key.api_key,
             now_ms=self._clock.now_ms,
         )
+        if self._lines.get(line.name) is not line:
+            await account.close()  # dropped meanwhile: nobody waits for it any more
+            return Done()
         line.report = report
         line.tested_digest = digest
         line.tested_at_ms = self._clock.now_ms()
@@ -218,6 +225,37 @@ class Lines:
             _LOG.info("connection %s: %s", line.name, report.outcome)
         self._on_change(line.name)
         return self._ending(report)
+
+    async def keep_exits(
+        self, connection: Connection, digest: str, key: KeyMaterial, policy: Policy | None
+    ) -> None:
+        """Take the key that ran before into use where there is no account, for exits alone.
+
+        After a restart a new key that is refused would else leave open deals without an account.
+        The connection stays as its newest key's test left it, so nothing new begins. A key that
+        does not pass, or that a Policy refuses by now, is not used for exits either.
+
+        Raises:
+            PermanentError: The exchange or market is not supported, or the key lacks a part.
+        """
+        line = self.line(connection.metadata.name)
+        if line.account is not None:
+            return
+        shared = self._hub.shared(connection.spec)
+        account = shared.account(key)
+        report = await probe(
+            shared.public,
+            account,
+            terms_of(connection, policy),
+            api_key=key.api_key,
+            now_ms=self._clock.now_ms,
+        )
+        if report.outcome is not Reason.ONLINE or self._lines.get(line.name) is not line:
+            await account.close()
+            return
+        line.shared, line.account, line.account_digest = shared, account, digest
+        _LOG.warning("connection %s: the key that ran before serves exits", line.name)
+        self._on_change(line.name)
 
     def _ending(self, report: ProbeReport) -> Ending:
         if report.outcome is Reason.ONLINE:

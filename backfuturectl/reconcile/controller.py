@@ -24,7 +24,7 @@ from backfuturectl.model.errors import (
 )
 from backfuturectl.model.findings import Key
 from backfuturectl.model.records import EventRecord, ResourceRecord
-from backfuturectl.model.resources import Connection, Strategy
+from backfuturectl.model.resources import Connection, Policy, Strategy
 from backfuturectl.model.status import Condition, ConditionType, Reason
 from backfuturectl.planning.conditions import Outcome
 from backfuturectl.planning.prune import (
@@ -333,8 +333,28 @@ class Controller:
         except OperationError as error:
             self._settle(entry, error.reason, str(error), error.raw_code)
             return Failed(error.retry_after_s)
+        if self.registry.get("Connection", name) is not entry:
+            return Done()  # it was removed while it was tested
         await self._conclude(entry)
+        await self._keep_exits(entry, policy)
         return ending
+
+    async def _keep_exits(self, entry: Entry, policy: Policy | None) -> None:
+        """Let the key that ran before serve exits while the newest one is refused."""
+        new = entry.desired.resource if entry.desired is not None else None
+        before = entry.applied
+        old = before.resource if before is not None else None
+        if before is None or entry.is_current or self.lines.line(entry.name).account is not None:
+            return
+        if not isinstance(old, Connection) or not isinstance(new, Connection):
+            return
+        if _place(old) != _place(new):
+            return  # not a key for the deals that are open
+        try:
+            key = await self._source.key_of(before)
+            await self.lines.keep_exits(old, before.digest, key, policy)
+        except OperationError as error:
+            _LOG.warning("connection %s: no account for exits: %s", entry.name, error)
 
     async def _conclude(self, entry: Entry) -> None:
         line = self.lines.line(entry.name)
@@ -428,6 +448,12 @@ class Controller:
 
     def _event(self, about: str, kind: str, reason: str, message: str) -> None:
         self._store.post([EventRecord(self._clock.now_ms(), about, kind, reason, message)])
+
+
+def _place(connection: Connection) -> tuple[str, str, str | None]:
+    """Return whose accounts *connection* is about."""
+    spec = connection.spec
+    return str(spec.exchange), str(spec.market), spec.endpoint
 
 
 def _decrypted(error: OperationError | None) -> tuple[Condition, ...]:

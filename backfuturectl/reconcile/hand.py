@@ -66,12 +66,21 @@ class Hand:
             self.lay_on(seat)
         return len(seats)
 
+    def take_over(self, target: str) -> int:
+        """Leave the open deals of *target* to a person until `lift`; return how many there are."""
+        seats = [s for s in self._books.targeted(target) if s.bot.view().deal_number is not None]
+        for seat in seats:
+            seat.bot.command(Command.TAKE_OVER)
+        return len(seats)
+
     def lay_on(self, seat: Seat) -> None:
         """Make *seat* obey the holds that are in force on it."""
         holds = [hold for hold in self.holds.values() if hold.target in seat.targets]
         verbs = {hold.verb for hold in holds}
         if "pause" in verbs:
             seat.bot.command(Command.PAUSE)
+        elif seat.bot.view().is_paused:  # lifted while the bot had no seat
+            seat.bot.command(Command.UNPAUSE)
         if any(hold.note == _CANCEL for hold in holds):
             seat.bot.cancel_adding()
         if "halt" in verbs:

@@ -95,14 +95,31 @@ class Seating:
 
     # Building.
 
-    async def build(self, wanted: DesiredBot, left: Pass, *, must_fit: bool = True) -> None:
+    async def build(
+        self,
+        wanted: DesiredBot,
+        left: Pass,
+        *,
+        must_fit: bool = True,
+        for_exits: bool = False,
+    ) -> None:
         """Prove *wanted* against the exchange's own market rules.
+
+        Args:
+            wanted: What to build.
+            left: Takes what was built.
+            must_fit: Whether a proof that fails is an error; without, exits are managed anyhow.
+            for_exits: Also where the connection is not Online, if there is an account.
 
         Raises:
             PermanentError: A proof fails, or the market is not there; nothing was changed.
         """
         line = self._lines.line(wanted.connection)
-        if line.shared is None or not self._is_ready(line):
+        if not self._is_ready(line):
+            left.waits_for = wanted.connection
+            if not for_exits:
+                return
+        if line.shared is None or line.account is None:
             left.waits_for = wanted.connection
             return
         markets = await line.shared.public.markets()
@@ -137,12 +154,12 @@ class Seating:
         One that no longer fits, since the exchange changed its rules, still manages its open deal.
         """
         try:
-            await self.build(wanted, left)
+            await self.build(wanted, left, for_exits=True)
         except PermanentError as error:
             left.trouble = error
             if error.reason is Reason.PROOF_FAILED:
                 left.misfits[wanted.bot] = str(error)
-                await self.build(wanted, left, must_fit=False)
+                await self.build(wanted, left, must_fit=False, for_exits=True)
         return wanted.bot in left.setups
 
     # Bots that the store remembers.
@@ -244,7 +261,7 @@ class Seating:
         )
         self._books.seat(seat)
         if stored is not None and stored.is_retired:
-            bot.command(Command.RESUME)  # it was drained when it left; it is wanted again
+            bot.command(Command.UNDRAIN)  # it was drained when it left; it is wanted again
         else:
             seat.is_draining = bot.view().is_draining
         seat.obey(line)
@@ -323,8 +340,7 @@ class Seating:
         seat.refused_digest = None
         if is_resumed and seat.is_draining:
             seat.is_draining = False
-            seat.bot.command(Command.RESUME)
-            self._hand.lay_on(seat)  # a pause is the operator's to lift
+            seat.bot.command(Command.UNDRAIN)  # a pause is the operator's to lift
 
     async def follow_markets(self, strategy: str, left: Pass) -> None:
         """Give running bots the newest rules of their markets, with every proof repeated.

@@ -34,15 +34,19 @@ class Gate(enum.StrEnum):
 class Command(enum.StrEnum):
     """What an operator or the reconciler asks of a bot.
 
-    PAUSE: no new deal, the open one is managed. RESUME: lifts PAUSE and DRAIN; a bot that was not
-    draining also leaves HALTED, so that a document which comes back does not do it alone.
-    DRAIN: manage to the exit, then stay flat. CLOSE: cancel all, close at market, stay flat.
-    ABANDON: cancel our orders, leave the position, forget the deal.
+    PAUSE: no new deal, the open one is managed. UNPAUSE: lifts that. DRAIN: manage to the exit,
+    then stay flat. UNDRAIN: lifts that. TAKE_OVER: touch an open deal no more, a person does.
+    RESUME: lifts PAUSE and DRAIN, and leaves HALTED and MANUAL: only a person says it, since an
+    edit alone must never clear what a person has to look at. CLOSE: cancel all, close at market,
+    stay flat. ABANDON: cancel our orders, leave the position, forget the deal.
     """
 
     PAUSE = "pause"
+    UNPAUSE = "unpause"
     RESUME = "resume"
     DRAIN = "drain"
+    UNDRAIN = "undrain"
+    TAKE_OVER = "takeOver"
     CLOSE = "close"
     ABANDON = "abandon"
 

@@ -71,6 +71,11 @@ _FILLED_REASONS: Final = {
 }
 
 
+_TAKEN_OVER: Final = Note(
+    "TakenOver", "a person takes the open deal over; nothing is touched until `resume`"
+)
+
+
 class Averaging:
     """One averaging deal at a time on one pair; see `base.Kind` for what each method promises."""
 
@@ -142,7 +147,9 @@ class Averaging:
             case SetupChanged():
                 return settle(_with_setup(_at(state, event.at_ms), event.setup))
             case Commanded():
-                return settle(_commanded(_at(state, event.at_ms), event))
+                told = _commanded(_at(state, event.at_ms), event)
+                is_taken = told.phase is Phase.MANUAL and state.phase is not Phase.MANUAL
+                return settle(told, (_TAKEN_OVER,) if is_taken else ())
             case FundingPaid():
                 return on_funding(_at(state, event.at_ms), event)
             case Liquidated():
@@ -354,8 +361,15 @@ def _commanded(state: State, event: Commanded) -> State:
     match event.command:
         case Command.PAUSE:
             return replace(state, is_paused=True)
+        case Command.UNPAUSE:
+            return replace(state, is_paused=False)
         case Command.DRAIN:
             return replace(state, is_draining=True)
+        case Command.UNDRAIN:
+            return replace(state, is_draining=False)
+        case Command.TAKE_OVER:
+            is_open = deal is not None and deal.is_open and state.phase is not Phase.MANUAL
+            return moved(state, Happening.TAKEN_OVER) if is_open else state
         case Command.CLOSE:
             if deal is not None and deal.closing is None:
                 deal = replace(deal, closing=Closing.CLOSE, closing_field=event.field)
@@ -365,10 +379,8 @@ def _commanded(state: State, event: Commanded) -> State:
                 deal = replace(deal, closing=Closing.ABANDON)
             return replace(state, is_draining=True, deal=deal or state.deal)
         case Command.RESUME:
-            was_draining = state.is_draining
             state = replace(state, is_paused=False, is_draining=False)
-            # A document that comes back resumes its drained bots; that alone is no person's word.
-            if state.phase is Phase.HALTED and not was_draining:
+            if state.phase is Phase.HALTED:
                 return moved(replace(state, rest_until_ms=state.at_ms), Happening.RESUMED)
             return _cleared(state) if state.phase is Phase.MANUAL else state
 

@@ -36,7 +36,7 @@ class Phase(enum.StrEnum):
     but no new rung is placed; a trigger of Recovery Mode is being confirmed. RECOVERY: the
     recovery target, strict add-ons, no more. HALTING: cancel everything, then leave. COOLDOWN:
     rest after a deal. HALTED: gave up too often, until an operator resumes. MANUAL: the facts
-    contradict the books; nothing is touched until an operator resumes.
+    contradict the books, or a person took over; nothing is touched until an operator resumes.
     """
 
     FLAT = "FLAT"
@@ -64,6 +64,7 @@ class Happening(enum.StrEnum):
     LEFT_ALONE = "leftAlone"
     RESTED = "rested"
     CONTRADICTED = "contradicted"
+    TAKEN_OVER = "takenOver"
     CLEARED_FLAT = "clearedFlat"
     CLEARED_OPEN = "clearedOpen"
     CLEARED_RECOVERY = "clearedRecovery"
@@ -97,6 +98,10 @@ PHASES: Final[dict[tuple[Phase, Happening], Phase]] = {
     (Phase.MANUAL, Happening.CLEARED_OPEN): Phase.ACTIVE,
     (Phase.MANUAL, Happening.CLEARED_RECOVERY): Phase.RECOVERY,
     **{(phase, Happening.CONTRADICTED): Phase.MANUAL for phase in Phase},
+    **{
+        (phase, Happening.TAKEN_OVER): Phase.MANUAL
+        for phase in (Phase.ACTIVE, Phase.WATCH, Phase.RECOVERY, Phase.HALTING)
+    },
 }
 """The state machine; a missing row is a defect."""
 

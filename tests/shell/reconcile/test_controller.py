@@ -418,6 +418,64 @@ async def test_a_new_key_that_fails_leaves_the_old_one_for_exits(town: Town) -> 
         assert bot.view().deal_number is None
 
 
+async def test_after_a_restart_a_new_key_that_fails_leaves_the_old_one_for_exits(
+    town: Town,
+) -> None:
+    async with town.daemon():
+        await in_deal(town)
+    new = connection(key="two")
+    town.withdrawing.add(new)
+    town.write(main=new)
+    async with town.daemon():
+        bot = await in_deal(town)
+        await town.settled()
+        assert town.reason("main", "Connection") is Reason.WITHDRAW_ENABLED
+        assert town.reason("grid") is Reason.DEPENDENCY_NOT_READY
+        assert bot.gate[0] is Gate.EXITS_ONLY
+        assert town.generation("main", "Connection") == 1
+        await take_profit(town)
+        await town.rest(120)
+        assert bot.view().deal_number is None
+        town.withdrawing.clear()
+        town.c.test_soon("main")
+        await town.until(lambda: town.generation("main", "Connection") == 2)
+        await town.until(lambda: town.bot().view().deal_number == 2, within_s=120)
+
+
+async def test_after_a_restart_no_key_that_can_withdraw_serves_exits(town: Town) -> None:
+    async with town.daemon():
+        await in_deal(town)
+    town.withdrawing |= {connection(), connection(key="two")}
+    town.write(main=connection(key="two"))
+    async with town.daemon():
+        await town.settled()
+        assert town.bots == set()
+
+
+async def test_a_connection_that_is_removed_while_it_is_tested_leaves_no_account_open(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with town.daemon() as c:
+        await in_deal(town)
+        town.faults.delay_s = 20.0
+        town.write(spare=connection("spare", key="spare"))
+        await town.until(lambda: len(town.accounts) == 2)
+        made, closed = town.accounts[-1], []
+
+        async def close() -> None:
+            closed.append(made)
+
+        monkeypatch.setattr(made, "close", close)
+        town.remove("spare")
+        await c.read_now()
+        assert c.registry.get("Connection", "spare") is None
+        town.faults.delay_s = 0.0
+        await town.rest(200)
+        assert closed == [made]
+        assert c.registry.get("Connection", "spare") is None
+        assert c.lines.line("spare").account is None
+
+
 async def test_a_key_that_cannot_be_decrypted_leaves_the_old_one_at_work(town: Town) -> None:
     async with town.daemon():
         bot = await in_deal(town)
@@ -614,6 +672,54 @@ async def test_an_operators_halt_survives_a_restart_and_is_lifted(town: Town) ->
         assert town.bot().gate[0] is Gate.EXITS_ONLY
         await c.strategies.hand.lift("strategy/grid")
         await town.until(lambda: town.bot().gate[0] is Gate.OPEN)
+
+
+async def test_a_pause_that_is_lifted_while_the_bot_has_no_seat_is_lifted(town: Town) -> None:
+    async with town.daemon() as c:
+        await in_deal(town)
+        await c.strategies.hand.hold("strategy/grid", "pause", cancel=False, close=False)
+        await town.until(lambda: town.bot().view().is_paused)
+    town.faults.always[PortCall.BALANCES] = TransientError(Reason.EXCHANGE_UNAVAILABLE, "down")
+    async with town.daemon() as c:
+        await town.settled()
+        assert not town.bots
+        await c.strategies.hand.lift("strategy/grid")
+        town.faults.always.clear()
+        await town.until(lambda: GRID in town.bots and not town.bot().view().is_paused, 400)
+
+
+async def test_a_person_takes_a_deal_over_and_gives_it_back(town: Town) -> None:
+    async with town.daemon() as c:
+        await in_deal(town)
+        assert c.strategies.hand.take_over("strategy/grid") == 1
+        await town.until(lambda: town.bot().view().state == "MANUAL")
+    async with town.daemon() as c:
+        await town.until(lambda: GRID in town.bots)
+        sent = len(town.orders())
+        town.price("99")
+        await town.settled()
+        assert (town.bot().view().state, len(town.orders())) == ("MANUAL", sent)
+        town.write(grid=strategy(take_profit="2"))  # an edit clears nothing
+        await town.settled()
+        assert town.bot().view().state == "MANUAL"
+        await c.strategies.hand.lift("strategy/grid")
+        await town.until(lambda: town.bot().view().state == "ACTIVE")
+
+
+async def test_a_strategy_that_comes_back_clears_nothing_that_a_person_has_to_look_at(
+    town: Town,
+) -> None:
+    town.write(other=strategy("other", pairs="[ETH/USDT]"))
+    async with town.daemon() as c:
+        await in_deal(town)
+        c.strategies.hand.take_over("strategy/grid")
+        town.remove("grid")
+        await town.settled()
+        assert town.bot().view().is_draining
+        town.write(grid=strategy())
+        await town.settled()
+        assert not town.bot().view().is_draining
+        assert town.bot().view().state == "MANUAL"
 
 
 async def test_a_pause_lets_the_deal_end_and_no_other_begin(town: Town) -> None:

@@ -158,6 +158,7 @@ class Town:
     Attributes:
         accounts: Every account that was ever opened, oldest first.
         rights: What the exchange says of any key.
+        withdrawing: Connection documents of which the exchange says that their key can withdraw.
         without_price: Pairs that the exchange tells no price of.
         daemon_clock: What a daemon takes for the time; None: what it is.
         unlisted: Pairs that the exchange lists no more.
@@ -171,6 +172,7 @@ class Town:
     daemon_clock: Clock | None = None
     accounts: list[AccountPort] = field(default_factory=list)
     rights: KeyRights = TRADING_RIGHTS
+    withdrawing: set[str] = field(default_factory=set)
     without_price: set[str] = field(default_factory=set)
     unlisted: set[str] = field(default_factory=set)
     controller: Controller | None = None
@@ -203,13 +205,18 @@ class Town:
         public.without_price = self.without_price
         public.unlisted = self.unlisted
 
+        def rights(key: KeyMaterial) -> KeyRights:
+            digest = key.api_key.reveal().partition(" ")[2]
+            files = {hashlib.sha256(text.encode()).hexdigest() for text in self.withdrawing}
+            return replace(self.rights, can_withdraw=True) if digest in files else self.rights
+
         def account(key: KeyMaterial) -> AccountPort:
             made = Account(
                 self.venue,
                 ACCOUNT,
                 where[1],
                 now_ms=now_ms,
-                rights=lambda: self.rights,
+                rights=lambda: rights(key),
                 disturbance=self.faults,
             )
             self.accounts.append(made)

@@ -270,7 +270,9 @@ def play(venue: Venue, name: str, history: list[tuple[str, int, int]]) -> None:
             case "gate":
                 venue.gate((Gate.OPEN, Gate.OPEN, Gate.EXITS_ONLY, Gate.SHUT)[pick % 4])
             case "command":
-                venue.command(tuple(Command)[pick % 4])  # abandoning is tested by itself
+                venue.command(
+                    tuple(Command)[pick % (len(Command) - 1)]
+                )  # abandoning is tested by itself
             case "edit":
                 generations = SETUPS[name]
                 before = venue.phase()

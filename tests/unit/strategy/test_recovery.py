@@ -522,7 +522,7 @@ def test_too_many_escalations_halt_until_resume() -> None:
     hold(venue, "91", 100, step=5)
     assert (venue.phase(), len(venue.sent)) == ("HALTED", sent)
     venue.command(Command.DRAIN)  # the document goes
-    venue.command(Command.RESUME)  # and comes back, which is an edit
+    venue.command(Command.UNDRAIN)  # and comes back, which is an edit
     venue.run("91")
     assert venue.phase() == "HALTED"
     venue.command(Command.RESUME)
@@ -569,6 +569,43 @@ def test_an_operator_who_clears_manual_finds_recovery_again() -> None:
     assert venue.phase() == "MANUAL"
     venue.command(Command.RESUME)
     assert venue.phase() == "RECOVERY"
+
+
+@pytest.mark.parametrize("phase", ["ACTIVE", "RECOVERY"])
+def test_an_operator_may_take_a_deal_over_and_gives_it_back(phase: str) -> None:
+    venue = recovering() if phase == "RECOVERY" else opened()
+    resting = len(venue.live(LegKind.TAKE_PROFIT))
+    venue.command(Command.TAKE_OVER)
+    assert (venue.phase(), "TakenOver" in venue.notes()) == ("MANUAL", True)
+    sent = len(venue.sent)
+    hold(venue, venue.price, 100, step=5)
+    venue.command(Command.UNDRAIN)
+    venue.command(Command.UNPAUSE)
+    assert (venue.phase(), len(venue.sent)) == ("MANUAL", sent)
+    assert len(venue.live(LegKind.TAKE_PROFIT)) == resting
+    venue.command(Command.RESUME)
+    assert venue.phase() == phase
+
+
+def test_what_an_operator_takes_over_needs_a_deal() -> None:
+    venue = Venue.start(deep())
+    venue.command(Command.TAKE_OVER)
+    venue.run("100")
+    assert venue.phase() == "ACTIVE"
+
+
+def test_one_resume_ends_a_halt_although_its_deal_was_told_to_close() -> None:
+    rules = document(escalate={"maxDuration": "1h", "maxPerWindow": {"count": 1, "window": "30d"}})
+    venue = recovering(deep(recovery=rules))
+    hold(venue, "95.5", 70)
+    venue.run("95.5", after_ms=37 * HOUR)
+    hold(venue, "91", 30)
+    hold(venue, "91", 70)
+    assert venue.phase() == "HALTED"
+    venue.command(Command.CLOSE)
+    venue.command(Command.RESUME)
+    venue.run("91")
+    assert venue.phase() == "ACTIVE"
 
 
 # Smoothing.
