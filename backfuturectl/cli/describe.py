@@ -36,6 +36,18 @@ _TABLES: Final[dict[str, tuple[Column, ...]]] = {
         Column("HELP", "help"),
     ),
     "pendingChanges": (Column("FIELD", "path"), Column("RUNS", "old"), Column("FILE SAYS", "new")),
+    "results": (
+        Column("WHERE", "environment"),
+        Column("QUOTE", "quote"),
+        Column("REALISED", "realised", is_number=True),
+        Column("BEFORE FEES", "gross", is_number=True),
+        Column("FEES", "fees", is_number=True),
+        Column("FUNDING", "funding", is_number=True),
+        Column("UNREALISED", "unrealised", is_number=True),
+        Column("UNVALUED FEES", "unvaluedShort"),
+    ),
+    "unvaluedFees": (Column("COIN", "currency"), Column("FEES WITHOUT A PRICE", "amount")),
+    "fundingPayments": (Column("AGE", "atAge"), Column("AMOUNT", "amount", is_number=True)),
     "story": (
         Column("AGE", "atAge"),
         Column("LEG", "leg"),
@@ -58,7 +70,10 @@ _TABLES: Final[dict[str, tuple[Column, ...]]] = {
     "orders": tuple(column for column in LISTS["orders"] if column.key != "dealId"),
     "events": tuple(column for column in LISTS["events"] if column.key != "about"),
 }
-_HIDDEN: Final = frozenset({"apiVersion", "kind", "shortCommit", "permissionList"})
+_HIDDEN: Final = frozenset(
+    {"apiVersion", "kind", "shortCommit", "permissionList"}
+    | {"unvaluedShort", "realisedShort", "unrealisedShort"}
+)
 _MOMENTS: Final = frozenset(
     {"since", "lastTested", "openedAt", "closedAt", "createdAt", "updatedAt"}
 )

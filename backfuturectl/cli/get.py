@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Context
+from decimal import Context, Decimal
 from typing import Any, Final
 
 import click
@@ -20,6 +20,8 @@ LISTS: Final[dict[str, tuple[Column, ...]]] = {
         Column("REASON", "reason"),
         Column("KEY", "keyFingerprint"),
         Column("TESTED", "testedAge"),
+        Column("REALISED", "realisedShort", is_number=True),
+        Column("UNREALISED", "unrealisedShort", is_number=True),
         Column("PERMISSIONS", "permissionList", is_wide=True),
         Column("MESSAGE", "message", is_wide=True),
     ),
@@ -32,6 +34,8 @@ LISTS: Final[dict[str, tuple[Column, ...]]] = {
         Column("REASON", "reason"),
         Column("BOTS", "bots", is_number=True),
         Column("DEALS", "openDeals", is_number=True),
+        Column("REALISED", "realisedShort", is_number=True),
+        Column("UNREALISED", "unrealisedShort", is_number=True),
         Column("GEN", "generation", is_number=True),
         Column("MESSAGE", "message", is_wide=True),
     ),
@@ -58,6 +62,12 @@ LISTS: Final[dict[str, tuple[Column, ...]]] = {
         Column("OPENED", "openedAge"),
         Column("EXIT", "exitLeg"),
         Column("RESULT", "result", is_number=True),
+        Column("QUOTE", "quote"),
+        Column("REALISED", "realised", is_number=True, is_wide=True),
+        Column("FEES", "fees", is_number=True, is_wide=True),
+        Column("FUNDING", "funding", is_number=True, is_wide=True),
+        Column("UNVALUED FEES", "unvaluedShort", is_wide=True),
+        Column("AUDIT", "audit", is_wide=True),
     ),
     "orders": (
         Column("CLIENT ORDER ID", "clientOrderId"),
@@ -93,8 +103,10 @@ _AGES: Final = {
 }
 _ROUNDED: Final = frozenset(
     {"average", "unrealised", "margin", "nextExit", "liquidation", "result"}
+    | {"realised", "gross", "fees", "funding", "dust"}
 )
 _COMMIT_DIGITS: Final = 12
+_TWO_PLACES: Final = Context(prec=60)
 _EIGHT_DIGITS: Final = Context(prec=8)
 """Figures that were divided or multiplied; the exact ones are in the JSON."""
 
@@ -138,8 +150,23 @@ def for_people(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
             shown[field] = _EIGHT_DIGITS.create_decimal(row[field]).normalize()
     if "permissions" in row:
         shown["permissionList"] = ",".join(row["permissions"])
+    if "unvaluedFees" in row:
+        shown["unvaluedShort"] = [
+            f"{fee['amount']} {fee['currency']}" for fee in row["unvaluedFees"]
+        ]
+    for field, name in (("realised", "realisedShort"), ("unrealised", "unrealisedShort")):
+        if "results" in row:
+            shown[name] = [_money(result, field) for result in row["results"]]
     if "commit" in row:
         shown["shortCommit"] = row["commit"][:_COMMIT_DIGITS]
     if row.get("isPaused"):
         shown["state"] = f"{row['state']}/PAUSED"
     return shown
+
+
+def _money(result: dict[str, Any], field: str) -> str:
+    """Return one sum with its currency, and where it is not live, with that."""
+    figure = _TWO_PLACES.quantize(Decimal(result[field]), Decimal("0.01"))
+    environment = result["environment"]
+    where = f" {environment}" if environment not in {None, "live"} else ""
+    return f"{figure:f} {result['quote']}{where}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Context, Decimal
 from typing import Any, Final
 
 import click
@@ -77,6 +78,16 @@ def _text(found: dict[str, Any]) -> str:
         f"bots         {found['bots']['running']}/{found['bots']['total']} running"
         + (f", {found['bots']['paper']} of them on paper" if found["bots"]["paper"] else ""),
     ]
+    lines.extend(
+        f"result       {_rounded(row['realised'])} {row['quote']} realised"
+        f" (fees {_rounded(row['fees'])}, funding {_rounded(row['funding'])} in),"
+        f" {_rounded(row['unrealised'])} unrealised, {row['environment'] or 'environment unknown'}"
+        + "".join(
+            f"; without fees of {fee['amount']} {fee['currency']}, whose price is not known"
+            for fee in row["unvaluedFees"]
+        )
+        for row in found["results"]
+    )
     if source["trouble"]:
         lines.append(f"TROUBLE      {source['trouble']}; the last good state runs")
     lines.extend(f"UNKNOWN      {path}" for path in source["unknown"])
@@ -91,6 +102,10 @@ def _text(found: dict[str, Any]) -> str:
             f"let it through with `backfuturectl approve {prune['digest']}`"
         )
     return "\n".join(lines)
+
+
+def _rounded(figure: str) -> str:
+    return f"{Context(prec=60).quantize(Decimal(figure), Decimal('0.01')):f}"
 
 
 def _needs_a_person(found: dict[str, Any]) -> bool:

@@ -19,9 +19,11 @@ from backfuturectl.daemon.history import (
     story_rows,
     text,
 )
+from backfuturectl.daemon.results import Results, metric_lines
 from backfuturectl.engine.clock import Clock
 from backfuturectl.model.errors import UsageError
 from backfuturectl.model.ids import deal_id
+from backfuturectl.model.records import DealRecord
 from backfuturectl.model.resources import Connection, Strategy
 from backfuturectl.model.status import REASONS, Condition, Reason, ReasonClass
 from backfuturectl.planning.diff import diff
@@ -44,15 +46,24 @@ class ControllerBoard:
         self._store = store
         self._clock = clock
         self._root = root
+        self._results = Results(controller, store)
         self._started_ms = clock.now_ms()
 
     async def items(self, kind: str, *, about: str | None, limit: int, since: int) -> list[Row]:
         """Return the rows of one list; *about* narrows to one bot, deal or resource."""
         match kind:
             case "connections":
-                return [self._connection(e) for e in self._entries("Connection", about)]
+                results = await self._results.by_connection()
+                return [
+                    self._connection(e) | {"results": results.get(e.name, [])}
+                    for e in self._entries("Connection", about)
+                ]
             case "strategies":
-                return [self._strategy(e) for e in self._entries("Strategy", about)]
+                results = await self._results.by_strategy()
+                return [
+                    self._strategy(e) | {"results": results.get(e.name, [])}
+                    for e in self._entries("Strategy", about)
+                ]
             case "bots":
                 return [
                     self._bot(seat)
@@ -62,7 +73,7 @@ class ControllerBoard:
             case "running":
                 return self._running()
             case "deals":
-                return [deal_row(deal) for deal in await self._store.deals(about, limit=limit)]
+                return await self._deals(about, limit=limit)
             case "orders":
                 bot, deal = (None, about) if about is not None and "#" in about else (about, None)
                 orders = await self._store.orders(bot, deal, limit=limit)
@@ -92,10 +103,14 @@ class ControllerBoard:
         entry = self._controller.registry.get(_KINDS[kind], name)
         if entry is None:
             return None
-        row = self._connection(entry) if kind == "connection" else self._strategy(entry)
+        if kind == "connection":
+            row, results = self._connection(entry), await self._results.by_connection()
+        else:
+            row, results = self._strategy(entry), await self._results.by_strategy()
         return {
             "kind": _KINDS[kind],
             **row,
+            "results": results.get(name, []),
             "path": entry.path,
             "generation": entry.generation,
             "conditions": [_condition(c) for c in entry.status.conditions] if entry.status else [],
@@ -116,8 +131,11 @@ class ControllerBoard:
             "events": [event_row(e) for e in await self._store.events(f"{_KINDS[kind]}/{name}")],
         }
 
-    def status(self) -> Row:
+    async def status(self) -> Row:
         """Return the daemon's own state."""
+        return {**self._status(), "results": await self._results.in_all()}
+
+    def _status(self) -> Row:
         controller = self._controller
         generation = controller.generation
         strategies = list(controller.registry.of_kind("Strategy"))
@@ -163,9 +181,9 @@ class ControllerBoard:
             "queueDepth": controller.queue.depth,
         }
 
-    def metrics(self) -> str:
+    async def metrics(self) -> str:
         """Return the figures in Prometheus' text format."""
-        status = self.status()
+        status = self._status()
         figures = {
             "connections": status["connections"]["total"],
             "connections_online": status["connections"]["online"],
@@ -181,11 +199,13 @@ class ControllerBoard:
         for name, value in figures.items():
             lines.append(f"# TYPE backfuturectl_{name} gauge")
             lines.append(f"backfuturectl_{name} {value}")
+        lines.extend(metric_lines(await self._results.by_connection()))
         return "\n".join(lines) + "\n"
 
     async def act(self, verb: str, arguments: Row) -> Row:
         """Carry out an operator's request."""
         actions: dict[str, Callable[[Row], Any]] = {
+            "audit": self._act_audit,
             "reconcile": self._act_reconcile,
             "test": self._act_test,
             "approve": self._act_approve,
@@ -198,6 +218,33 @@ class ControllerBoard:
             raise UsageError(f"no action is named `{verb}`")
         done: Row = await actions[verb](arguments)
         return done
+
+    async def _act_audit(self, arguments: Row) -> Row:
+        """Compare one bot with the exchange; the caller goes from bot to bot, in its own time."""
+        seat = self._controller.strategies.seats.get(str(arguments.get("bot", "")))
+        if seat is None:
+            raise UsageError(f"no bot is named `{arguments.get('bot', '')}`")
+        since_ms = arguments.get("since")
+        if not isinstance(since_ms, int):
+            raise UsageError("`since` must be a time in milliseconds UTC")
+        found = await self._controller.settler.auditor.audit(seat.bot, since_ms)
+        return {
+            "bot": found.bot,
+            "from": found.from_ms,
+            "isComplete": found.from_ms <= since_ms,
+            "fills": found.fills,
+            "openOrders": found.orders,
+            "differences": [
+                {
+                    "kind": str(each.kind),
+                    "about": each.about,
+                    "clientOrderId": each.client_order_id,
+                    "ours": each.ours,
+                    "theirs": each.theirs,
+                }
+                for each in found.differences
+            ],
+        }
 
     async def _act_reconcile(self, _: Row) -> Row:
         await self._controller.read_now()
@@ -374,7 +421,7 @@ class ControllerBoard:
         return {
             "kind": "Bot",
             **self._bot(seat),
-            "deals": [deal_row(deal) for deal in await self._store.deals(name, limit=10)],
+            "deals": await self._deals(name, limit=10),
             "orders": [order_row(order) for order in await self._store.orders(name, is_open=True)],
             "events": [event_row(event) for event in await self._store.events(f"Bot/{name}")],
         }
@@ -389,6 +436,12 @@ class ControllerBoard:
         return {
             "kind": "Deal",
             **deal_row(found),
+            **(await self._results.of_deals([found]))[name],
+            "unrealised": self._unrealised(found),
+            "fundingPayments": [
+                {"at": each.at_ms, "amount": text(each.amount_quote)}
+                for each in await self._store.funding(bot, deal=name)
+            ],
             "story": story_rows(found, orders, fills),
             "orders": [order_row(order) for order in orders],
             "fills": [fill_row(fill) for fill in fills],
@@ -396,6 +449,17 @@ class ControllerBoard:
                 event_row(event) for event in await self._store.events(deal=name, limit=_EVENTS_MAX)
             ],
         }
+
+    def _unrealised(self, deal: DealRecord) -> str | None:
+        seat = self._controller.strategies.seats.get(deal.bot)
+        if seat is None or deal.closed_at_ms is not None:
+            return None
+        return rounded(seat.bot.view().unrealised_quote)
+
+    async def _deals(self, about: str | None, *, limit: int) -> list[Row]:
+        deals = await self._store.deals(about, limit=limit)
+        results = await self._results.of_deals(deals)
+        return [deal_row(deal) | results[deal.deal] for deal in deals]
 
     async def _describe_order(self, name: str) -> Row | None:
         order = await self._store.order(name)

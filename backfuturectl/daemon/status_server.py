@@ -46,10 +46,10 @@ class Board(Protocol):
     async def describe(self, kind: str, name: str) -> dict[str, Any] | None:
         """Return everything about one thing, or None when there is no such thing."""
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Return the daemon's own state."""
 
-    def metrics(self) -> str:
+    async def metrics(self) -> str:
         """Return the figures in Prometheus' text format."""
 
     async def act(self, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -155,10 +155,10 @@ class StatusServer:
         return await handler(request)
 
     async def _get_status(self, _: web.Request) -> web.Response:
-        return _json({"apiVersion": API_VERSION, "kind": "Status", **self._board.status()})
+        return _json({"apiVersion": API_VERSION, "kind": "Status", **(await self._board.status())})
 
     async def _get_metrics(self, _: web.Request) -> web.Response:
-        return web.Response(text=self._board.metrics(), content_type="text/plain")
+        return web.Response(text=await self._board.metrics(), content_type="text/plain")
 
     async def _get_list(self, request: web.Request) -> web.Response:
         kind = request.match_info["kind"]

@@ -157,6 +157,11 @@ class Bot:
         self._inbox.append(event)
         self._wake.set()
 
+    @property
+    def account(self) -> AccountPort:
+        """What it trades through."""
+        return self._context.account
+
     def trace_to(self, commit: str) -> None:
         """Trace the next orders to *commit*, which has the very document that runs."""
         self._stepper.provenance = replace(self._stepper.provenance, commit=commit)

@@ -62,6 +62,7 @@ class BotName:
 
     Attributes:
         environment: Of its connection, ``live``, or ``paper``; empty when unknown.
+        market: ``spot`` or ``futures``; empty when unknown.
     """
 
     bot: str
@@ -70,6 +71,7 @@ class BotName:
     pair: str
     kind: str
     environment: str = ""
+    market: str = ""
 
 
 class Journal:
@@ -188,6 +190,7 @@ class Journal:
                         opened_at_ms=action.at_ms,
                         connection=self._name.connection,
                         environment=self._name.environment,
+                        market=self._name.market,
                     )
                     writes.append(deal)
                 case DealClosed():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -64,8 +65,7 @@ class DealRecord:
         exit_leg: The leg that closed it; None while open.
         connection: Where it was traded; a strategy may move on to another one.
         environment: Of that connection when it opened; empty where it was not recorded.
-        audit: What came of comparing its fills with the exchange's, ``clean``, ``differs``,
-            ``unknown`` or ``skipped``; empty until that was tried.
+        market: ``spot`` or ``futures``; empty where it was not recorded.
     """
 
     deal: str
@@ -78,7 +78,7 @@ class DealRecord:
     exit_leg: str | None = None
     connection: str = ""
     environment: str = ""
-    audit: str = ""
+    market: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +160,63 @@ class FundingRecord:
     amount_quote: Decimal
     at_ms: int
     deal: str = ""
+
+
+class AuditOutcome(enum.StrEnum):
+    """What came of comparing our fills with the exchange's.
+
+    UNKNOWN: the exchange could not be asked, or its history does not reach back. SKIPPED: nobody
+    was to ask, as for deals of before there were audits.
+    """
+
+    CLEAN = "clean"
+    DIFFERS = "differs"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementRecord:
+    """What a closed deal came to, once its fills were compared with the exchange's.
+
+    Attributes:
+        told_quote: The deal's own result when it was settled; another one since, as a fee that
+            came late makes it, asks for a new settlement.
+        gross: Realised result before fees and funding, quote.
+        unvalued: Fees in coins whose price is not known; not in *fees*.
+        dust_base: Remainder that nobody takes.
+        dust_cost: What that cost, quote.
+    """
+
+    deal: str
+    bot: str
+    audit: AuditOutcome
+    told_quote: Decimal
+    gross: Decimal
+    fees: Decimal
+    funding: Decimal
+    unvalued: tuple[Fee, ...]
+    dust_base: Decimal
+    dust_cost: Decimal
+    settled_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DealBooks:
+    """A deal with all that its account is made of, oldest first."""
+
+    deal: DealRecord
+    fills: tuple[FillRecord, ...]
+    funding: tuple[FundingRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettledDeal:
+    """A settlement and where it counts; see `DealRecord` for *connection* and *environment*."""
+
+    settlement: SettlementRecord
+    connection: str
+    environment: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,12 @@ def _money_or_auto(value: Any) -> Money | str:
         raise ValueError("expected an amount such as `50 USDT`, or `auto`") from None
 
 
-def _duration_ms(value: Any) -> int:
+def parse_duration(value: Any) -> int:
+    """Return what `format_duration` wrote, milliseconds.
+
+    Raises:
+        ValueError: It is not written as a duration is.
+    """
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("expected a duration such as `90s`, `15m`, `36h` or `7d`")
@@ -126,7 +131,7 @@ Number = Annotated[
 
 DurationMs = Annotated[
     int,
-    BeforeValidator(_duration_ms),
+    BeforeValidator(parse_duration),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["15m"]}),
 ]
 """A duration as whole milliseconds, written ``15m``."""

@@ -38,6 +38,7 @@ from backfuturectl.reconcile.hub import Hub
 from backfuturectl.reconcile.markets import SUSPICIOUS
 from backfuturectl.reconcile.queue import Again, Done, Ending, Failed, WorkQueue
 from backfuturectl.reconcile.registry import Entry, Registry, complaint_of, settle
+from backfuturectl.reconcile.settling import Settler
 from backfuturectl.reconcile.source import Generation, Source, stored_document
 from backfuturectl.reconcile.strategies import Strategies
 from backfuturectl.store.database import Remove, Store
@@ -103,6 +104,7 @@ class Controller:
             tasks=tasks,
             on_trouble=self._on_trouble,
         )
+        self.settler = Settler(store, clock, self.strategies, self.lines)
         self.source_trouble = ""
         self.generation: Generation | None = None
         self.prune = PruneVerdict()
@@ -126,6 +128,7 @@ class Controller:
         """Work until canceled."""
         self.queue.add(FILES)
         self._tasks.create_task(self._pulse(), name="pulse")
+        self._tasks.create_task(self.settler.run(), name="settler")
         await self.queue.run()
 
     def look_soon(self) -> None:

@@ -218,6 +218,7 @@ class Seating:
             desired.pair,
             desired.spec.kind,
             environment=self._environment(desired),
+            market=str(market.kind),
         )
         stored = self._books.record(desired.bot)
         # A step's orders are recorded together with the bot: one that has no row has no orders.

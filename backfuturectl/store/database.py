@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from backfuturectl.model.records import (
     BotRecord,
+    DealBooks,
     DealRecord,
     FillRecord,
     FundingRecord,
@@ -20,6 +21,8 @@ from backfuturectl.model.records import (
     LeaseRecord,
     OrderRecord,
     ResourceRecord,
+    SettledDeal,
+    SettlementRecord,
     StoredEvent,
 )
 from backfuturectl.store import lock, statements
@@ -28,12 +31,16 @@ from backfuturectl.store.failures import translate
 from backfuturectl.store.rows import (
     to_bot,
     to_deal,
+    to_deal_fill,
     to_event,
     to_fill,
     to_funding,
     to_hold,
     to_order,
     to_resource,
+    to_settled,
+    to_settlement,
+    to_unpriced,
 )
 from backfuturectl.store.schema import BOTS, DEALS, HOLDS, ORDERS, RESOURCES
 from backfuturectl.store.statements import Remove, Write
@@ -159,9 +166,55 @@ class Store:
         query = statements.fills(bot, deal=deal, client_order_ids=client_order_ids)
         return await self._read(query, to_fill)
 
+    async def newest_fill(self) -> int:
+        """Return the row of the newest execution, which grows; 0 when there is none."""
+        return (await self._read(statements.newest_fill(), lambda row: int(row["row"] or 0)))[0]
+
+    async def unpriced(
+        self, after: int, *, limit: int
+    ) -> tuple[tuple[int, str, str, FillRecord], ...]:
+        """Return executions after row *after* whose fee has no price of its coin, oldest first.
+
+        Returns:
+            Row, connection, pair and execution. On most of them the fee is in base or quote, whose
+            price the execution tells.
+        """
+        return await self._read(statements.unpriced(after, limit), to_unpriced)
+
     async def funding(self, bot: str, *, deal: str | None = None) -> tuple[FundingRecord, ...]:
         """Return a bot's funding payments, oldest first."""
         return await self._read(statements.funding(bot, deal=deal), to_funding)
+
+    async def unsettled(
+        self, since_ms: int, until_ms: int, *, limit: int
+    ) -> tuple[DealRecord, ...]:
+        """Return deals closed in that time that wait for a settlement, oldest first."""
+        return await self._read(statements.unsettled(since_ms, until_ms, limit), to_deal)
+
+    async def unsettled_books(self, since_ms: int) -> tuple[DealBooks, ...]:
+        """Return the deals without settlement, open or closed since then, and their books."""
+        deals, fills, payments = statements.unsettled_books(since_ms)
+        by_deal: dict[str, list[FillRecord]] = {}
+        for deal, fill in await self._read(fills, to_deal_fill):
+            by_deal.setdefault(deal, []).append(fill)
+        paid: dict[str, list[FundingRecord]] = {}
+        for payment in await self._read(payments, to_funding):
+            paid.setdefault(payment.deal, []).append(payment)
+        return tuple(
+            DealBooks(row, tuple(by_deal.get(row.deal, ())), tuple(paid.get(row.deal, ())))
+            for row in await self._read(deals, to_deal)
+        )
+
+    async def settlements(self, deals: Collection[str]) -> tuple[SettlementRecord, ...]:
+        """Return the settlements of *deals*, as far as there are."""
+        found: list[SettlementRecord] = []
+        for query in statements.settlements(deals):
+            found += await self._read(query, to_settlement)
+        return tuple(found)
+
+    async def settled(self, after: str, *, limit: int) -> tuple[SettledDeal, ...]:
+        """Return the next *limit* settlements after deal *after*, by deal, and where they count."""
+        return await self._read(statements.settled(after, limit), to_settled)
 
     async def events(
         self,

@@ -71,12 +71,10 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         (
             "ALTER TABLE deals ADD COLUMN connection TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE deals ADD COLUMN environment TEXT NOT NULL DEFAULT ''",
-            "ALTER TABLE deals ADD COLUMN audit TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE deals ADD COLUMN market TEXT NOT NULL DEFAULT ''",
             "UPDATE deals SET connection = coalesce("
             "(SELECT bots.connection FROM bots WHERE bots.bot = deals.bot), '')",
-            # Deals of before are not looked up all at once by the first start.
-            "UPDATE deals SET audit = 'skipped' WHERE closed_at_ms IS NOT NULL",
-            "CREATE INDEX deals_audit ON deals (audit, closed_at_ms)",
+            "CREATE INDEX deals_closed ON deals (closed_at_ms)",
             "ALTER TABLE orders ADD COLUMN field TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE orders ADD COLUMN source TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE orders ADD COLUMN trigger_price TEXT",
@@ -86,6 +84,10 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             " pair TEXT NOT NULL, amount_quote TEXT NOT NULL, at_ms INTEGER NOT NULL,"
             " deal TEXT NOT NULL, PRIMARY KEY (bot, funding_id))",
             "CREATE INDEX funding_deal ON funding (deal)",
+            "CREATE TABLE settlements (deal TEXT NOT NULL PRIMARY KEY, bot TEXT NOT NULL,"
+            " audit TEXT NOT NULL, told_quote TEXT NOT NULL, gross TEXT NOT NULL,"
+            " fees TEXT NOT NULL, funding TEXT NOT NULL, unvalued TEXT NOT NULL,"
+            " dust_base TEXT NOT NULL, dust_cost TEXT NOT NULL, settled_at_ms INTEGER NOT NULL)",
             "ALTER TABLE events ADD COLUMN deal TEXT NOT NULL DEFAULT ''",
             "CREATE INDEX events_deal ON events (deal, event_id)",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from decimal import Decimal
@@ -20,6 +21,7 @@ from backfuturectl.model.orders import (
     advance,
 )
 from backfuturectl.model.records import (
+    AuditOutcome,
     BotRecord,
     DealRecord,
     EventRecord,
@@ -29,6 +31,8 @@ from backfuturectl.model.records import (
     LeaseRecord,
     OrderRecord,
     ResourceRecord,
+    SettledDeal,
+    SettlementRecord,
     StoredEvent,
 )
 
@@ -42,6 +46,7 @@ Record = (
     | EventRecord
     | ResourceRecord
     | HoldRecord
+    | SettlementRecord
 )
 
 
@@ -124,6 +129,18 @@ def _funding_values(funding: FundingRecord) -> Values:
     return _plain(funding) | {"amount_quote": str(funding.amount_quote)}
 
 
+_SETTLED: Final = ("told_quote", "gross", "fees", "funding", "dust_base", "dust_cost")
+
+
+def _settlement_values(settlement: SettlementRecord) -> Values:
+    fees = [[fee.currency, str(fee.amount)] for fee in settlement.unvalued]
+    return _plain(settlement) | {
+        "audit": settlement.audit.value,
+        "unvalued": json.dumps(fees),
+        **{name: str(getattr(settlement, name)) for name in _SETTLED},
+    }
+
+
 def _text_of(number: Decimal | None) -> str | None:
     return None if number is None else str(number)
 
@@ -143,6 +160,7 @@ _FIELDS: Final = {
         EventRecord,
         ResourceRecord,
         HoldRecord,
+        SettlementRecord,
     )
 }
 
@@ -155,6 +173,7 @@ TO_VALUES: Final[dict[type[Record], Callable[[Any], Values]]] = {
     EventRecord: _plain,
     ResourceRecord: _plain,
     HoldRecord: _plain,
+    SettlementRecord: _settlement_values,
 }
 
 
@@ -218,7 +237,10 @@ def to_order(row: RowMapping) -> OrderRecord:
 
 def to_fill(row: RowMapping) -> FillRecord:
     """Return the record of a row of ``fills``."""
-    values: Values = dict(row)
+    return _fill(dict(row))
+
+
+def _fill(values: Values) -> FillRecord:
     currency, amount = values.pop("fee_currency"), values.pop("fee_amount")
     return FillRecord(
         **values
@@ -232,9 +254,47 @@ def to_fill(row: RowMapping) -> FillRecord:
     )
 
 
+def to_deal_fill(row: RowMapping) -> tuple[str, FillRecord]:
+    """Return deal and record of a row of ``fills`` that was joined with its order."""
+    values: Values = dict(row)
+    deal = values.pop("deal")
+    return deal, _fill(values)
+
+
+def to_unpriced(row: RowMapping) -> tuple[int, str, str, FillRecord]:
+    """Return row number, connection, pair and record of a row of ``fills`` and its bot."""
+    values: Values = dict(row)
+    number, connection, pair = (values.pop(name) for name in ("row", "connection", "pair"))
+    return number, connection, pair, _fill(values)
+
+
 def to_funding(row: RowMapping) -> FundingRecord:
     """Return the record of a row of ``funding``."""
     return FundingRecord(**{**row, "amount_quote": Decimal(row["amount_quote"])})
+
+
+def to_settlement(row: RowMapping) -> SettlementRecord:
+    """Return the record of a row of ``settlements``."""
+    return _settlement(dict(row))
+
+
+def _settlement(values: Values) -> SettlementRecord:
+    fees = json.loads(values["unvalued"])
+    return SettlementRecord(
+        **values
+        | {
+            "audit": AuditOutcome(values["audit"]),
+            "unvalued": tuple(Fee(currency, Decimal(amount)) for currency, amount in fees),
+            **{name: Decimal(values[name]) for name in _SETTLED},
+        }
+    )
+
+
+def to_settled(row: RowMapping) -> SettledDeal:
+    """Return the record of a row of ``settlements`` that was joined with its deal."""
+    values: Values = dict(row)
+    connection, environment = values.pop("connection"), values.pop("environment")
+    return SettledDeal(_settlement(values), connection, environment)
 
 
 def to_event(row: RowMapping) -> StoredEvent:

@@ -67,9 +67,9 @@ DEALS: Final = Table(
     Column("exit_leg", Text),
     Column("connection", Text, nullable=False),
     Column("environment", Text, nullable=False),
-    Column("audit", Text, nullable=False),
+    Column("market", Text, nullable=False),
     Index("deals_bot", "bot", "number"),
-    Index("deals_audit", "audit", "closed_at_ms"),
+    Index("deals_closed", "closed_at_ms"),
 )
 
 ORDERS: Final = Table(
@@ -129,6 +129,22 @@ FUNDING: Final = Table(
     Column("at_ms", Integer, nullable=False),
     Column("deal", Text, nullable=False),
     Index("funding_deal", "deal"),
+)
+
+SETTLEMENTS: Final = Table(
+    "settlements",
+    METADATA,
+    Column("deal", Text, primary_key=True),
+    Column("bot", Text, nullable=False),
+    Column("audit", Text, nullable=False),
+    Column("told_quote", Text, nullable=False),
+    Column("gross", Text, nullable=False),
+    Column("fees", Text, nullable=False),
+    Column("funding", Text, nullable=False),
+    Column("unvalued", Text, nullable=False),  # JSON: [[currency, amount], ...]
+    Column("dust_base", Text, nullable=False),
+    Column("dust_cost", Text, nullable=False),
+    Column("settled_at_ms", Integer, nullable=False),
 )
 
 EVENTS: Final = Table(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Select, Table, func, select
+from sqlalchemy import Connection, Integer, Select, Table, func, literal_column, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from backfuturectl.model.orders import OrderStatus
@@ -20,6 +20,7 @@ from backfuturectl.model.records import (
     HoldRecord,
     OrderRecord,
     ResourceRecord,
+    SettlementRecord,
 )
 from backfuturectl.store.rows import TO_VALUES, Record, merge_order, to_order
 from backfuturectl.store.schema import (
@@ -31,6 +32,7 @@ from backfuturectl.store.schema import (
     HOLDS,
     ORDERS,
     RESOURCES,
+    SETTLEMENTS,
 )
 
 EVENTS_KEPT: Final = 100_000
@@ -79,6 +81,7 @@ _TABLES: Final[dict[type[Record], Table]] = {
     EventRecord: EVENTS,
     ResourceRecord: RESOURCES,
     HoldRecord: HOLDS,
+    SettlementRecord: SETTLEMENTS,
 }
 _STATEMENTS: Final[dict[type[Record], Insert]] = {
     **{record: _upsert(table) for record, table in _TABLES.items()},
@@ -145,6 +148,59 @@ def deals(bot: str | None, *, is_open: bool | None, limit: int | None) -> Select
     return query.limit(limit)
 
 
+def unsettled(since_ms: int, until_ms: int, limit: int) -> Select[Any]:
+    """Return the query for closed deals that have no settlement, or that changed since; oldest."""
+    is_stale = SETTLEMENTS.c.told_quote != DEALS.c.result_quote
+    return (
+        select(DEALS)
+        .join(SETTLEMENTS, SETTLEMENTS.c.deal == DEALS.c.deal, isouter=True)
+        .where(DEALS.c.closed_at_ms >= since_ms, DEALS.c.closed_at_ms <= until_ms)
+        .where(SETTLEMENTS.c.deal.is_(None) | is_stale)
+        .order_by(DEALS.c.closed_at_ms, DEALS.c.deal)
+        .limit(limit)
+    )
+
+
+def _unsettled_deals(since_ms: int) -> Select[Any]:
+    """Return the query for the ids of deals, open or closed since, that have no settlement."""
+    closed = DEALS.c.closed_at_ms
+    return (
+        select(DEALS.c.deal)
+        .join(SETTLEMENTS, SETTLEMENTS.c.deal == DEALS.c.deal, isouter=True)
+        .where(closed.is_(None) | (closed >= since_ms), SETTLEMENTS.c.deal.is_(None))
+    )
+
+
+def unsettled_books(since_ms: int) -> tuple[Select[Any], Select[Any], Select[Any]]:
+    """Return the queries for the deals without settlement, and for their fills and funding."""
+    ids = _unsettled_deals(since_ms)
+    fills_of = (
+        select(ORDERS.c.deal, FILLS)
+        .join(ORDERS, ORDERS.c.client_order_id == FILLS.c.client_order_id)
+        .where(ORDERS.c.deal.in_(ids))
+        .order_by(FILLS.c.at_ms, FILLS.c.fill_id)
+    )
+    return (
+        select(DEALS).where(DEALS.c.deal.in_(ids)),
+        fills_of,
+        select(FUNDING).where(FUNDING.c.deal.in_(ids)).order_by(FUNDING.c.at_ms),
+    )
+
+
+def settled(after: str, limit: int) -> Select[Any]:
+    """Return the query for the next *limit* settlements after deal *after*, by deal."""
+    query = select(SETTLEMENTS, DEALS.c.connection, DEALS.c.environment)
+    query = query.join(DEALS, DEALS.c.deal == SETTLEMENTS.c.deal)
+    query = query.where(SETTLEMENTS.c.deal > after)
+    return query.order_by(SETTLEMENTS.c.deal).limit(limit)
+
+
+def settlements(deals: Iterable[str]) -> Iterable[Select[Any]]:
+    """Yield the queries for the settlements of *deals*."""
+    for ids in _chunks(deals):
+        yield select(SETTLEMENTS).where(SETTLEMENTS.c.deal.in_(ids))
+
+
 def orders(
     bot: str | None, deal: str | None, *, is_open: bool | None, limit: int | None
 ) -> Select[Any]:
@@ -157,6 +213,26 @@ def orders(
     if is_open is not None:
         query = query.where(ORDERS.c.status.in_(_OPEN if is_open else _FINAL))
     return query.limit(limit)
+
+
+_FILL_ROW: Final = literal_column("fills.rowid", Integer)
+"""Grows with every new fill."""
+
+
+def newest_fill() -> Select[Any]:
+    """Return the query for the row of the newest fill; none when there are no fills."""
+    return select(func.max(_FILL_ROW).label("row")).select_from(FILLS)
+
+
+def unpriced(after: int, limit: int) -> Select[Any]:
+    """Return the query for fills after row *after* whose fee has no price, oldest first."""
+    return (
+        select(_FILL_ROW.label("row"), BOTS.c.connection, BOTS.c.pair, FILLS)
+        .join(BOTS, BOTS.c.bot == FILLS.c.bot)
+        .where(after < _FILL_ROW, FILLS.c.fee_currency.is_not(None), FILLS.c.fee_price.is_(None))
+        .order_by(_FILL_ROW)
+        .limit(limit)
+    )
 
 
 def fills(bot: str, *, deal: str | None, client_order_ids: Iterable[str] | None) -> Select[Any]:

@@ -144,6 +144,9 @@ def _deals_events_and_strategies(world: World) -> None:
         "open",
     )
     assert isinstance(deal["openedAt"], int)
+    assert all(is_decimal(deal[key]) for key in ("realised", "gross", "fees", "funding"))
+    assert (deal["quote"], deal["environment"], deal["unvaluedFees"]) == ("USDT", "emulator", [])
+    assert deal["connection"] == MEXC.connection
     assert deal["closedAt"] is deal["exitLeg"] is deal["result"] is None
     events = asked(world, "get", "events", "Bot/btc/BTC-USDT")
     assert events["kind"] == "EventList"
@@ -151,6 +154,13 @@ def _deals_events_and_strategies(world: World) -> None:
     strategies = items(asked(world, "get", "strategies"), "StrategyList")
     assert (strategies["btc"]["status"], strategies["btc"]["isCurrent"]) == ("Ready", True)
     assert strategies["ada"]["reason"] == "DependencyNotReady"
+    (result,) = strategies["btc"]["results"]
+    assert (result["environment"], result["quote"]) == ("emulator", "USDT")
+    sums = ("realised", "gross", "fees", "funding", "unrealised")
+    assert all(is_decimal(result[key]) for key in sums)
+    assert strategies["ada"]["results"] == []
+    audited = asked(world, "audit", "btc")
+    assert (audited["kind"], audited["items"]) == ("AuditDifferenceList", [])
 
 
 def _descriptions(world: World) -> None:
@@ -175,6 +185,7 @@ def _status_and_plan(world: World) -> None:
     assert (status["apiVersion"], status["kind"]) == (API_VERSION, "Status")
     assert status["connections"] == {"total": 3, "online": 2}
     assert status["bots"] == {"total": 2, "running": 2, "paper": 0}
+    assert [row["quote"] for row in status["results"]] == ["USDT"]
     planned = asked(world, "plan")
     assert (planned["apiVersion"], planned["kind"]) == (API_VERSION, "Plan")
     assert all({"action", "bot", "changes"} <= row.keys() for row in planned["actions"])

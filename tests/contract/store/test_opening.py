@@ -87,7 +87,6 @@ async def test_a_database_of_version_1_is_opened_with_all_it_remembers(tmp_path:
                 result_quote=Decimal("-1.50"),
                 exit_leg="stopLoss",
                 connection="mexc-spot-main",
-                audit="skipped",
             ),
             deal(2, connection="mexc-spot-main"),
         )

@@ -83,6 +83,18 @@ ANSWERS: dict[str, Any] = {
         "connections": {"total": 2, "online": 1},
         "strategies": {"total": 1, "converged": 1},
         "bots": {"total": 2, "running": 2, "paper": 1},
+        "results": [
+            {
+                "environment": "live",
+                "quote": "USDT",
+                "realised": "41.20717",
+                "gross": "43.5",
+                "fees": "2.29283",
+                "funding": "0",
+                "unvaluedFees": [{"currency": "KCS", "amount": "0.013"}],
+                "unrealised": "-10.7384759",
+            }
+        ],
     },
     "connections": [
         {
@@ -120,6 +132,20 @@ ANSWERS: dict[str, Any] = {
             "bots": 2,
             "openDeals": 1,
             "generation": 3,
+            "results": [
+                {
+                    "environment": "live",
+                    "quote": "USDT",
+                    "realised": "41.20717",
+                    "unrealised": "-10.7384759",
+                },
+                {
+                    "environment": "paper",
+                    "quote": "USDT",
+                    "realised": "7",
+                    "unrealised": "0",
+                },
+            ],
         }
     ],
     "bots": [
@@ -171,6 +197,14 @@ ANSWERS: dict[str, Any] = {
             "openedAt": NOW_MS - 90_000_000,
             "exitLeg": "takeProfit",
             "result": "3.16737344631",
+            "realised": "3.16737344631",
+            "gross": "3.968",
+            "fees": "0.80062655369",
+            "funding": "0",
+            "unvaluedFees": [{"currency": "KCS", "amount": "0.013"}],
+            "quote": "USDT",
+            "environment": "live",
+            "audit": "clean",
         }
     ],
     "orders": [
@@ -223,6 +257,13 @@ ANSWERS: dict[str, Any] = {
         "openedAt": NOW_MS - 90_000,
         "closedAt": None,
         "result": None,
+        "realised": "-0.24",
+        "gross": "0",
+        "fees": "0.24",
+        "funding": "0",
+        "unrealised": "-3.2",
+        "unvaluedFees": [],
+        "quote": "USDT",
         "story": [
             {
                 "at": NOW_MS - 90_000,

@@ -42,10 +42,10 @@ class Desk:
     async def describe(self, kind: str, name: str) -> dict[str, Any] | None:
         return {"kind": "Bot", "name": name} if (kind, name) == ("bots", BOT) else None
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         return {"bots": 1}
 
-    def metrics(self) -> str:
+    async def metrics(self) -> str:
         return "backfuturectl_bots 1\n"
 
     async def act(self, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
