@@ -217,7 +217,9 @@ class Averaging(_Document):
     max_placed: Annotated[Whole, Field(ge=1, le=50)] = Field(
         3, description="Rungs resting on the book at once."
     )
-    min_interval: DurationMs = Field(0, description="Least time between two rung fills' orders.")
+    min_interval: DurationMs = Field(
+        0, description="After a rung has filled none is placed for so long; those resting may fill."
+    )
     min_average_improvement_pct: NonNegative = Field(
         Decimal("0.5"),
         description="A rung must improve the average by at least this.",

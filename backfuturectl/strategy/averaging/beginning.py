@@ -16,6 +16,7 @@ from backfuturectl.strategy.averaging.state import (
     NEVER_MS,
     Deal,
     Happening,
+    Pace,
     Phase,
     Quiet,
     Reading,
@@ -64,7 +65,12 @@ def begin(state: State, seen: PriceSeen, done: list[Action]) -> State:
             f"V-MIN: the base order of {figure(setup.base_quote)} {setup.market.quote} less its "
             "fee is below the exchange's minimum",
         )
-    deal = Deal(number=number, base_quote=setup.base_quote, shape=setup.terms.shape)
+    deal = Deal(
+        number=number,
+        base_quote=setup.base_quote,
+        shape=setup.terms.shape,
+        pace=Pace.of(setup.terms),
+    )
     draft = Draft.of(state, deal, state.price)
     draft.place(
         Leg(LegKind.BASE),

@@ -47,15 +47,35 @@ def booked(state: State, deal: Deal, done: list[Action]) -> State:
         rest_until_ms=state.at_ms + _rest_ms(state, deal, leg),
     )
     if loss_reached(state):
-        done.append(
-            Note(
-                "DailyLossReached",
-                f"deals closed today lost {figure(loss)} {setup.market.quote}; no new one begins "
-                "before midnight UTC",
-                is_warning=True,
-            )
-        )
+        done.append(_loss_note(state))
     return state
+
+
+def corrected(state: State, before: Deal, deal: Deal, done: list[Action]) -> State:
+    """Tell the new result of *deal*, which has ended, and count it to the day on which it did.
+
+    *before* is the deal without what has been reported late: a fee, or funding.
+    """
+    was, result = books(before, state.setup).result_quote, books(deal, state.setup).result_quote
+    ended_ms = deal.closed_at_ms or state.at_ms  # older records do not tell
+    done.append(DealClosed(deal.number, ended_ms, result, exit_leg(deal)))
+    if state.loss_day != ended_ms // DAY_MS:
+        return state
+    was_reached = loss_reached(state)
+    loss = state.day_loss + max(-result, ZERO) - max(-was, ZERO)
+    state = replace(state, day_loss=max(loss, ZERO))
+    if loss_reached(state) and not was_reached:
+        done.append(_loss_note(state))
+    return state
+
+
+def _loss_note(state: State) -> Note:
+    return Note(
+        "DailyLossReached",
+        f"deals closed today lost {figure(state.day_loss)} {state.setup.market.quote}; no new one "
+        "begins before midnight UTC",
+        is_warning=True,
+    )
 
 
 def loss_reached(state: State) -> bool:

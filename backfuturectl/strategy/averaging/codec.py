@@ -13,6 +13,7 @@ from backfuturectl.strategy.averaging.state import (
     Deal,
     Gauge,
     LegOrder,
+    Pace,
     Phase,
     Reading,
     Reduction,
@@ -102,6 +103,7 @@ def _dump_deal(deal: Deal) -> dict[str, Any]:
         "settledBase": _text(deal.settled_base),
         "settledCost": _text(deal.settled_cost),
         "lastRungMs": deal.last_rung_ms,
+        "pace": _dump_pace(deal.pace),
         "recoverySinceMs": deal.recovery_since_ms,
         "peak": _text(deal.peak),
         "low": _text(deal.low),
@@ -139,6 +141,7 @@ def _load_deal(tree: dict[str, Any]) -> Deal:
         settled_base=Decimal(tree["settledBase"]),
         settled_cost=Decimal(tree["settledCost"]),
         last_rung_ms=tree["lastRungMs"],
+        pace=_load_pace(tree.get("pace")),
         recovery_since_ms=tree.get("recoverySinceMs"),
         peak=_number(tree.get("peak")),
         low=_number(tree.get("low")),
@@ -219,6 +222,21 @@ def _load_gauge(tree: dict[str, Any] | None) -> Gauge | None:
         calm_since_ms=tree["calmSinceMs"],
         escalate_since_ms=tree["escalateSinceMs"],
     )
+
+
+def _dump_pace(pace: Pace | None) -> dict[str, Any] | None:
+    if pace is None:
+        return None
+    return {
+        "minIntervalMs": pace.min_interval_ms,
+        "minImprovementPct": _text(pace.min_improvement_pct),
+    }
+
+
+def _load_pace(tree: dict[str, Any] | None) -> Pace | None:
+    if tree is None:
+        return None
+    return Pace(tree["minIntervalMs"], Decimal(tree["minImprovementPct"]))
 
 
 def _dump_reading(reading: Reading | None) -> dict[str, Any] | None:

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 from backfuturectl.model.market import ZERO
 from backfuturectl.model.orders import Leg, LegKind, OrderStatus, OrderType
-from backfuturectl.strategy.averaging.closing import booked, exit_leg
+from backfuturectl.strategy.averaging.closing import booked, corrected
 from backfuturectl.strategy.averaging.ledger import books, is_dust
 from backfuturectl.strategy.averaging.progress import settle
 from backfuturectl.strategy.averaging.state import Happening, LegOrder, State, moved
 from backfuturectl.strategy.base import (
     Action,
-    DealClosed,
     FundingBooked,
     FundingPaid,
     Liquidated,
@@ -40,10 +39,13 @@ def on_funding(state: State, event: FundingPaid) -> Step[State]:
     )
     if not fresh:
         return Step(state)
-    deal = replace(
+    before, deal = (
         deal,
-        funding_quote=deal.funding_quote + sum((one.amount_quote for one in fresh), ZERO),
-        funding_ids=deal.funding_ids | {one.funding_id for one in fresh},
+        replace(
+            deal,
+            funding_quote=deal.funding_quote + sum((one.amount_quote for one in fresh), ZERO),
+            funding_ids=deal.funding_ids | {one.funding_id for one in fresh},
+        ),
     )
     done: list[Action] = []
     for one in fresh:
@@ -51,8 +53,7 @@ def on_funding(state: State, event: FundingPaid) -> Step[State]:
         done.append(Note("Funding", f"{one.amount_quote:+f} {state.setup.market.quote}"))
     state = replace(state, deal=deal)
     if deal.is_over:
-        result = books(deal, state.setup).result_quote
-        done.append(DealClosed(deal.number, deal.closed_at_ms, result, exit_leg(deal)))
+        state = corrected(state, before, deal, done)
     return settle(state, tuple(done))
 
 

@@ -20,7 +20,7 @@ from backfuturectl.model.status import Reason
 from backfuturectl.model.units import Money
 from backfuturectl.strategy.assumptions import rules_of
 from backfuturectl.strategy.averaging import codec
-from backfuturectl.strategy.averaging.closing import exit_leg
+from backfuturectl.strategy.averaging.closing import corrected
 from backfuturectl.strategy.averaging.exposure import exposure
 from backfuturectl.strategy.averaging.imposed import on_funding, on_liquidated
 from backfuturectl.strategy.averaging.ledger import books, is_dust, observed, target_price
@@ -31,6 +31,7 @@ from backfuturectl.strategy.averaging.state import (
     Deal,
     Happening,
     LegOrder,
+    Pace,
     Phase,
     Reading,
     Setup,
@@ -38,11 +39,11 @@ from backfuturectl.strategy.averaging.state import (
     moved,
 )
 from backfuturectl.strategy.base import (
+    Action,
     BotIdentity,
     BotView,
     Command,
     Commanded,
-    DealClosed,
     Event,
     Exposure,
     FundingPaid,
@@ -294,13 +295,13 @@ def _on_order(state: State, event: OrderChanged) -> Step[State]:
     if known == order:
         return Step(state)
     has_filled = known.filled_base > order.filled_base or known.cost_quote > order.cost_quote
-    deal = deal.put(known)
+    before, deal = deal, deal.put(known)
     if has_filled and known.leg.kind is LegKind.RUNG:
         deal = replace(deal, last_rung_ms=state.at_ms)
     state = replace(state, deal=deal)
     notes = _notes_on(order, known, event)
     if deal.is_over:
-        return _reopen(state, deal, notes, has_filled=has_filled)
+        return _reopen(state, before, notes, has_filled=has_filled)
     return settle(state, notes)
 
 
@@ -317,12 +318,16 @@ def _notes_on(order: LegOrder, known: LegOrder, event: OrderChanged) -> tuple[No
     return ()
 
 
-def _reopen(state: State, deal: Deal, notes: tuple[Note, ...], *, has_filled: bool) -> Step[State]:
-    """Handle what is reported about a deal that has ended."""
+def _reopen(
+    state: State, before: Deal, notes: tuple[Note, ...], *, has_filled: bool
+) -> Step[State]:
+    """Handle what is reported about a deal that has ended, and that was *before* the report."""
+    deal = state.deal
+    assert deal is not None
     if deal.is_open and not has_filled:  # a fee came late: only the result changes
-        result = books(deal, state.setup).result_quote
-        ended_ms = deal.closed_at_ms or state.at_ms  # older records do not tell
-        return settle(state, (*notes, DealClosed(deal.number, ended_ms, result, exit_leg(deal))))
+        done: list[Action] = [*notes]
+        state = corrected(state, before, deal, done)
+        return settle(state, tuple(done))
     if not has_filled:
         return settle(state, notes)
     if not deal.is_open and state.phase is Phase.FLAT:  # the base order had filled after all
@@ -339,14 +344,20 @@ def _with_setup(state: State, setup: Setup) -> State:
     """Apply a new generation: live settings at once, the ladder as its onChange says."""
     deal = state.live_deal
     state = replace(state, setup=setup)
-    if deal is None or (deal.base_quote, deal.shape) == (setup.base_quote, setup.terms.shape):
+    if deal is None:
+        return state
+    pace = Pace.of(setup.terms)
+    planned = (setup.base_quote, setup.terms.shape)
+    is_same_plan = (deal.base_quote, deal.shape) == planned
+    if is_same_plan and (deal.pace or pace) == pace:
         return state
     if setup.on_change == "adopt":
         adopted = replace(
             deal,
             base_quote=setup.base_quote,
             shape=setup.terms.shape,
-            ladder=deal.ladder + 1,
+            pace=pace,
+            ladder=deal.ladder if is_same_plan else deal.ladder + 1,
             noted=frozenset(),
         )
         return replace(state, deal=adopted)

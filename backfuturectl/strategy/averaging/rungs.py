@@ -28,7 +28,7 @@ from backfuturectl.strategy.arithmetic import (
 )
 from backfuturectl.strategy.averaging.draft import Draft, at_most, failures
 from backfuturectl.strategy.averaging.ledger import Books, books, stop_of
-from backfuturectl.strategy.averaging.state import Deal, LegOrder, Phase
+from backfuturectl.strategy.averaging.state import Deal, LegOrder, Pace, Phase
 from backfuturectl.strategy.presets import RecoveryTerms
 from backfuturectl.strategy.violation import figure
 
@@ -89,7 +89,8 @@ class _Placed:
 def _place_rung(draft: Draft, k: int, *, amount: Decimal, cost: Decimal, room: Decimal) -> _Placed:
     """Place rung *k* if it may be: *amount* and *cost* are what is held once the nearer fill."""
     deal, setup, market = draft.deal, draft.setup, draft.setup.market
-    if not _is_rested(draft, setup.terms.min_interval_ms):
+    pace = deal.pace or Pace.of(setup.terms)
+    if not _is_rested(draft, pace.min_interval_ms):
         return _Placed()
     if not draft.is_due(Leg(LegKind.RUNG, k)):
         return _Placed()
@@ -119,7 +120,7 @@ def _place_rung(draft: Draft, k: int, *, amount: Decimal, cost: Decimal, room: D
     )
     after = average_after(cost, amount, price=price, size_quote=wanted * price)
     improvement = improvement_pct(before, after, setup.terms.sign)
-    needed = setup.terms.min_improvement_pct
+    needed = pace.min_improvement_pct
     if draft.is_recovering:
         needed = max(needed, setup.terms.recovery.min_improvement_pct)
     if improvement < needed:

@@ -227,6 +227,24 @@ class Reduction:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """What else the document says of a deal's rungs, beside where they are and how large.
+
+    Attributes:
+        min_interval_ms: Rest between a rung's fill and the next rung's order.
+        min_improvement_pct: By which each must improve the average.
+    """
+
+    min_interval_ms: int
+    min_improvement_pct: Decimal
+
+    @classmethod
+    def of(cls, terms: Terms) -> Pace:
+        """Return the pace that a deal is born with under *terms*."""
+        return cls(terms.min_interval_ms, terms.min_improvement_pct)
+
+
+@dataclass(frozen=True, slots=True)
 class Deal:
     """From base order until flat.
 
@@ -246,6 +264,7 @@ class Deal:
             after that has an average of its own.
         settled_cost: Likewise, quote.
         last_rung_ms: When a rung last filled.
+        pace: Likewise born with or adopted; older records have none, and follow the document.
         recovery_since_ms: Since when it has been in Recovery Mode; None while it is not.
         peak: Best price since the trailing take profit was armed; None while it is not. Only what
             an action recorded survives a restart, so the turn may come a little later then.
@@ -272,6 +291,7 @@ class Deal:
     settled_base: Decimal = ZERO
     settled_cost: Decimal = ZERO
     last_rung_ms: int = 0
+    pace: Pace | None = None
     recovery_since_ms: int | None = None
     peak: Decimal | None = None
     low: Decimal | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
@@ -221,6 +222,48 @@ def test_the_next_rung_waits_for_the_interval_after_a_fill() -> None:
     assert len(venue.live(LegKind.RUNG)) == 2
 
 
+@pytest.mark.parametrize(("on_change", "waits"), [("keep", True), ("adopt", False)])
+def test_an_open_deal_keeps_its_interval_or_adopts_a_new_one(on_change: str, waits: bool) -> None:
+    venue = opened(averaging={"minInterval": "5m"})
+    resting = venue.live(LegKind.RUNG)
+    edited = setup(averaging={"minInterval": "1s"}, onChange=on_change)
+    venue.tell(SetupChanged(edited, venue.now_ms))
+    venue.settle()
+    assert venue.live(LegKind.RUNG) == resting, "where the rungs are has not changed"
+    venue.run("98.29", "98.29", after_ms=10_000)
+    assert len(venue.live(LegKind.RUNG)) == (1 if waits else 2)
+
+
+def test_a_new_interval_counts_for_the_next_deal() -> None:
+    venue = opened(averaging={"minInterval": "1s"})
+    venue.tell(SetupChanged(setup(averaging={"minInterval": "5m"}), venue.now_ms))
+    venue.run("102")
+    venue.run("100", after_ms=120_000)
+    venue.run("98.29", "98.29", after_ms=10_000)
+    assert venue.state.deals == 2
+    assert len(venue.live(LegKind.RUNG)) == 1
+
+
+@pytest.mark.parametrize(("on_change", "placed"), [("keep", 3), ("adopt", 2)])
+def test_an_open_deal_keeps_the_improvement_it_was_born_with(on_change: str, placed: int) -> None:
+    venue = opened()
+    document = spec(averaging={"minAverageImprovementPct": D("1.5")}, onChange=on_change)
+    edited = KIND.setup(document, market(), IDENTITY, must_fit=False)
+    venue.tell(SetupChanged(edited, venue.now_ms))
+    venue.run("98.29", "96.28")
+    rungs = {place.leg.index for place in venue.sent if place.leg.kind is LegKind.RUNG}
+    assert len(rungs) == placed
+
+
+def test_a_deal_from_before_paces_were_kept_follows_its_document() -> None:
+    venue = opened(averaging={"minInterval": "5m"})
+    older = json.loads(KIND.dump(venue.state))
+    del older["deal"]["pace"]
+    venue.state = KIND.load(json.dumps(older), venue.state.setup)
+    venue.run("98.29", "98.29", after_ms=10_000)
+    assert len(venue.live(LegKind.RUNG)) == 1
+
+
 def test_last_fill_measures_from_the_fill_before() -> None:
     venue = opened(averaging={"reference": "lastFill", "maxPlaced": 1})
     name = venue.last(LegKind.RUNG).order.client_order_id
@@ -241,7 +284,8 @@ def test_a_rung_that_would_hardly_improve_the_average_is_left_out() -> None:
     venue.cancel(venue.last(LegKind.RUNG).order.client_order_id)
     venue.report(venue.last(LegKind.RUNG).order.client_order_id)
     strict = setup(averaging={"maxOrders": 1, "minAverageImprovementPct": D("0.99")})
-    adopted = replace(strict, terms=replace(strict.terms, min_improvement_pct=D("1.2")))
+    terms = replace(strict.terms, min_improvement_pct=D("1.2"))
+    adopted = replace(strict, terms=terms, on_change="adopt")
     venue.tell(SetupChanged(adopted, venue.now_ms))
     venue.tick(100, after_ms=60_000)
     assert [place.leg.index for place in venue.sent if place.leg.kind is LegKind.RUNG] == [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -347,3 +348,25 @@ def test_a_loss_below_the_cap_stops_nothing_and_an_edit_of_the_cap_counts_at_onc
     venue.tell(SetupChanged(setup(), venue.now_ms))
     venue.run(90, after_ms=60_000)
     assert bases(venue) == 2
+
+
+@pytest.mark.parametrize(
+    ("after_ms", "is_reached"), [(HOUR_MS, True), (17 * HOUR_MS, False)], ids=["day", "day after"]
+)
+def test_a_fee_that_comes_late_counts_to_the_day_on_which_its_deal_ended(
+    after_ms: int, is_reached: bool
+) -> None:
+    cap = D(12) / 10  # the stop loses a little less of the 1,000 USDT
+    venue = stopped({"maxDailyRealisedLossPct": cap})
+    assert "DailyLossReached" not in venue.notes()
+    before = venue.state.day_loss
+    venue.tick(90, after_ms=after_ms, may_open=False)
+    name = venue.last(LegKind.STOP_LOSS).order.client_order_id
+    told = venue.view(name)
+    dearer = tuple(replace(fee, amount=fee.amount + 5) for fee in told.fees)
+    for _ in range(2):  # the second is no news
+        venue.tell(replace(told, fees=dearer))
+    assert venue.state.day_loss == before + 5
+    assert venue.notes().count("DailyLossReached") == is_reached
+    venue.run(90, after_ms=60_000)
+    assert bases(venue) == (1 if is_reached else 2)
