@@ -188,9 +188,8 @@ class PaperAccount:
         counts: dict[str, int] = {}
         found = []
         for fill in (*self._recorded, *await self._inner.fills(pair, 0)):
-            name = fill.client_order_id
-            if name is None:
-                continue  # a liquidation, which is nobody's order
+            # A liquidation is the exchange's own order; a position is liquidated once.
+            name = fill.client_order_id or f"liquidation-{fill.at_ms}"
             counts[name] = counts.get(name, 0) + 1
             if fill.at_ms >= since_ms:
                 found.append(

@@ -191,3 +191,19 @@ async def test_a_paper_bot_ends_as_if_it_had_never_crashed(name: str, tmp_path: 
         if outcome != expected:
             wrong[f"{number}: {point}"] = outcome
     assert not wrong, f"expected {expected}"
+
+
+async def test_a_liquidated_paper_position_stays_liquidated_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    whole = {"averaging": {"maxPlaced": 3}}  # no rung is left to be placed after the fall
+    first = await life(Scenario(_FUTURES, ("100", "40"), "", whole), path).play()
+    again = await life(Scenario(_FUTURES, ("40",), "", whole), path).play()
+    for outcome in (first, again):
+        assert (outcome.position, outcome.resting) == (ZERO, 0)
+        assert LegKind.LIQUIDATION in {leg for leg, _, _ in outcome.traded}
+    assert again == first
+    url = f"sqlite:///{path}"
+    async with CrashingStore.open(url, seed=b"a seed of a test", inline=True) as store:
+        told = [stored.event.reason for stored in await store.events()]
+    assert told.count("Liquidated") == 1
+    assert "PositionMismatch" not in told

@@ -268,13 +268,16 @@ async def test_a_stop_order_waits_again_and_goes_off_at_the_first_price_beyond_i
     assert await account.position(PAIR) is None
 
 
-async def test_an_isolated_position_is_liquidated_and_that_is_no_fill_of_ours() -> None:
+async def test_an_isolated_position_is_liquidated_by_an_order_of_the_exchanges_own() -> None:
     account = paper(futures_market(), leverage=5)
     account.see(Quote(D(100)), 1_000_000)
     await account.place(market_order("a", BUY, "100", leverage=5, margin_mode="isolated"))
     account.see(Quote(D(70)), 1_000_100)
     assert await account.position(PAIR) is None
-    assert [fill.client_order_id for fill in await account.fills(PAIR, 0)] == ["a"]
+    ours, forced = await account.fills(PAIR, 0)
+    assert (ours.client_order_id, forced.client_order_id) == ("a", None)
+    assert forced.is_forced
+    assert forced.fill_id == "paper-liquidation-1000100-1"
 
 
 async def test_a_market_whose_maintenance_is_below_its_fee_can_be_traded_on_paper() -> None:
