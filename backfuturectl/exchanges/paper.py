@@ -40,6 +40,7 @@ from backfuturectl.model.orders import (
     NewOrder,
     Order,
     OrderStatus,
+    OrderType,
     Position,
     Side,
 )
@@ -158,7 +159,10 @@ class PaperAccount:
             TransientError: PRICES_STALE; there is no fresh price to trade at.
             PermanentError: The market's rules refuse it.
         """
-        if self._seen_at_ms is None or self._now_ms() - self._seen_at_ms > FRESH_MS:
+        # Before the first price a limit order only rests: there is nothing yet that it could take.
+        is_blind = self._seen_at_ms is None and order.type is OrderType.MARKET
+        is_stale = self._seen_at_ms is not None and self._now_ms() - self._seen_at_ms > FRESH_MS
+        if is_blind or is_stale:
             raise TransientError(
                 Reason.PRICES_STALE,
                 "paper orders are taken at fresh prices only, and there is none",

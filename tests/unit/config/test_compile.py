@@ -108,6 +108,20 @@ def test_two_strategies_on_one_pair_of_a_futures_account_are_refused(tmp_path):
     assert codes(loaded(tmp_path, **files)).count("BF313") == 2
 
 
+def test_paper_uses_no_capital_and_shares_pairs_with_live_strategies(tmp_path):
+    limit = "marginLimit: 4000 USDT\npairs: [BTC/USDT]"
+    files = {"c": connection(), "live": strategy("live-btc", spec=limit)}
+    for name in ("one", "two"):
+        files[name] = strategy(f"{name}-btc", spec=f"{limit}\nmode: paper")
+    files["p"] = policy("limits: {marginPerConnection: 4000 USDT, marginTotal: 4000 USDT}")
+    assert codes(loaded(tmp_path, **files)) == []
+
+
+def test_a_paper_strategys_own_proofs_hold(tmp_path):
+    files = {"c": connection(), "s": strategy(spec="mode: paper\nbaseOrder: 5000 USDT")}
+    assert "BF601" in codes(loaded(tmp_path, **files))
+
+
 def test_the_same_pair_on_a_spot_account_is_a_warning(tmp_path):
     limit = "marginLimit: 900 USDT\npairs: [BTC/USDT]"
     files = {name: strategy(f"{name}-btc", spec=limit) for name in ("one", "two")}

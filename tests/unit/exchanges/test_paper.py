@@ -127,13 +127,22 @@ async def test_nothing_is_traded_at_a_price_that_is_missing_or_old() -> None:
     clock = Clock()
     account = paper(clock=clock)
     with pytest.raises(TransientError) as caught:
-        await account.place(new("a", BUY, "98"))
+        await account.place(market_order("a", BUY, "98"))
     assert caught.value.reason is Reason.PRICES_STALE
     account.see(Quote(D(100)), clock.now)
     clock.now += FRESH_MS + 1
-    with pytest.raises(TransientError):
-        await account.place(market_order("a", SELL, "100"))
+    for order in (market_order("a", SELL, "100"), new("a", BUY, "101")):
+        with pytest.raises(TransientError):
+            await account.place(order)
     assert await account.order(PAIR, "a") is None
+
+
+async def test_before_the_first_price_a_limit_order_rests_at_its_own_price() -> None:
+    account = paper()
+    await account.place(new("a", BUY, "101"))
+    assert (await account.order(PAIR, "a")).filled_base == 0
+    account.see(Quote(D(100)), 1_000_000)
+    assert (await account.order(PAIR, "a")).cost_quote == D(101)
 
 
 async def test_the_markets_rules_hold() -> None:
