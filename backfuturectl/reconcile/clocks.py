@@ -40,7 +40,7 @@ class ClockWatch:
     """Watches this machine's clock on behalf of one exchange.
 
     Args:
-        on_change: Called with `trouble` whenever that begins, grows or ends.
+        on_change: Called with `trouble` when it begins, after each jump, and when it ends.
 
     Attributes:
         trouble: What is wrong with the clock; empty while nothing is.
@@ -92,7 +92,8 @@ class ClockWatch:
         skew_ms = max(before_ms - server_ms, server_ms - self._clock.now_ms(), 0)
         if skew_ms > SKEW_MAX_MS:
             where = "behind" if server_ms > before_ms else "ahead of"
-            self._doubt(f"this machine's clock is {skew_ms} ms {where} {self._public.exchange}'s")
+            why = f"this machine's clock is {skew_ms} ms {where} {self._public.exchange}'s"
+            self._doubt(why, is_news=not self.trouble)
         elif self.trouble:
             self._healthy += 1
             if self._healthy >= HEALTHY_CHECKS:
@@ -100,11 +101,10 @@ class ClockWatch:
                 self.trouble = ""
                 self._on_change("")
 
-    def _doubt(self, why: str) -> None:
+    def _doubt(self, why: str, *, is_news: bool = True) -> None:
         self._healthy = 0
         if not self.trouble:
             _LOG.warning("%s; exits only until it agrees with %s's", why, self._public.exchange)
-        is_news = why != self.trouble
         self.trouble = why
         if is_news:
             self._on_change(why)

@@ -149,7 +149,7 @@ async def test_a_clock_that_jumps_holds_bots_to_exits_at_once(
         assert await seconds_until_open(town) > 0
         await town.until(lambda: town.bot().view().open_orders >= 3)
         told = [e.event.reason for e in await town.store.events("Daemon")]
-        assert "ClockSkew" in told
+        assert told.count("ClockSkew") == 2  # it went away, and it came back
         assert told[-1] == "ClocksAgree"
 
 
