@@ -66,6 +66,7 @@ class DealBooks:
     adding_quote: Decimal = ZERO
     exits_base: Decimal = ZERO
     is_resting: bool = False
+    was_stopped: bool = False
 
     @property
     def held_base(self) -> Decimal:
@@ -94,7 +95,11 @@ def deal_books(orders: Iterable[VenueOrder], trader: Trader) -> DealBooks:
         else:
             books.left_base += order.filled_base
             books.left_quote += order.filled_quote
-            books.exits_base += rest
+            if order.trigger is None:
+                books.exits_base += rest
+            elif not order.is_reduce_only:
+                raise BrokenError(f"{order.client_id} could open a position")
+            books.was_stopped |= order.triggered_at_ms is not None
         for fee in order.fees:
             if fee.currency == base:
                 books.base_fee += fee.amount
@@ -173,7 +178,10 @@ class Ledger:
                     raise BrokenError(f"{trader.bot} was flipped to {position.amount_base}")
 
     def _check_left(self, trader: Trader, number: int, books: DealBooks) -> None:
-        if books.left_base + books.exits_base > books.entered_base - books.base_fee:
+        # Stops only reduce: the exchange clips them to the position, and once one has fired, the
+        # other exits, too.
+        exits_base = ZERO if books.was_stopped else books.exits_base
+        if books.left_base + exits_base > books.entered_base - books.base_fee:
             raise BrokenError(
                 f"{trader.bot} deal {number}: exits of {books.left_base} and {books.exits_base} "
                 f"resting exceed what was entered: {books}"
