@@ -308,7 +308,9 @@ def _on_order(state: State, event: OrderChanged) -> Step[State]:
 def _notes_on(order: LegOrder, known: LegOrder, event: OrderChanged) -> tuple[Note, ...]:
     if known.status is order.status:
         return ()
-    if known.status is OrderStatus.FILLED:
+    # A resting stop covers more than is held, so the exchange cancels what there was no more of.
+    is_spent = known.trigger_price is not None and known.status.is_final and known.filled_base > 0
+    if known.status is OrderStatus.FILLED or is_spent:
         average = known.cost_quote / known.filled_base if known.filled_base else known.price
         text = f"{known.side} {known.filled_base:f} at {figure(average, 10)} ({known.leg})"
         return (Note(_FILLED_REASONS[known.leg.kind], text),)

@@ -35,7 +35,6 @@ def arrange(draft: Draft) -> None:
     elif deal.base.may_rest:
         _await_base(draft)
     else:
-        rest_stop(draft)
         rest_exits(draft)
         if draft.gate is Gate.OPEN and not deal.is_winding and not _is_stopping(draft):
             rest_rungs(draft)
@@ -43,6 +42,7 @@ def arrange(draft: Draft) -> None:
             draft.cancel_all(
                 (order for order in deal.resting if order.leg.kind.is_adding), "the deal is ending"
             )
+        rest_stop(draft)
 
 
 def _is_stopping(draft: Draft) -> bool:

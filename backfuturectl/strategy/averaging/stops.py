@@ -1,8 +1,9 @@
 """The stop that waits on the exchange: it protects the position while nobody here looks.
 
-One order for all that is held, as soon as anything is held. It only reduces, so beside a resting
-take profit, or beside the stop that replaces it, it never sells more than there is; that is why a
-replacement goes out first and the old stop is canceled only once the new one is known to rest.
+One order for all that is held, as soon as anything is held, and for all that resting orders may
+yet add to it: rungs that fill while nobody here looks are covered, too. It only reduces, so it
+never sells more than there is, whatever its size and whatever rests beside it. That is why a
+replacement goes out first, and the old stop is canceled only once the new one is known to rest.
 
 The bot watches the price all the same. Where the exchange refused the stop, or has not set it off
 `STOP_PATIENCE_MS` after the price went beyond it, the bot leaves at market by itself.
@@ -13,7 +14,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from backfuturectl.model.market import round_amount, round_price
+from backfuturectl.model.market import ZERO, round_amount, round_price
 from backfuturectl.model.orders import OrderStatus, OrderType, Side
 from backfuturectl.strategy.averaging.draft import Draft, at_most
 from backfuturectl.strategy.averaging.ledger import books, stop_of
@@ -25,7 +26,7 @@ STOP_PATIENCE_MS: Final = 5_000
 
 
 def rest_stop(draft: Draft) -> None:
-    """Keep one stop waiting on the exchange for all that is held."""
+    """Keep one stop waiting on the exchange for all that is, or may come to be, held."""
     deal, setup = draft.deal, draft.setup
     resting = [order for order in deal.resting if order.is_waiting_stop]
     if not setup.rests_stop:
@@ -35,8 +36,10 @@ def rest_stop(draft: Draft) -> None:
     if kept.average is None or not kept.position_base:
         return
     trigger = _trigger_price(deal, kept.average, setup)
-    amount = at_most(round_amount(kept.position_base, setup.market), setup.market.amount_max)
-    # One that is too large is left in peace: it reduces what is held, and no more.
+    adding = sum((order.left_base for order in deal.resting if order.leg.kind.is_adding), ZERO)
+    covered = round_amount(kept.position_base + adding, setup.market)
+    amount = at_most(covered, setup.market.amount_max)
+    # One that has become too large is left in peace: it reduces what is held, and no more.
     right = [
         order
         for order in resting
@@ -74,6 +77,8 @@ def _place(draft: Draft, trigger: Decimal, amount: Decimal) -> None:
         field="spec.stopLoss.percent",
         trigger_price=trigger,
     )
+    # Decided last, when it is known what may be added, and sent first, for the protection.
+    draft.actions.insert(0, draft.actions.pop())
 
 
 def _trigger_price(deal: Deal, average: Decimal, setup: Setup) -> Decimal:

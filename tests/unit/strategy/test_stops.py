@@ -43,6 +43,12 @@ def names(venue: Venue) -> list[str]:
     ]
 
 
+def cover(venue: Venue) -> Decimal:
+    """What is held, and what resting orders may add to it."""
+    adding = (*venue.live(LegKind.BASE), *venue.live(LegKind.RUNG))
+    return abs(venue.held()) + sum((order.left for order in adding), D(0))
+
+
 def placed(actions: object) -> list[Place]:
     return [action for action in actions if isinstance(action, Place)]
 
@@ -62,7 +68,8 @@ def test_a_stop_for_all_that_is_held_goes_out_before_the_take_profit() -> None:
     order = stop.order
     assert (order.type, order.side, order.is_reduce_only) == (OrderType.MARKET, Side.SELL, True)
     assert order.trigger_price == order.price == STOP
-    assert order.amount_base == venue.held()
+    venue.settle()
+    assert order.amount_base == cover(venue)
 
 
 def test_a_part_of_the_base_order_is_protected_while_the_rest_is_waited_for() -> None:
@@ -72,13 +79,23 @@ def test_a_part_of_the_base_order_is_protected_while_the_rest_is_waited_for() ->
     venue.accept(base)
     venue.fill(base, D("0.3"))
     (stop,) = placed(venue.report(base))
-    assert (stop.leg, stop.order.amount_base) == (RESTING_STOP, D("0.3"))
+    assert (stop.leg, stop.order.amount_base) == (RESTING_STOP, cover(venue))
     venue.settle()
     venue.fill(base)
     venue.report(base)
     venue.settle()
     (only,) = stops(venue)
-    assert only.order.amount_base == venue.held()
+    assert only.order.amount_base == cover(venue)
+
+
+def test_a_rung_that_fills_is_covered_already() -> None:
+    venue = long()
+    before = names(venue)
+    for rung in [n for n, o in venue.orders.items() if o in venue.live(LegKind.RUNG)]:
+        venue.fill(rung, D("0.2"))
+        assert not any(place.leg == RESTING_STOP for place in placed(venue.report(rung)))
+    assert names(venue) == before
+    assert venue.orders[before[0]].order.amount_base == cover(venue)
 
 
 def test_spot_watches_the_stop() -> None:
@@ -105,7 +122,7 @@ def test_a_position_that_grows_is_never_without_a_stop_while_it_is_replaced() ->
     actions = venue.report(rung_name)
     (second,) = [place for place in placed(actions) if place.leg == RESTING_STOP]
     assert first not in canceled(actions)
-    assert second.order.amount_base == venue.held()
+    assert second.order.amount_base >= venue.held()
     assert second.order.trigger_price < venue.orders[first].order.trigger_price
     venue.accept(second.order.client_order_id)
     assert first in canceled(venue.report(second.order.client_order_id))
@@ -125,7 +142,7 @@ def test_an_old_stop_stays_when_its_successor_is_refused() -> None:
     assert names(venue) == [first]
     venue.run(99, after_ms=10_000)
     (only,) = stops(venue)
-    assert only.order.amount_base == venue.held()
+    assert only.order.amount_base == cover(venue)
 
 
 def test_a_part_that_left_leaves_the_stop_alone() -> None:
@@ -460,6 +477,6 @@ def test_with_an_honest_exchange_no_position_is_ever_uncovered(
         assert held >= 0
         if held and venue.phase() in {"ACTIVE", "WATCH", "RECOVERY"}:
             (only,) = stops(venue)
-            assert only.order.amount_base >= held
+            assert only.order.amount_base >= cover(venue)
         if not held:
             assert not stops(venue)

@@ -222,8 +222,9 @@ class Venue:
         order = resting.order
         if order.is_reduce_only:
             sign = 1 if order.side is Side.SELL else -1
-            part = min(part, max(sign * self.held(), ZERO))
-            if part <= 0:
+            held = max(sign * self.held(), ZERO)
+            if part > held:  # what there is nothing left for ends at once
+                part = held
                 resting.status = OrderStatus.CANCELED
         if part <= 0:
             return
