@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from backfuturectl.daemon.history import Row, rounded, text
 from backfuturectl.model.market import ZERO, MarketKind
-from backfuturectl.model.records import DealBooks, DealRecord, SettlementRecord
+from backfuturectl.model.records import ABANDONED, DealBooks, DealRecord, SettlementRecord
 from backfuturectl.planning.accounting import Account, account_of, total
 from backfuturectl.reconcile.controller import Controller
 from backfuturectl.reconcile.settling import Purse, pair_of, settled_account
@@ -105,7 +105,7 @@ def _accounts(books: Iterable[DealBooks]) -> dict[DealRecord, Account]:
             side=each.deal.side,
             pair=pair_of(each.deal.bot),
             kind=MarketKind(each.deal.market or MarketKind.SPOT),
-            is_closed=each.deal.closed_at_ms is not None,
+            is_closed=each.deal.exit_leg not in {None, ABANDONED},
         )
         for each in books
     }

@@ -12,6 +12,7 @@ from backfuturectl.config.places import line_of
 from backfuturectl.model.ids import deal_id, parse_client_order_id
 from backfuturectl.model.orders import Fill, LegKind, OrderStatus, OrderType, advance
 from backfuturectl.model.records import (
+    ABANDONED,
     BotRecord,
     DealRecord,
     EventRecord,
@@ -201,7 +202,7 @@ class Journal:
                         ended,
                         closed_at_ms=action.at_ms,
                         result_quote=action.result_quote,
-                        exit_leg=str(action.exit_leg),
+                        exit_leg=ABANDONED if action.exit_leg is None else str(action.exit_leg),
                     )
                     writes.append(closed)
                     deal = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from backfuturectl.model.market import ZERO
 from backfuturectl.model.orders import Fee, Leg, OrderStatus, OrderType, Side
@@ -55,6 +56,10 @@ class BotRecord:
     is_retired: bool = False
 
 
+ABANDONED: Final = "abandoned"
+"""Stands for the exit leg of a deal whose position was left as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class DealRecord:
     """One deal: from base order until flat.
@@ -62,7 +67,7 @@ class DealRecord:
     Attributes:
         number: Serial within the bot, from 1.
         result_quote: Realised result, fees in; None while open.
-        exit_leg: The leg that closed it; None while open.
+        exit_leg: The leg that closed it, or `ABANDONED`; None while open.
         connection: Where it was traded; a strategy may move on to another one.
         environment: Of that connection when it opened; empty where it was not recorded.
         market: ``spot`` or ``futures``; empty where it was not recorded.

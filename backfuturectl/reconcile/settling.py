@@ -16,7 +16,13 @@ from backfuturectl.engine.clock import Clock
 from backfuturectl.model.errors import OperationError, PermanentError, TransientError
 from backfuturectl.model.market import ZERO, MarketKind
 from backfuturectl.model.orders import Fee
-from backfuturectl.model.records import AuditOutcome, DealRecord, EventRecord, SettlementRecord
+from backfuturectl.model.records import (
+    ABANDONED,
+    AuditOutcome,
+    DealRecord,
+    EventRecord,
+    SettlementRecord,
+)
 from backfuturectl.planning.accounting import Account, account_of, total
 from backfuturectl.planning.auditing import Difference
 from backfuturectl.reconcile.auditor import Auditor
@@ -34,7 +40,7 @@ GIVE_UP_MS: Final = 600_000
 """After this a deal is settled without the exchange's word."""
 
 _LOOK_S: Final = 10.0
-_LOOK_BACK_MS: Final = 2 * GIVE_UP_MS
+_LOOK_BACK_MS: Final = 21_600_000  # a fee or funding that is told late changes the result
 _AT_ONCE: Final = 50
 _PAGE: Final = 5_000
 _SHOWN_MAX: Final = 5
@@ -133,7 +139,7 @@ class Settler:
             side=deal.side,
             pair=pair_of(deal.bot),
             kind=MarketKind(deal.market or MarketKind.SPOT),
-            is_closed=True,
+            is_closed=deal.exit_leg != ABANDONED,
         )
         record = SettlementRecord(
             deal=deal.deal,

@@ -216,12 +216,16 @@ class DealOpened:
 
 @dataclass(frozen=True, slots=True)
 class DealClosed:
-    """A deal ended flat, with its realised result in quote, fees and funding in."""
+    """A deal ended, with its realised result in quote, fees and funding in.
+
+    Attributes:
+        exit_leg: The leg that left it flat; None where the position was left as it is.
+    """
 
     number: int
     at_ms: int
     result_quote: Decimal
-    exit_leg: Leg
+    exit_leg: Leg | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from backfuturectl.model.market import HUNDRED, ZERO
 from backfuturectl.model.orders import Leg, LegKind
 from backfuturectl.model.units import format_duration
+from backfuturectl.strategy.arithmetic import precisely
 from backfuturectl.strategy.averaging.ledger import books
-from backfuturectl.strategy.averaging.state import Closing, Deal, Happening, State, moved
+from backfuturectl.strategy.averaging.state import Closing, Deal, Happening, Setup, State, moved
 from backfuturectl.strategy.base import Action, DealClosed, Note
 from backfuturectl.strategy.violation import figure
 
@@ -51,14 +53,31 @@ def booked(state: State, deal: Deal, done: list[Action]) -> State:
     return state
 
 
+def abandoned(state: State, deal: Deal, done: list[Action]) -> State:
+    """Book the end of a deal whose position stays as it is."""
+    result = _result(deal, state.setup)
+    done.append(DealClosed(deal.number, state.at_ms, result, exit_leg=None))
+    return replace(state, deal=replace(deal, is_over=True, closed_at_ms=state.at_ms))
+
+
+@precisely
+def _result(deal: Deal, setup: Setup) -> Decimal:
+    """Return what *deal*, which has ended, came to: what was abandoned is neither won nor lost."""
+    kept = books(deal, setup)
+    if deal.closing is not Closing.ABANDON:
+        return kept.result_quote
+    return kept.result_quote + setup.terms.sign * kept.position_base * (kept.average or ZERO)
+
+
 def corrected(state: State, before: Deal, deal: Deal, done: list[Action]) -> State:
     """Tell the new result of *deal*, which has ended, and count it to the day on which it did.
 
     *before* is the deal without what has been reported late: a fee, or funding.
     """
-    was, result = books(before, state.setup).result_quote, books(deal, state.setup).result_quote
+    was, result = _result(before, state.setup), _result(deal, state.setup)
+    leg = None if deal.closing is Closing.ABANDON else exit_leg(deal)
     ended_ms = deal.closed_at_ms or state.at_ms  # older records do not tell
-    done.append(DealClosed(deal.number, ended_ms, result, exit_leg(deal)))
+    done.append(DealClosed(deal.number, ended_ms, result, leg))
     if state.loss_day != ended_ms // DAY_MS:
         return state
     was_reached = loss_reached(state)

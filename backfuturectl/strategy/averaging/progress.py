@@ -15,7 +15,7 @@ from typing import Final
 from backfuturectl.model.market import ZERO
 from backfuturectl.strategy.arithmetic import beyond
 from backfuturectl.strategy.averaging.beginning import begin, quiet_before, unfilled
-from backfuturectl.strategy.averaging.closing import closed
+from backfuturectl.strategy.averaging.closing import abandoned, closed
 from backfuturectl.strategy.averaging.draft import Draft, is_left
 from backfuturectl.strategy.averaging.ledger import books, stop_of, target_price, trailed_price
 from backfuturectl.strategy.averaging.orders import arrange
@@ -120,7 +120,7 @@ def _phase(state: State, done: list[Action]) -> State:
         done.append(
             Note("DealAbandoned", f"{kept.position_base:f} {setup.market.base} stay as they are")
         )
-        return moved(replace(state, deal=replace(deal, is_over=True)), Happening.LEFT_ALONE)
+        return moved(abandoned(state, deal, done), Happening.LEFT_ALONE)
     if not (kept.left_base or deal.closing) or not is_left(Draft.of(state, deal, price)):
         return state  # a small beginning is no remainder: a rung may still make it tradable
     if deal.resting:

@@ -600,7 +600,10 @@ def test_abandon_cancels_our_orders_and_leaves_the_position() -> None:
     assert venue.held() == held
     assert not KIND.open_orders(venue.state)
     assert "DealAbandoned" in venue.notes()
-    assert not venue.closed()
+    (closed,) = venue.closed()
+    # Nothing was sold: all that is realised is the fee of the entry.
+    assert closed.exit_leg is None
+    assert -D("1") < closed.result_quote <= 0
     assert not places(venue.tick(100, after_ms=3_600_000))
 
 
