@@ -8,6 +8,7 @@ ends before that, at `Quiet`.
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfoNotFoundError
 
@@ -23,7 +24,13 @@ from backfuturectl.strategy.averaging import codec
 from backfuturectl.strategy.averaging.closing import corrected
 from backfuturectl.strategy.averaging.exposure import exposure
 from backfuturectl.strategy.averaging.imposed import on_funding, on_liquidated
-from backfuturectl.strategy.averaging.ledger import books, is_dust, observed, target_price
+from backfuturectl.strategy.averaging.ledger import (
+    books,
+    is_dust,
+    observed,
+    target_price,
+    trailed_price,
+)
 from backfuturectl.strategy.averaging.progress import on_price, settle
 from backfuturectl.strategy.averaging.recovery import GAP_MS, calm_price, smoothed
 from backfuturectl.strategy.averaging.state import (
@@ -190,11 +197,7 @@ class Averaging:
             ),
             margin_quote=(held + adding) / setup.terms.leverage,
             open_orders=len(resting),
-            next_exit=(
-                target_price(average, setup, is_recovering=state.phase is Phase.RECOVERY)
-                if average is not None
-                else None
-            ),
+            next_exit=None if average is None else _next_exit(state, deal, average),
             gate=state.gate,
             is_draining=state.is_draining,
             is_paused=state.is_paused,
@@ -230,6 +233,23 @@ class Averaging:
     def load(self, text: str, setup: Setup) -> State:
         """Return the state that `dump` wrote, under *setup*."""
         return codec.load(text, setup)
+
+
+def _next_exit(state: State, deal: Deal, average: Decimal) -> Decimal:
+    """Return where the take profit leaves next: of steps, the nearest that is not sold yet."""
+    setup = state.setup
+    if state.phase is Phase.RECOVERY:
+        return target_price(average, setup, is_recovering=True)
+    if not setup.terms.steps:
+        return target_price(average, setup)
+    resting = [order for order in deal.resting if order.leg.kind is LegKind.TAKE_PROFIT]
+    if resting:
+        return min((order.price for order in resting), key=lambda price: setup.terms.sign * price)
+    return (
+        target_price(average, setup)
+        if setup.terms.trailing_pct is None
+        else (trailed_price(average, setup))
+    )
 
 
 def _refusal(violations: tuple[Violation, ...]) -> PermanentError:

@@ -267,6 +267,52 @@ def test_windows_follow_the_clocks_of_their_zone() -> None:
     assert windows.current(summer + HOUR_MS) is None
 
 
+BERLIN_BACK_MS = int(datetime(2026, 10, 25, tzinfo=UTC).timestamp() * 1_000)
+BERLIN_FORTH_MS = int(datetime(2026, 3, 29, tzinfo=UTC).timestamp() * 1_000)
+
+
+def open_minutes(text: str, day_ms: int) -> list[int]:
+    """The minutes UTC of a day and the next, counted from its beginning, in a window of Berlin."""
+    windows = parse_windows([text], "Europe/Berlin")
+    return [
+        minute
+        for minute in range(2 * 1_440)
+        if windows.current(day_ms + minute * 60_000) is not None
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "day_ms", "first", "last"),
+    [
+        # The clocks go back at 01:00 UTC: 02:00 to 03:00 comes twice, as one window of two hours.
+        ("Sun 02:00-03:00", BERLIN_BACK_MS, 0, 119),
+        ("Sun 01:30-03:30", BERLIN_BACK_MS - HOUR_MS, 30, 209),
+        # They go forth at 01:00 UTC: 02:00 to 03:00 does not come.
+        ("Sun 01:30-03:30", BERLIN_FORTH_MS, 30, 89),
+        ("Sat 22:00-06:00", BERLIN_FORTH_MS, 0, 239),
+    ],
+)
+def test_a_window_is_longer_or_shorter_where_the_clocks_change(
+    text: str, day_ms: int, first: int, last: int
+) -> None:
+    assert open_minutes(text, day_ms) == list(range(first, last + 1))
+
+
+def test_a_window_that_falls_into_the_missing_hour_does_not_come() -> None:
+    assert open_minutes("Sun 02:15-02:45", BERLIN_FORTH_MS) == []
+
+
+def test_an_hour_that_comes_twice_begins_one_deal_by_schedule() -> None:
+    schedule = {"timezone": "Europe/Berlin", "newDeals": ("Sun 02:00-03:00",)}
+    document = {"schedule": schedule, "cooldown": {"afterTakeProfit": "60s"}}
+    venue = Venue.start(
+        setup(entry={"trigger": "schedule"}, **document), now_ms=BERLIN_BACK_MS - HOUR_MS
+    )
+    for _ in range(4 * 12):
+        venue.run(100, 102, after_ms=150_000)
+    assert bases(venue) == 1
+
+
 @given(st.integers(0, 4_000_000_000_000))
 def test_one_number_stands_for_one_occurrence_of_a_window(at_ms: int) -> None:
     windows = parse_windows(["Mon-Sun 18:00-06:00"], "UTC")

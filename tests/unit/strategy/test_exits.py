@@ -54,6 +54,15 @@ def test_a_filled_step_leaves_the_others_alone() -> None:
     assert venue.closed()[0].exit_leg.index == 2
 
 
+def test_people_see_the_nearest_step_that_is_not_sold_yet() -> None:
+    venue = opened(staged_and_trailing())
+    assert KIND.view(venue.state).next_exit == D("101.31")
+    venue.run("101.31")
+    assert KIND.view(venue.state).next_exit == D("102.31")
+    venue.run("102.31")
+    assert KIND.view(venue.state).next_exit == D("100.3") * D("1.04"), "from where it will trail"
+
+
 def test_a_rung_after_a_step_enlarges_the_steps_again() -> None:
     venue = opened(setup(takeProfit={"steps": STEPS}))
     venue.run("101.31", "98.29")

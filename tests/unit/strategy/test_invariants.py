@@ -13,6 +13,7 @@ from backfuturectl.model.orders import LegKind, OrderStatus
 from backfuturectl.strategy.averaging.reduction import budget_of, reduced_loss
 from backfuturectl.strategy.averaging.state import Setup
 from backfuturectl.strategy.base import Command, DealClosed, Gate, Place, SetupChanged
+from backfuturectl.strategy.proofs import ORDERS_BESIDE_RUNGS
 from tests.unit.strategy.venue import KIND, Venue, setup
 
 D = Decimal
@@ -189,6 +190,24 @@ def exits_fit(venue: Venue) -> None:
     assert leaving <= max(sign * venue.held(), D(0))
 
 
+class FewOrders:
+    """What V-ORDERS reckons with is never exceeded, so caps.maxOpenOrders holds."""
+
+    def __init__(self, name: str) -> None:
+        self.most = max(
+            each.terms.max_placed + max(len(each.terms.steps) - 1, 0) + ORDERS_BESIDE_RUNGS
+            for each in SETUPS[name]
+        )
+
+    def __call__(self, venue: Venue) -> None:
+        resting = [
+            client_order_id
+            for client_order_id, order in venue.orders.items()
+            if order.status is OrderStatus.OPEN
+        ]
+        assert len(resting) <= self.most, resting
+
+
 class Averages:
     """Invariant 2: between two looks at RECOVERY no fill moved the average against the deal."""
 
@@ -361,6 +380,7 @@ def test_no_history_breaks_an_invariant_and_every_history_ends_flat(
         one_take_profit,
         exits_fit,
         result_is_cash,
+        FewOrders(name),
         Averages(),
         Beginnings(),
         Reductions(),
@@ -427,6 +447,7 @@ def test_no_walk_of_prices_through_recovery_breaks_an_invariant(
         one_take_profit,
         exits_fit,
         result_is_cash,
+        FewOrders(name),
         Averages(),
         Beginnings(),
         Reductions(),
