@@ -417,6 +417,7 @@ class _Control:
                 account: {
                     "orders": [_plain(order) for order in venue.orders(account)],
                     "fills": [_plain(fill) for fill in venue.fills(account)],
+                    "changes": [_plain(one) for one in venue.changes if one.account == account],
                     "fundings": [_plain(one) for one in venue.fundings(account)],
                     "entries": [_plain(entry) for entry in venue.entries(account)],
                     "positions": [_plain(position) for position in venue.positions(account)],

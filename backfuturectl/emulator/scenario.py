@@ -406,9 +406,8 @@ def _synthetic_markets(specs: tuple[Synthetic, ...]) -> tuple[MarketSpec, ...]:
         for number in range(1, spec.count + 1):
             pair = f"L{number:04d}/USDT"
             if spec.kind is MarketKind.FUTURES:
-                markets.append(
-                    _futures_market(spec.exchange, pair, price="10", tick="0.001", contract=one)
-                )
+                made = _futures_market(spec.exchange, pair, price="10", tick="0.001", contract=one)
+                markets.append(made.model_copy(update={"funding_rate": ZERO}))
             else:
                 markets.append(
                     MarketSpec(

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from backfuturectl.demo.world import World
 from tests.e2e.conftest import FUTURES, KUCOIN, MEXC, audited, eventually, spec
+from tests.e2e.margin import most_used
 
 KILLS = 100
 BOTS = {MEXC: 20, KUCOIN: 20, FUTURES: 10}
@@ -45,12 +46,10 @@ def test_a_storm_of_kills_and_faults_leaves_no_duplicate_no_orphan_and_no_breach
     world.start_daemon()
     world.wait(lambda: len(world.rows("bots")) == 50, "fifty bots run")
     world.tell("POST", "/chaos", {"probability": "0.01"})
-    worst = Decimal(0)
     for number in range(KILLS):
         # A bot with an order of unknown fate waits out the exchange's horizon; sometimes it may.
         time.sleep(20 if number % 20 == 10 else moments.uniform(0.1, 2.0))
         world.kill_daemon()
-        worst = max(worst, used_margin(world))
         world.start_daemon()
     world.tell("DELETE", "/faults")
     for exchange in ("mexc", "kucoin"):
@@ -58,37 +57,11 @@ def test_a_storm_of_kills_and_faults_leaves_no_duplicate_no_orphan_and_no_breach
     world.wait(lambda: len(world.rows("bots")) == 50, "all bots are back")
     found = eventually(lambda: audited(world), tries=90)
     assert found.is_clean, found
-    assert worst <= 1
+    for account in world.accounts:
+        assert 0 < most_used(world.ledger(account)) <= MARGIN_LIMIT, account.connection
     assert results(world) == ledger_results(world)
     assert found.orders > 200
     assert "Traceback" not in (world.folder / "daemon.log").read_text()
-
-
-def used_margin(world: World) -> Decimal:
-    """Return the largest share of its margin limit that a strategy has in use or resting."""
-    return max(spot_use(world.ledger(account)) / MARGIN_LIMIT for account in (MEXC, KUCOIN))
-
-
-def spot_use(ledger: dict[str, dict[str, dict[str, object]]]) -> Decimal:
-    """Return quote spent on coins held plus quote held by resting buys, at cost."""
-    bought = sum(
-        (Decimal(fill["cost_quote"]) for fill in ledger["fills"] if fill["side"] == "buy"),
-        Decimal(0),
-    )
-    held = sum(
-        (
-            (Decimal(order["amount_base"]) - Decimal(order["filled_base"]))
-            * Decimal(order["price"])
-            for order in ledger["orders"]
-            if order["side"] == "buy" and order["status"] == "open" and order["price"]
-        ),
-        Decimal(0),
-    )
-    sold = sum(
-        (Decimal(fill["cost_quote"]) for fill in ledger["fills"] if fill["side"] == "sell"),
-        Decimal(0),
-    )
-    return bought - sold + held
 
 
 def results(world: World) -> dict[str, Decimal]:
