@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -507,6 +508,57 @@ async def test_kucoin_contracts():
     assert market.taker_fee == Decimal("0.0006")
     assert market.amount_max == 100
     assert (market.leverage_max, market.maintenance_margin) == (125, Decimal("0.004"))
+
+
+@pytest.mark.parametrize(
+    ("pair", "changes"),
+    [
+        ("BTC/USD", {"quoteCurrency": "USD", "settleCurrency": "XBT", "isInverse": True}),
+        ("BTC/USDC", {"quoteCurrency": "USDC", "settleCurrency": "USDC"}),
+        ("BTC/USDT", {"expireDate": 1_798_000_000_000, "symbol": "XBTMZ26"}),
+    ],
+    ids=["inverse", "another settlement", "dated"],
+)
+async def test_contracts_of_other_kinds_are_no_markets_and_refused_by_name(pair, changes):
+    eth = KUCOIN_CONTRACTS[0] | {"symbol": "ETHUSDTM", "baseCurrency": "ETH"}
+    other = KUCOIN_CONTRACTS[0] | {"symbol": "OTHER"} | changes
+    bodies = {"/api/v1/contracts/active": [eth, other]}
+    async with answering("kucoin", MarketKind.FUTURES, bodies) as (public, account):
+        assert set(await public.markets()) == {"ETH/USDT"}
+        with pytest.raises(PermanentError) as caught:
+            await account.prepare(pair, leverage=2, margin_mode="isolated")
+
+    assert caught.value.reason is Reason.MARKET_UNAVAILABLE
+    assert f"`{pair}`" in str(caught.value)
+
+
+@pytest.mark.parametrize("multiplier", ["0.0001", "0.001", "0.01", "0.1", "1", "10", "1000"])
+@pytest.mark.parametrize("lot", [1, 5])
+async def test_lots_become_base_units_and_back_whatever_the_contracts_size(multiplier, lot):
+    contract = KUCOIN_CONTRACTS[0] | {"multiplier": float(multiplier), "lotSize": lot}
+    lots = 3 * lot
+    bodies = {
+        "/api/v1/contracts/active": [contract],
+        "/api/v1/positions": [KUCOIN_POSITION | {"currentQty": -lots}],
+        "/api/v1/fills": {
+            "totalPage": 1,
+            "items": [KUCOIN_FUTURES_FILL | {"size": lots}],
+        },
+    }
+    amount = lots * Decimal(multiplier)
+    order = NewOrder("o", "BTC/USDT", Side.BUY, OrderType.LIMIT, amount, Decimal(60_000))
+    async with answering("kucoin", MarketKind.FUTURES, bodies) as (public, account):
+        market = (await public.markets())["BTC/USDT"]
+        position = await account.position("BTC/USDT")
+        (fill,) = {one.fill_id: one for one in await account.fills("BTC/USDT", now_ms())}.values()
+        params = await account._order_params(order)
+        with pytest.raises(PermanentError):
+            await account.place(replace(order, amount_base=amount + market.contract_size / 2))
+
+    assert (market.amount_step, market.amount_min) == (lot * Decimal(multiplier),) * 2
+    assert position is not None
+    assert (position.amount_base, fill.amount_base) == (-amount, amount)
+    assert params["size"] == lots
 
 
 async def test_a_kucoin_position():
