@@ -451,6 +451,8 @@ def _market(row: dict[str, Any]) -> Market:
         amount_max=min(lots_max) * contract_size if lots_max else None,
         contract_size=contract_size,
         maintenance_margin=number(row, "maintainMargin"),
+        # UNVERIFIED: in every sample this is the first level's upper end.
+        tier_max_quote=optional_number(row, "minRiskLimit"),
         leverage_max=int(number(row, "maxLeverage")),
         open_orders_max=_OPEN_ORDERS_MAX,
         # Nothing is held for a stop that only reduces, so it may wait beside a take profit.

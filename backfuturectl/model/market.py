@@ -39,6 +39,7 @@ class Market:
         taker_fee: Ratio, 0.001 is 0.1 %.
         maker_fee: Ratio.
         maintenance_margin: Ratio of the first tier; zero on spot.
+        tier_max_quote: Largest position value of the first tier; None where there is no other.
         leverage_max: One on spot.
         open_orders_max: Open orders the exchange allows per account or symbol, whichever is less.
         stop_orders_max: Stop orders that only reduce, which the exchange keeps beside a resting
@@ -64,6 +65,7 @@ class Market:
     open_orders_max: int = 500
     stop_orders_max: int = 0
     is_active: bool = True
+    tier_max_quote: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

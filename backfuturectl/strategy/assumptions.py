@@ -27,6 +27,7 @@ class MarketRules:
         amount_min: Base units; None where unknown.
         cost_min: Smallest order, quote; zero where the exchange has none.
         maintenance_margin: Ratio of the first tier; zero on spot.
+        tier_max_quote: Largest position value of that tier; None where unknown or without end.
         open_orders_max: Per account or symbol, whichever is less.
         leverage_max: None where unknown.
         stop_orders_max: Stops that may wait beside a take profit; zero where none can.
@@ -45,6 +46,7 @@ class MarketRules:
     amount_min: Decimal | None = None
     leverage_max: int | None = None
     stop_orders_max: int = 0
+    tier_max_quote: Decimal | None = None
 
     @property
     def grid(self) -> Grid:
@@ -76,6 +78,7 @@ def rules_of(market: Market) -> MarketRules:
         open_orders_max=market.open_orders_max,
         leverage_max=market.leverage_max,
         stop_orders_max=market.stop_orders_max,
+        tier_max_quote=market.tier_max_quote,
         source=f"{market.exchange}'s market data of {market.pair}",
     )
 

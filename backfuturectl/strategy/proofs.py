@@ -153,7 +153,7 @@ def prove(
         *_margin(terms, rules, worst),
         *_minimum(terms, rules, rounded, is_priced=start is not None),
         *_range(terms, rules, rounded, is_priced=start is not None),
-        *_liquidation(terms, rounded),
+        *_liquidation(terms, rules, rounded),
         *_stop(terms, rounded, worst),
         *_take_profit(terms, rules),
         *_improvement(terms, rounded),
@@ -319,8 +319,18 @@ def _range(
         )
 
 
-def _liquidation(terms: Terms, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
+def _liquidation(terms: Terms, rules: MarketRules, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
     buffer_pct = terms.liquidation_buffer_pct
+    whole, tier_max = rungs[-1].total_quote, rules.tier_max_quote
+    if rungs[-1].liquidation is not None and tier_max is not None and whole > tier_max:
+        yield Violation(
+            "V-LIQ",
+            ("spec", "marginLimit"),
+            f"the full ladder of {figure(whole)} {terms.quote} exceeds the exchange's first risk "
+            f"tier of {figure(tier_max)} {terms.quote}; beyond it the exchange asks for more "
+            "maintenance margin than is known here, so that liquidation comes earlier",
+            "lower marginLimit or leverage, or raise maxActiveDeals",
+        )
     for rung, following in pairwise((*rungs, None)):
         if rung is None or rung.liquidation is None:
             return

@@ -172,6 +172,9 @@ KUCOIN_CONTRACTS = [
         "tickSize": 0.1,
         "multiplier": 0.001,
         "maintainMargin": 0.004,
+        "maxRiskLimit": 100000,
+        "minRiskLimit": 100000,
+        "riskStep": 50000,
         "maxLeverage": 125,
         "makerFeeRate": 2.0e-4,
         "takerFeeRate": 6.0e-4,
@@ -508,6 +511,7 @@ async def test_kucoin_contracts():
     assert market.taker_fee == Decimal("0.0006")
     assert market.amount_max == 100
     assert (market.leverage_max, market.maintenance_margin) == (125, Decimal("0.004"))
+    assert market.tier_max_quote == 100_000
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import pytest
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import Exchange, StrategySpec
 from backfuturectl.model.units import Money
+from backfuturectl.strategy.arithmetic import sizes_quote
 from backfuturectl.strategy.assumptions import MarketRules, assumed_rules, rules_of
 from backfuturectl.strategy.filled import filled
 from backfuturectl.strategy.presets import PRESETS, Terms, resolve
 from backfuturectl.strategy.proofs import (
+    base_quote_of,
     prove,
     prove_account,
     unsupported,
@@ -172,6 +174,21 @@ def test_liq_1_is_refused() -> None:
     found = [each for each in prove(bound, FUTURES) if each.code == "V-LIQ"]
     assert len(found) == 1
     assert found[0].path == ("spec", "leverage")
+
+
+def test_a_ladder_beyond_the_tier_whose_maintenance_is_known_is_refused() -> None:
+    bound = terms(leverage=3)
+    whole = sum(sizes_quote(bound.shape, base_quote_of(bound, FUTURES)), D(0))
+
+    for tier_max, is_refused in ((whole, False), (whole - 1, True), (None, False)):
+        found = [
+            each
+            for each in prove(bound, replace(FUTURES, tier_max_quote=tier_max))
+            if each.code == "V-LIQ"
+        ]
+        assert bool(found) is is_refused
+    cross = terms(leverage=3, marginMode="cross")
+    assert "V-LIQ" not in codes(prove(cross, replace(FUTURES, tier_max_quote=D(1))))
 
 
 def test_liq_2_is_accepted_and_cross_margin_has_no_liquidation_to_prove() -> None:
