@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from decimal import Decimal
 from typing import TypeVar, cast
 
 from backfuturectl.matching.values import VenueOrder
+from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import OrderStatus
 from backfuturectl.model.records import OrderRecord
 from backfuturectl.strategy.base import Gate
@@ -108,6 +110,7 @@ def _trader_differs(
             continue
         if deal.closed_at_ms is not None:
             result = trader.sign * (books.left_quote - books.entered_quote) - books.quote_fee
+            result += funding(w, trader, orders)
             if deal.result_quote != result:
                 return f"deal {number} made {result}, the journal says {deal.result_quote}"
         elif view is None:
@@ -115,6 +118,26 @@ def _trader_differs(
         elif view.position_base != trader.sign * books.held_base:
             return f"position {view.position_base}, by the fills {trader.sign * books.held_base}"
     return ""
+
+
+def funding(w: World, trader: Trader, orders: list[VenueOrder]) -> Decimal:
+    """Return what the exchange paid, or took, while the deal of *orders* held something."""
+    serials = {order.serial for order in orders}
+    if trader.kind is MarketKind.SPOT:
+        return Decimal(0)
+    times = [
+        fill.at_ms
+        for fill in w.venue.fills(trader.account, trader.symbol)
+        if fill.order_serial in serials
+    ]
+    return sum(
+        (
+            one.payment_quote
+            for one in w.venue.fundings(trader.account, trader.symbol, since_ms=min(times))
+            if one.at_ms <= max(times)
+        ),
+        Decimal(0),
+    )
 
 
 def now(reading: Coroutine[object, object, T]) -> T:

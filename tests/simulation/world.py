@@ -53,6 +53,7 @@ from tests.unit.config import samples
 from tests.unit.strategy.venue import market
 
 STEP_S = 2.0
+FUNDING_RATE = Decimal("0.0005")
 OWN_COINS = Decimal(10)
 """Of each base on spot: coins of the owner that no bot may ever sell."""
 
@@ -169,7 +170,15 @@ def new_venue(spot_fee: FeeMode, depth_base: Decimal | None) -> Venue:
             base = pair.partition("/")[0]
             rules = replace(market(kind), pair=pair, base=base)
             mode = spot_fee if kind is SPOT else FeeMode.QUOTE
-            venue.add_listing(Listing(rules, fee_mode=mode, fill_max_base=depth_base))
+            venue.add_listing(
+                Listing(
+                    rules,
+                    fee_mode=mode,
+                    fill_max_base=depth_base,
+                    funding_rate=FUNDING_RATE if kind is not SPOT else Decimal(0),
+                    funding_interval_ms=3_600_000,
+                )
+            )
             venue.set_price(symbol_of(kind, pair), Decimal(int(START)), START_MS)
             if kind is SPOT:
                 venue.deposit(name, wallet_of(kind), base, OWN_COINS, START_MS)
