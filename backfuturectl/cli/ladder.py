@@ -25,7 +25,6 @@ from backfuturectl.strategy.proofs import (
     base_quote_of,
     ladder_of,
     prove,
-    unsupported,
     watched,
     worst_case,
 )
@@ -162,7 +161,6 @@ def ladder(
             click.echo(line)
     click.echo(f"assumed: {rules.describe()}", err=True)
     for found in (
-        *unsupported(strategy.spec),
         *watched(strategy.spec, rules),
         *prove(terms, rules, start=price),
     ):

@@ -7,7 +7,7 @@ exchange's own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
@@ -20,8 +20,8 @@ from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import Connection, Strategy
 from backfuturectl.strategy.assumptions import MarketRules, assumed_rules
 from backfuturectl.strategy.presets import Terms, resolve
-from backfuturectl.strategy.proofs import prove, prove_account, unsupported, watched, worst_case
-from backfuturectl.strategy.violation import IncompleteTermsError, Violation
+from backfuturectl.strategy.proofs import prove, prove_account, watched, worst_case
+from backfuturectl.strategy.violation import IncompleteTermsError, Violation, errors
 
 CODES: Final[dict[str, str]] = {
     "V-MARGIN": "BF601",
@@ -35,9 +35,11 @@ CODES: Final[dict[str, str]] = {
     "V-RECOVERY": "BF609",
     "V-ORDERS": "BF610",
     "V-PRESET": "BF611",
-    "V-UNSUPPORTED": "BF612",
     "V-RESTING": "BF613",
 }
+
+
+_NEW_DEALS: Final = ("spec", "recovery", "actions", "newDeals")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,12 @@ class Proof:
 class Prover:
     """Proves strategies, remembering each proof with what it rests on.
 
-    A proof rests on the Strategy and on its Connection. Both are compared as objects: an unchanged
+    A proof rests on the Strategy and on its Connections. All are compared as objects: an unchanged
     file's documents are the parser's same ones, and everything else is proven anew.
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Document, Document, Proof]] = {}
+        self._known: dict[str, tuple[tuple[Document | None, ...], Proof]] = {}
 
     def prove_all(self, repository: Repository) -> Mapping[str, Proof]:
         """Return the proof of each strategy whose Connection is at hand, by name; forget others."""
@@ -71,20 +73,24 @@ class Prover:
             found = repository.connections.get(strategy.spec.connection)
             if found is None:
                 continue
+            via = repository.connections.get(strategy.spec.via_connection or "")
+            rests_on = (document, found[0], via[0] if via is not None else None)
             before = self._known.get(name)
-            if before is None or before[0] is not document or before[1] is not found[0]:
-                before = (document, found[0], _prove(strategy, found[1]))
+            if before is None or any(
+                old is not new for old, new in zip(before[0], rests_on, strict=True)
+            ):
+                proof = _prove(strategy, found[1], via[1] if via is not None else None)
+                before = (rests_on, proof)
             known[name] = before
         self._known = known
-        return {name: proof for name, (_, _, proof) in known.items()}
+        return {name: proof for name, (_, proof) in known.items()}
 
 
 def check_proofs(repository: Repository, proofs: Mapping[str, Proof]) -> Iterator[Located]:
     """Yield the broken rules of each strategy and of each connection as a whole."""
     for name, (document, strategy) in repository.strategies.items():
         proof = proofs.get(name)
-        violations = unsupported(strategy.spec) if proof is None else proof.violations
-        for violation in violations:
+        for violation in () if proof is None else proof.violations:
             yield document, _remark(violation)
     for document, connection, members in repository.live_by_connection:
         yield from _account(document, connection, members, proofs)
@@ -102,16 +108,26 @@ def assumptions(repository: Repository, proofs: Mapping[str, Proof]) -> tuple[st
     return tuple(sorted(sentences.values()))
 
 
-def _prove(strategy: Strategy, connection: Connection) -> Proof:
+def _prove(strategy: Strategy, connection: Connection, via: Connection | None) -> Proof:
     spec, where = strategy.spec, connection.spec
     rules = assumed_rules(where.exchange, where.market)
-    missing = (*unsupported(spec), *(() if rules is None else watched(spec, rules)))
+    advice = () if rules is None else watched(spec, rules)
     try:
         terms = resolve(spec, where.capital, where.market)
     except IncompleteTermsError as error:
-        return Proof(None, None, (*error.violations, *missing))
+        return Proof(None, None, (*error.violations, *advice))
     violations = () if rules is None else _proved(terms, rules)
-    return Proof(terms, rules, (*violations, *missing))
+    return Proof(terms, rules, (*violations, *_through(terms, via), *advice))
+
+
+def _through(terms: Terms, via: Connection | None) -> Iterator[Violation]:
+    """Yield what a deal would break that opens through another connection in Recovery Mode."""
+    rules = None if via is None else assumed_rules(via.spec.exchange, via.spec.market)
+    if via is None or rules is None or rules.kind is not terms.market_kind:
+        return
+    for violation in errors(_proved(terms, rules)):
+        message = f"through `{via.metadata.name}`: {violation.code}: {violation.message}"
+        yield replace(violation, path=_NEW_DEALS, message=message)
 
 
 @lru_cache(maxsize=16_384)  # many strategies of one repository differ in name and pairs only
@@ -134,15 +150,18 @@ def _account(
 
     A strategy that passes V-MARGIN needs at most its limit, so limits that fit prove the rule.
     """
-    proved = {user.name: proofs[user.name] for user, _ in members}
+    proved = {user.name: proofs[user.name] for user, _ in members if user.name in proofs}
     known = {name: proof for name, proof in proved.items() if proof.terms and proof.rules}
     capital = connection.spec.capital
     if sum(_limit(proof) for proof in known.values()) <= capital.amount and not any(
         violation.code == "V-MARGIN" for proof in known.values() for violation in proof.violations
     ):
         return
+    rules = assumed_rules(connection.spec.exchange, connection.spec.market)
     shares = {
-        name: _worst_margin(proof.terms, proof.rules)
+        name: _worst_margin(
+            proof.terms, rules if rules and rules.kind is proof.rules.kind else proof.rules
+        )
         for name, proof in known.items()
         if proof.terms is not None and proof.rules is not None
     }

@@ -113,6 +113,10 @@ def _recovery(document: Document, strategy: Strategy, repository: Repository) ->
     if own is not None and own[1].spec.market is not other[1].spec.market:
         message = f"`{name}` trades {other[1].spec.market}, `{spec.connection}` does not"
         yield document, Remark("BF308", path, message)
+    quote, currency = spec.pairs[0].partition("/")[2], other[1].spec.capital.currency
+    if currency != quote:
+        message = f"the pairs are in {quote}, but the capital of `{name}` is in {currency}"
+        yield document, Remark("BF308", path, message)
 
 
 def _shared_pairs(repository: Repository) -> Iterator[Located]:

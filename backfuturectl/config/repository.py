@@ -45,7 +45,8 @@ class Repository:
         grouped: dict[str, list[tuple[Document, Strategy]]] = {}
         for document, strategy in self.strategies.values():
             if strategy.spec.mode == "live":
-                grouped.setdefault(strategy.spec.connection, []).append((document, strategy))
+                for connection in dict.fromkeys(strategy.spec.connections):
+                    grouped.setdefault(connection, []).append((document, strategy))
         return tuple(
             (*self.connections[name], tuple(members))
             for name, members in grouped.items()

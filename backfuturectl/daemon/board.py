@@ -313,6 +313,7 @@ class ControllerBoard:
                 "source": entry.applied.source.decode(),
                 "bots": [
                     {
+                        "bot": seat.planned.bot,
                         "pair": seat.planned.pair,
                         "hasOpenDeal": seat.has_open_deal,
                         "isDraining": seat.is_draining,

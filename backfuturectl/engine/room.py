@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -23,6 +24,14 @@ class DealRoom:
     deals_max: int = 1
     limit: Decimal = ZERO
     _shares: dict[str, Decimal] = field(default_factory=dict)
+    _seconds: dict[str, tuple[str, Callable[[], bool]]] = field(default_factory=dict)
+
+    def pair_up(self, second: str, first: str, is_set_apart: Callable[[], bool]) -> None:
+        """Let *second* open deals on the pair of *first* only while that one's deal is set apart.
+
+        Nor does *first* open one while *second* holds one.
+        """
+        self._seconds[second] = (first, is_set_apart)
 
     @property
     def share(self) -> Decimal:
@@ -33,6 +42,10 @@ class DealRoom:
         """Return whether *bot* may hold a deal now; one that holds one keeps it."""
         if bot in self._shares:
             return True
+        if bot in self._seconds and not self._seconds[bot][1]():
+            return False
+        if any(first == bot and who in self._shares for who, (first, _) in self._seconds.items()):
+            return False
         if len(self._shares) >= self.deals_max:
             return False
         return sum(self._shares.values(), ZERO) + self.share <= self.limit

@@ -25,7 +25,7 @@ class OrderName:
 
     Attributes:
         installation: Four characters drawn once per state store: another daemon's orders differ.
-        bot: Six characters from strategy and pair.
+        bot: Six characters from the bot's name.
         deal: Serial number of the deal within the bot, from 1.
         attempt: Counts re-placements of the same leg within the deal, from 0.
     """
@@ -40,6 +40,15 @@ class OrderName:
 def bot_id(strategy: str, pair: str) -> str:
     """Return the bot's name, ``eth-btc-balanced/BTC-USDT``: what users see and type."""
     return f"{strategy}/{pair.replace('/', '-')}"
+
+
+def via_bot_id(bot: str, connection: str) -> str:
+    """Return the name of the bot that trades *bot*'s pair through another connection.
+
+    ``eth-btc-balanced/BTC-USDT@recovery``: it has the connection in it, since deals of another
+    account are another bot's. No strategy, pair or connection has an ``@``.
+    """
+    return f"{bot}@{connection}"
 
 
 def bot_code(bot: str) -> str:

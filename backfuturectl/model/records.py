@@ -36,7 +36,7 @@ class BotRecord:
     """One bot's state after its last step.
 
     Attributes:
-        bot: ``strategy/BASE-QUOTE``.
+        bot: ``strategy/BASE-QUOTE``; with ``@connection`` behind, the second bot of that pair.
         kind: Strategy kind, a key of the registry; says how to read *state*.
         state: JSON of the kind's state value.
         generation: Of the strategy document it runs.

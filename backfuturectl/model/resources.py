@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
@@ -314,6 +314,9 @@ class RecoveryReduce(_Document):
     )
 
 
+_VIA: Final = "viaConnection:"
+
+
 class RecoveryActions(_Document):
     """What Recovery Mode does."""
 
@@ -456,6 +459,20 @@ class StrategySpec(_Document):
     on_delete: Literal["drain", "close", "abandon"] = Field(
         "drain", description="What deleting the document does; abandon leaves the position."
     )
+
+    @property
+    def via_connection(self) -> str | None:
+        """Connection for new deals on a pair whose deal recovers; None to open none meanwhile."""
+        text = self.recovery.actions.new_deals
+        if not self.recovery.enabled or not text.startswith(_VIA):
+            return None
+        return text.removeprefix(_VIA).strip()
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """Every connection it trades on, its own first."""
+        via = self.via_connection
+        return (self.connection,) if via is None else (self.connection, via)
 
 
 class Strategy(_Document):

@@ -609,11 +609,6 @@ _SAFETY: Final[dict[str, Rule]] = {
         "`risk: custom` fills nothing, and some settings have no preset.",
         "Give the fields named, or choose another risk.",
     ),
-    "BF612": Rule(
-        "Settings are carried out by this version",
-        "A setting that is accepted and ignored is worse than one that is refused.",
-        "Remove it.",
-    ),
     "BF613": Rule(
         "V-RESTING: the stop loss rests on the exchange where the file asks for it",
         "A stop that is watched protects only while the daemon runs and sees prices.",

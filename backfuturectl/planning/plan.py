@@ -24,6 +24,8 @@ class DesiredBot:
         spec: Of the whole Strategy, presets already filled in, so that a change of `risk` shows
             as the fields that it changes.
         digest: Of the Strategy document; an equal digest means that nothing changed.
+        primary: Bot of the same pair whose recovering deal this one keeps apart from new ones, on a
+            connection of its own; empty for a bot that stands for itself.
     """
 
     bot: str
@@ -33,6 +35,7 @@ class DesiredBot:
     spec: StrategySpec
     generation: int
     digest: str
+    primary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,8 @@ def _leave(bot: RunningBot, strategy: StrategySpec | None) -> Iterator[PlanActio
         field = "spec.onChange"
         how = Ending.CLOSE if strategy.on_change == "close" else Ending.DRAIN
         why = f"the pair {bot.pair} was removed from the strategy"
+        if bot.pair in strategy.pairs:
+            why = f"the strategy opens no deals through {bot.connection} any more"
     if not bot.has_open_deal:
         yield StopBot(bot.bot, Ending.FLAT, why)
     elif bot.is_stopping:

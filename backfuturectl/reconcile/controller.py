@@ -382,7 +382,7 @@ class Controller:
         """Return a pair that is traded on *connection*, to ask for orders of."""
         for entry in self.registry.using(connection):
             resource = entry.document.resource if entry.document is not None else None
-            if isinstance(resource, Strategy) and resource.spec.connection == connection:
+            if isinstance(resource, Strategy) and connection in resource.spec.connections:
                 return resource.spec.pairs[0]
         return None
 

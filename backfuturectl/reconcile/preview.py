@@ -52,6 +52,7 @@ async def running_now(settings: Settings) -> list[Row]:
                 "source": record.source.decode(),
                 "bots": [
                     {
+                        "bot": bot.bot,
                         "pair": bot.pair,
                         "hasOpenDeal": bot.bot in open_deals,
                         "isDraining": False,
@@ -115,12 +116,13 @@ def _running(
         document = usable.get((row["kind"], row["name"]))
         if row["kind"] != "Strategy" or document is None:
             continue
-        flags = {bot["pair"]: bot for bot in row["bots"]}
-        wanted = _bots(document, usable, generation=row["generation"], extra_pairs=flags)
+        flags = {bot["bot"]: bot for bot in row["bots"]}
+        pairs = [bot["pair"] for bot in row["bots"]]
+        wanted = _bots(document, usable, generation=row["generation"], extra_pairs=pairs)
         for bot in wanted.values():
-            if bot.pair not in flags:
+            if bot.bot not in flags:
                 continue
-            flag = flags[bot.pair]
+            flag = flags[bot.bot]
             found[bot.bot] = RunningBot(
                 bot=bot.bot,
                 strategy=bot.strategy,

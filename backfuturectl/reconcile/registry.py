@@ -118,9 +118,10 @@ class Registry:
             return
         documents = () if is_gone else (entry.desired, entry.applied)
         named = frozenset(
-            document.resource.spec.connection
+            connection
             for document in documents
             if document is not None and isinstance(document.resource, Strategy)
+            for connection in document.resource.spec.connections
         )
         for connection in self._named.pop(entry.name, frozenset()) - named:
             del self._users[connection][entry.name]

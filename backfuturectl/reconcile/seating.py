@@ -18,7 +18,7 @@ from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.journal import BotName, Journal, Provenance
 from backfuturectl.engine.room import DealRoom
 from backfuturectl.exchanges.paper import PaperAccount
-from backfuturectl.model.errors import OperationError, PermanentError
+from backfuturectl.model.errors import OperationError, PermanentError, TransientError
 from backfuturectl.model.market import Market
 from backfuturectl.model.records import BotRecord
 from backfuturectl.model.resources import Connection, Strategy
@@ -45,6 +45,7 @@ class Pass:
     Attributes:
         waits_for: Connection that is not Online; empty when none is waited for.
         trouble: Why a bot on the books could not be seated; None when all could.
+        aside: Why a second bot of a pair could not be seated; that holds nothing else up.
         closed: Pair that its exchange takes no orders of; empty when all are open.
         misfits: Which proof a bot on the books breaks by now, by bot.
         setups: What was built and proven, by bot.
@@ -53,12 +54,20 @@ class Pass:
 
     waits_for: str = ""
     trouble: PermanentError | None = None
+    aside: str = ""
     refused: str = ""
     is_winding: bool = False
     closed: str = ""
     misfits: dict[str, str] = field(default_factory=dict)
     setups: dict[str, tuple[Any, Market]] = field(default_factory=dict)
     sources: dict[str, bytes] = field(default_factory=dict)
+
+    def wait_for(self, wanted: DesiredBot) -> None:
+        """Take note that the connection of *wanted* is not Online."""
+        if wanted.primary:
+            self.aside = f"connection `{wanted.connection}` is not Online; no deal opens through it"
+        else:
+            self.waits_for = wanted.connection
 
 
 class Seating:
@@ -116,11 +125,11 @@ class Seating:
         """
         line = self._lines.line(wanted.connection)
         if not self._is_ready(line):
-            left.waits_for = wanted.connection
+            left.wait_for(wanted)
             if not for_exits:
                 return
         if line.shared is None or line.account is None:
-            left.waits_for = wanted.connection
+            left.wait_for(wanted)
             return
         markets = await line.shared.public.markets()
         market = markets.get(wanted.pair)
@@ -142,6 +151,13 @@ class Seating:
         setup = KINDS[spec.kind].setup(spec, market, identity, must_fit=must_fit)
         left.setups[wanted.bot] = (setup, market)
 
+    async def build_second(self, wanted: DesiredBot, left: Pass) -> None:
+        """Prove a pair's second bot; what is wrong with it does not hold the first one up."""
+        try:
+            await self.build(wanted, left)
+        except OperationError as error:
+            left.aside = f"{wanted.bot}: {error}"
+
     def _is_ready(self, line: Line) -> bool:
         """Whether the connection's present document passed its test."""
         entry = self._registry.get("Connection", line.name)
@@ -155,8 +171,15 @@ class Seating:
         """
         try:
             await self.build(wanted, left, for_exits=True)
+        except TransientError as error:
+            if not wanted.primary:
+                raise
+            left.aside = f"{wanted.bot}: {error}"
         except PermanentError as error:
-            left.trouble = error
+            if wanted.primary:
+                left.aside = f"{wanted.bot}: {error}"
+            else:
+                left.trouble = error
             if error.reason is Reason.PROOF_FAILED:
                 left.misfits[wanted.bot] = str(error)
                 await self.build(wanted, left, must_fit=False, for_exits=True)
@@ -189,7 +212,10 @@ class Seating:
         for bot, wanted in remembered.items():
             # Until a bot shows that it is flat, its deal counts: the others must not take its room.
             share = _share(wanted) if wanted is not None else None
-            room.note(bot, has_deal=True, share=share)
+            may_hold = wanted is None or not wanted.primary or await self._may_hold(bot)
+            room.note(bot, has_deal=may_hold, share=share)
+            if wanted is not None:
+                self._pair_up(wanted, room)
         for record in stored:
             wanted = remembered[record.bot]
             if wanted is None:
@@ -201,6 +227,19 @@ class Seating:
             left.sources[wanted.digest] = record.document
             if await self._is_built(wanted, left):
                 await self.seat(wanted, left)
+
+    async def _may_hold(self, bot: str) -> bool:
+        """Whether the store has an open deal or order of *bot*: its account may be out of reach."""
+        deals = await self._store.deals(bot, is_open=True)
+        return bool(deals or await self._store.orders(bot, is_open=True))
+
+    def _pair_up(self, wanted: DesiredBot, room: DealRoom) -> None:
+        if wanted.primary:
+            room.pair_up(wanted.bot, wanted.primary, lambda: self._is_set_apart(wanted.primary))
+
+    def _is_set_apart(self, bot: str) -> bool:
+        seat = self._books.seats.get(bot)
+        return seat is not None and seat.bot.view().is_set_apart
 
     # Seating.
 
@@ -231,7 +270,7 @@ class Seating:
         # From here on nothing waits: the line that is read is the line that is obeyed.
         line = self._lines.line(desired.connection)
         if line.account is None or line.shared is None:
-            left.waits_for = desired.connection
+            left.wait_for(desired)
             return
         bot = Bot(
             name,
@@ -318,6 +357,7 @@ class Seating:
         room = self._rooms.setdefault(desired.strategy, DealRoom())
         room.deals_max = desired.spec.max_active_deals or 1
         room.limit = _limit(desired)
+        self._pair_up(desired, room)
         return room
 
     def update(self, seat: Seat, desired: DesiredBot, left: Pass, *, is_resumed: bool) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from backfuturectl.config.parsing import Document
 from backfuturectl.engine.bot import Bot
 from backfuturectl.exchanges.paper import PaperAccount
-from backfuturectl.model.ids import bot_id
+from backfuturectl.model.ids import bot_id, via_bot_id
 from backfuturectl.model.market import Market, Quote
 from backfuturectl.model.resources import ConnectionSpec, Strategy, StrategySpec
 from backfuturectl.model.status import Reason
@@ -183,8 +183,8 @@ def desired_bots(
     """
     spec = spec_of(document)
     complete = filled(spec, connection.capital, connection.market)
-    return {
-        bot_id(document.name, pair): DesiredBot(
+    firsts = [
+        DesiredBot(
             bot=bot_id(document.name, pair),
             strategy=document.name,
             connection=spec.connection,
@@ -193,8 +193,17 @@ def desired_bots(
             generation=generation,
             digest=document.digest,
         )
-        for pair in (*spec.pairs, *extra_pairs)
-    }
+        for pair in dict.fromkeys((*spec.pairs, *extra_pairs))
+    ]
+    via = spec.via_connection
+    # The limit is the strategy's one limit, also where it is a share of its own connection's
+    # capital, and markets of one kind leave the presets as they are.
+    seconds = [
+        replace(first, bot=via_bot_id(first.bot, via), connection=via, primary=first.bot)
+        for first in firsts
+        if via is not None
+    ]
+    return {bot.bot: bot for bot in (*firsts, *seconds)}
 
 
 def spec_of(document: Document) -> StrategySpec:

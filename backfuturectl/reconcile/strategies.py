@@ -49,6 +49,9 @@ _LOG = logging.getLogger(__name__)
 WIND_DOWN_LOOK_S: Final = 2.0
 """How often a bot that was told to end is looked at."""
 
+ASIDE_LOOK_S: Final = 60.0
+"""How often a second bot that could not be seated is looked at."""
+
 _LEAVE: Final = "leave"
 _COMMANDS: Final = {Ending.CLOSE: Command.CLOSE, Ending.ABANDON: Command.ABANDON}
 
@@ -187,13 +190,19 @@ class Strategies:
             actions = self._whole(actions, document, entry.name)
         # Everything new is built before anything old is touched.
         for wanted in _arrivals(actions):
-            await self._seating.build(wanted, left)
+            if wanted.primary:
+                await self._seating.build_second(wanted, left)
+            else:
+                await self._seating.build(wanted, left)
         for action in actions:
             await self._apply(action, left)
         for seat in self.of(entry.name).values():
             if document is not None and seat.refused_digest == document.digest:
                 left.refused = seat.refused_why
             left.is_winding = left.is_winding or seat.is_draining or seat.is_stopping
+            if seat.planned.primary:
+                left.aside = left.aside or seat.closed or seat.misfit
+                continue
             left.closed = left.closed or seat.closed
             if seat.misfit and left.trouble is None:
                 left.trouble = PermanentError(Reason.PROOF_FAILED, seat.misfit)
@@ -338,7 +347,7 @@ class Strategies:
                 f"connection `{left.waits_for}` is not Online: {standing}",
             )
             return queue.Again(WIND_DOWN_LOOK_S) if left.is_winding else queue.Done()
-        if document is None and not self.of(entry.name):
+        if document is None and not self.of(entry.name) and not self._books.unseated(entry.name):
             await self._store.commit([Remove(ResourceRecord, ("Strategy", entry.name))])
             await self.keep(entry.name)
             self._seating.forget(entry.name)
@@ -354,8 +363,8 @@ class Strategies:
         if left.closed:
             await self._tell(entry, Reason.MARKET_UNAVAILABLE, f"{left.closed}; exits only")
             return queue.Done()
-        await self._tell(entry, Reason.RECONCILE_SUCCEEDED, "")
-        return queue.Done()
+        await self._tell(entry, Reason.RECONCILE_SUCCEEDED, left.aside)
+        return queue.Again(ASIDE_LOOK_S) if left.aside else queue.Done()
 
     async def _tell(
         self, entry: Entry, reason: Reason, message: str, raw_code: str | None = None

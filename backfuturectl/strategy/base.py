@@ -284,6 +284,7 @@ class BotView:
         margin_quote: Margin in use plus margin of resting adding orders.
         open_orders: Orders of ours that may rest.
         next_exit: Price of the resting or watched take profit; None when flat.
+        is_set_apart: New deals on the pair may begin on another connection meanwhile.
     """
 
     state: str
@@ -297,6 +298,7 @@ class BotView:
     gate: Gate = Gate.OPEN
     is_draining: bool = False
     is_paused: bool = False
+    is_set_apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

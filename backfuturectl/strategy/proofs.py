@@ -181,29 +181,6 @@ def prove_account(
     )
 
 
-def unsupported(spec: StrategySpec) -> tuple[Violation, ...]:
-    """Return what *spec* asks for and this version does not carry out.
-
-    Refused, never ignored: a file must mean what it says. What works in another way than a file
-    asks for is a warning.
-    """
-    return tuple(_unsupported(spec))
-
-
-def _unsupported(spec: StrategySpec) -> Iterator[Violation]:
-    def refuse(*path: str, message: str, help_: str) -> Violation:
-        return Violation("V-UNSUPPORTED", ("spec", *path), message, help_)
-
-    if spec.recovery.enabled and spec.recovery.actions.new_deals != "block":
-        yield refuse(
-            "recovery",
-            "actions",
-            "newDeals",
-            message="new deals through another Connection are not carried out by this version",
-            help_="write `newDeals: block`, and a Strategy of its own on that Connection",
-        )
-
-
 def watched(spec: StrategySpec, rules: MarketRules) -> tuple[Violation, ...]:
     """Return a warning where the stop is watched although the file lets it rest.
 

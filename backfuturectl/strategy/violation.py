@@ -23,7 +23,7 @@ class Violation:
 
     Attributes:
         code: Rule of the specification (``V-MARGIN``), ``V-PRESET`` for settings that no preset
-            fills, ``V-UNSUPPORTED`` for settings this version does not carry out.
+            fills.
         path: Field of the Strategy document, ``("spec", "averaging", "stepScale")``.
         message: One sentence with the figures.
         help: What to change.

@@ -65,7 +65,7 @@ from backfuturectl.strategy.base import (
     Step,
 )
 from backfuturectl.strategy.presets import resolve
-from backfuturectl.strategy.proofs import base_quote_of, prove, rates_of, unsupported
+from backfuturectl.strategy.proofs import base_quote_of, prove, rates_of
 from backfuturectl.strategy.schedule import parse_windows
 from backfuturectl.strategy.violation import IncompleteTermsError, Violation, errors, figure
 
@@ -103,21 +103,20 @@ class Averaging:
         Without *must_fit* a setup that breaks a proof opens no deals, and manages an open one.
 
         Raises:
-            PermanentError: A setting is missing, not carried out, or breaks a proof.
+            PermanentError: A setting is missing, or breaks a proof.
         """
-        found: tuple[Violation, ...] = unsupported(spec)
         rules = rules_of(market)
         try:
             terms = resolve(spec, capital, market.kind)
         except IncompleteTermsError as error:
-            raise _refusal((*errors(found), *error.violations)) from error
+            raise _refusal(error.violations) from error
         try:
             windows = parse_windows(terms.windows, terms.timezone)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise PermanentError(
                 Reason.PROOF_FAILED, f"the time zone `{terms.timezone}` is not known here"
             ) from error
-        refusals = errors((*found, *prove(terms, rules)))
+        refusals = errors(prove(terms, rules))
         if refusals and must_fit:
             raise _refusal(refusals)
         return Setup(
@@ -201,6 +200,7 @@ class Averaging:
             gate=state.gate,
             is_draining=state.is_draining,
             is_paused=state.is_paused,
+            is_set_apart=state.phase in {Phase.RECOVERY, Phase.HALTING},
         )
 
     def open_orders(self, state: State) -> tuple[OpenOrder, ...]:

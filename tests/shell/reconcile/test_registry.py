@@ -26,7 +26,16 @@ def document(text: str) -> Document:
     return parsed.documents[0]
 
 
-DOCUMENTS = {(n, on): document(strategy(n, on=on)) for n in NAMES for on in CONNECTIONS}
+VIA = "recovery: {actions: {newDeals: 'viaConnection: main'}}"
+DOCUMENTS = {
+    (n, on): document(
+        strategy(n, on=on).replace(
+            "recovery: {enabled: false}", VIA if (n, on) == ("b", "side") else ""
+        )
+    )
+    for n in NAMES
+    for on in CONNECTIONS
+}
 MAIN = document(connection())
 
 
@@ -37,7 +46,7 @@ def naive(registry: Registry, name: str) -> list[str]:
         if any(
             document is not None
             and isinstance(document.resource, Strategy)
-            and document.resource.spec.connection == name
+            and name in document.resource.spec.connections
             for document in (entry.desired, entry.applied)
         )
     )

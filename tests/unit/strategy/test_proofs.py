@@ -18,7 +18,6 @@ from backfuturectl.strategy.proofs import (
     base_quote_of,
     prove,
     prove_account,
-    unsupported,
     watched,
     worst_case,
 )
@@ -307,18 +306,6 @@ def test_a_share_is_of_the_declared_capital() -> None:
     assert terms(marginLimit=None, risk="aggressive").margin_limit == 2500
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"recovery": {"actions": {"newDeals": "viaConnection: other"}}},
-    ],
-)
-def test_what_is_not_carried_out_is_refused(changes: dict[str, object]) -> None:
-    found = errors(unsupported(document(**changes)))
-    assert codes(found) == ["V-UNSUPPORTED"]
-    assert found[0].path[1] == next(iter(changes))
-
-
 PREFERRED = {"onExchange": "preferred"}
 
 
@@ -416,7 +403,6 @@ def test_a_filled_document_means_what_the_short_one_meant() -> None:
     for changes in ({}, {"recovery": {"enabled": False}}, {"risk": "aggressive"}):
         short = document(**changes)
         whole = filled(short, CAPITAL, MarketKind.FUTURES)
-        assert not errors(unsupported(whole))
         for spec_ in (short, whole):
             assert resolve(spec_, CAPITAL, MarketKind.FUTURES) == terms(**changes)
     assert filled(document(), CAPITAL, MarketKind.FUTURES).recovery.trigger.drawdown_pct == 8
