@@ -88,7 +88,7 @@ class Prover:
 
 def check_proofs(repository: Repository, proofs: Mapping[str, Proof]) -> Iterator[Located]:
     """Yield the broken rules of each strategy and of each connection as a whole."""
-    for name, (document, strategy) in repository.strategies.items():
+    for name, (document, _) in repository.strategies.items():
         proof = proofs.get(name)
         for violation in () if proof is None else proof.violations:
             yield document, _remark(violation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backfuturectl.engine.room import DealRoom
@@ -56,3 +56,46 @@ def test_shares_booked_by_asking_first_never_exceed_the_largest_limit(steps):
             room.note(bot, has_deal=True)
             booked[bot] = room.share
         assert sum(booked.values()) <= largest
+
+
+@example(
+    [
+        ("first", "open"),
+        ("first", "apart"),
+        ("second", "open"),
+        ("first", "close"),
+        ("first", "open"),
+    ],
+    3,
+)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["first", "second", "other"]),
+            st.sampled_from(["open", "close", "apart", "together"]),
+        ),
+        max_size=30,
+    ),
+    st.integers(1, 3),
+)
+def test_a_second_deal_begins_only_beside_one_that_is_set_apart(history, deals_max):
+    room = DealRoom(deals_max, Decimal(600))
+    held, apart = set(), set()
+    room.pair_up("second", "first", lambda: "first" in apart)
+    for bot, verb in history:
+        match verb:
+            case "open" if room.has_room(bot):
+                if bot not in held:
+                    assert len(held) < deals_max
+                    assert bot != "second" or "first" in apart
+                    assert bot != "first" or "second" not in held
+                held.add(bot)
+                room.note(bot, has_deal=True)
+            case "close":
+                held.discard(bot)
+                room.note(bot, has_deal=False)
+                apart -= {"first"} - held
+            case "apart" if "first" in held:
+                apart.add("first")
+            case "together":
+                apart.discard("first")

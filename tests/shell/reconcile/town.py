@@ -41,6 +41,9 @@ from tests.unit.strategy.venue import market
 
 D = Decimal
 PAIRS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
+SIDE = "side"
+"""The exchange's other account."""
+
 GRACE_S = 5.0
 SCAN_S = 15.0
 
@@ -159,6 +162,7 @@ class Town:
         accounts: Every account that was ever opened, oldest first.
         rights: What the exchange says of any key.
         withdrawing: Connection documents of which the exchange says that their key can withdraw.
+        aside: Connection documents whose key belongs to the exchange's other account.
         without_price: Pairs that the exchange tells no price of.
         daemon_clock: What a daemon takes for the time; None: what it is.
         unlisted: Pairs that the exchange lists no more.
@@ -173,6 +177,7 @@ class Town:
     accounts: list[AccountPort] = field(default_factory=list)
     rights: KeyRights = TRADING_RIGHTS
     withdrawing: set[str] = field(default_factory=set)
+    aside: set[str] = field(default_factory=set)
     without_price: set[str] = field(default_factory=set)
     unlisted: set[str] = field(default_factory=set)
     controller: Controller | None = None
@@ -205,15 +210,18 @@ class Town:
         public.without_price = self.without_price
         public.unlisted = self.unlisted
 
-        def rights(key: KeyMaterial) -> KeyRights:
+        def is_of(key: KeyMaterial, documents: Collection[str]) -> bool:
             digest = key.api_key.reveal().partition(" ")[2]
-            files = {hashlib.sha256(text.encode()).hexdigest() for text in self.withdrawing}
-            return replace(self.rights, can_withdraw=True) if digest in files else self.rights
+            return digest in {hashlib.sha256(text.encode()).hexdigest() for text in documents}
+
+        def rights(key: KeyMaterial) -> KeyRights:
+            is_bad = is_of(key, self.withdrawing)
+            return replace(self.rights, can_withdraw=True) if is_bad else self.rights
 
         def account(key: KeyMaterial) -> AccountPort:
             made = Account(
                 self.venue,
-                ACCOUNT,
+                SIDE if is_of(key, self.aside) else ACCOUNT,
                 where[1],
                 now_ms=now_ms,
                 rights=lambda: rights(key),
@@ -268,8 +276,8 @@ class Town:
         entry = self.c.registry.get(kind, name)
         return entry.generation if entry is not None else 0
 
-    def orders(self) -> tuple[VenueOrder, ...]:
-        return self.venue.orders(ACCOUNT)
+    def orders(self, account: str = ACCOUNT) -> tuple[VenueOrder, ...]:
+        return self.venue.orders(account)
 
     def check(self) -> None:
         """Never two live bots on one pair of one account; never an id used twice."""
@@ -279,7 +287,7 @@ class Town:
             if seat.planned.spec.mode == "live"
         ]
         assert len(held) == len(set(held)), held
-        ids = [order.client_id for order in self.orders()]
+        ids = [order.client_id for order in (*self.orders(), *self.orders(SIDE))]
         assert len(ids) == len(set(ids))
 
     async def rest(self, for_s: float = GRACE_S + 2 * SCAN_S) -> None:
@@ -351,7 +359,9 @@ def new_town(path: Path) -> Town:
     """Return a place with a Connection and a Strategy, where all is well."""
     venue = Venue("kucoin", VenueRules(client_id_scope=ClientIdScope.NONE))
     venue.add_account(ACCOUNT)
-    venue.deposit(ACCOUNT, wallet_of(MarketKind.SPOT), "USDT", D(10_000), START_MS)
+    venue.add_account(SIDE)
+    for account in (ACCOUNT, SIDE):
+        venue.deposit(account, wallet_of(MarketKind.SPOT), "USDT", D(10_000), START_MS)
     for pair in PAIRS:
         rules = replace(market(), pair=pair, base=pair.partition("/")[0])
         venue.add_listing(Listing(rules, fee_mode=FeeMode.QUOTE))

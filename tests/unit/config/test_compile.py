@@ -128,6 +128,57 @@ def test_the_same_pair_on_a_spot_account_is_a_warning(tmp_path):
     assert codes(loaded(tmp_path, c=connection(), **files)) == ["BF314", "BF314"]
 
 
+def via(name: str, **fields: str) -> str:
+    lines = [f"{key}: {value}" for key, value in fields.items()]
+    return "\n".join((*lines, "recovery:", f"  actions: {{newDeals: 'viaConnection: {name}'}}"))
+
+
+def test_what_opens_through_another_connection_counts_against_its_capital_too(tmp_path):
+    files = {
+        "c": connection(),
+        "d": connection("mexc-spot-spare", capital="500 USDT"),
+        "s": strategy(spec=via("mexc-spot-spare", marginLimit="400 USDT")),
+    }
+    assert "BF602" not in codes(loaded(tmp_path, **files))
+    files["t"] = strategy(
+        "coins-there", on="mexc-spot-spare", spec="marginLimit: 400 USDT\npairs: [SOL/USDT]"
+    )
+    result = loaded(tmp_path, **files)
+    assert "BF602" in codes(result)
+    assert set(result.usable) == {
+        ("Connection", "mexc-spot-main"),
+        ("Connection", "mexc-spot-spare"),
+    }
+
+
+def test_a_pair_that_another_strategy_trades_there_is_told(tmp_path):
+    files = {"c": connection(), "d": connection("mexc-spot-spare")}
+    files["s"] = strategy(spec=via("mexc-spot-spare"))
+    files["t"] = strategy("coins-there", on="mexc-spot-spare", spec="marginLimit: 400 USDT")
+    assert "BF314" in codes(loaded(tmp_path, **files))
+
+
+def test_the_other_connection_needs_capital_in_the_pairs_currency(tmp_path):
+    files = {"c": connection(), "d": connection("mexc-spot-spare", capital="500 EUR")}
+    finding = one(tmp_path, "BF308", **files, s=strategy(spec=via("mexc-spot-spare")))
+    assert finding.field == "spec.recovery.actions.newDeals"
+    assert "EUR" in finding.message
+
+
+def test_what_breaks_a_rule_of_the_other_exchange_alone_is_told_at_the_field(tmp_path):
+    tiny = "marginLimit: 6 USDT\nmaxActiveDeals: 1"
+    files = {
+        "c": connection("kucoin-spot-main", exchange="kucoin"),
+        "d": connection("mexc-spot-spare"),
+        "s": strategy(on="kucoin-spot-main", spec=tiny),
+    }
+    assert codes(loaded(tmp_path, **files)) == ["BF306"]  # small, but allowed at KuCoin
+    files["s"] = strategy(on="kucoin-spot-main", spec=f"{tiny}\n{via('mexc-spot-spare')}")
+    finding = one(tmp_path, "BF603", **files)
+    assert finding.field == "spec.recovery.actions.newDeals"
+    assert "`mexc-spot-spare`" in finding.message
+
+
 def test_recovery_through_another_connection_needs_one_of_the_same_market(tmp_path):
     spec = "recovery:\n  enabled: false\n  actions: {newDeals: 'viaConnection: %s'}"
     files = {"c": connection(), "f": FUTURES}
