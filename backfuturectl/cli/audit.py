@@ -32,7 +32,8 @@ def audit(strategies: tuple[str, ...], since: str, output: str) -> None:
 
     The running daemon asks, bot by bot, through each connection's own key; orders go first. Fills
     that only one side knows, other prices, amounts or fees, and open orders of this program that
-    nobody answers for are listed. What an exchange's history no longer reaches is said.
+    nobody answers for are listed. What an exchange's history no longer reaches is said. Paper bots
+    are left out.
 
     Exit codes: 0 all is the same, 1 there are differences, 2 something could not be compared.
 
@@ -84,4 +85,8 @@ def _bots(asked: Daemon, strategies: tuple[str, ...]) -> list[str]:
     unknown = set(strategies) - {row["strategy"] for row in rows}
     if unknown:
         raise click.BadParameter(f"no bot runs of {', '.join(sorted(unknown))}")
-    return [row["name"] for row in rows if not strategies or row["strategy"] in strategies]
+    return [
+        row["name"]
+        for row in rows
+        if row["mode"] == "live" and (not strategies or row["strategy"] in strategies)
+    ]

@@ -227,6 +227,10 @@ class ControllerBoard:
         since_ms = arguments.get("since")
         if not isinstance(since_ms, int):
             raise UsageError("`since` must be a time in milliseconds UTC")
+        if seat.paper is not None:
+            raise UsageError(
+                f"{seat.planned.bot} trades on paper: there is nothing to compare with"
+            )
         found = await self._controller.settler.auditor.audit(seat.bot, since_ms)
         return {
             "bot": found.bot,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
 
-from backfuturectl.model.records import DealRecord, FillRecord, OrderRecord, StoredEvent
+from backfuturectl.model.records import PAPER, DealRecord, FillRecord, OrderRecord, StoredEvent
 
 Row = dict[str, Any]
 
@@ -28,7 +28,7 @@ def rounded(value: Decimal | None) -> str | None:
 
 def mode_of(environment: str) -> str:
     """Return whether real orders were sent: ``live``, or ``paper``."""
-    return "paper" if environment == "paper" else "live"
+    return "paper" if environment == PAPER else "live"
 
 
 def deal_row(deal: DealRecord) -> Row:

@@ -10,6 +10,9 @@ from typing import Final
 from backfuturectl.model.market import ZERO
 from backfuturectl.model.orders import Fee, Leg, OrderStatus, OrderType, Side
 
+PAPER: Final = "paper"
+"""Environment of deals and orders that no exchange ever saw."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceRecord:
@@ -69,7 +72,7 @@ class DealRecord:
         result_quote: Realised result, fees in; None while open.
         exit_leg: The leg that closed it, or `ABANDONED`; None while open.
         connection: Where it was traded; a strategy may move on to another one.
-        environment: Of that connection when it opened; empty where it was not recorded.
+        environment: Of that connection when it opened, or `PAPER`; empty where it was not recorded.
         market: ``spot`` or ``futures``; empty where it was not recorded.
     """
 

@@ -12,7 +12,7 @@ from typing import Final
 from backfuturectl.engine.bot import Bot
 from backfuturectl.engine.clock import Clock
 from backfuturectl.model.orders import Fill
-from backfuturectl.model.records import DealRecord, FillRecord
+from backfuturectl.model.records import PAPER, DealRecord, FillRecord
 from backfuturectl.planning.auditing import Difference, compare_fills, find_orphans, own
 from backfuturectl.store.database import Store
 
@@ -67,8 +67,15 @@ class Auditor:
             if order.client_order_id
         }
         theirs = await bot.account.fills(pair, from_ms)
-        orders = await self._store.orders(name, limit=_ORDERS_MAX)
-        ours = [fill for fill in await self._store.fills(name) if fill.at_ms >= from_ms]
+        recorded = await self._store.orders(name, limit=_ORDERS_MAX)
+        # What the strategy did on paper before it went live is nothing the exchange could know.
+        orders = [order for order in recorded if order.environment != PAPER]
+        on_paper = {order.client_order_id for order in recorded if order.environment == PAPER}
+        ours = [
+            fill
+            for fill in await self._store.fills(name)
+            if fill.at_ms >= from_ms and fill.client_order_id not in on_paper
+        ]
         until_ms = now_ms - FRESH_MS
         return BotAudit(
             bot=name,

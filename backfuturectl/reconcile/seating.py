@@ -20,7 +20,7 @@ from backfuturectl.engine.room import DealRoom
 from backfuturectl.exchanges.paper import PaperAccount
 from backfuturectl.model.errors import OperationError, PermanentError, TransientError
 from backfuturectl.model.market import Market
-from backfuturectl.model.records import BotRecord
+from backfuturectl.model.records import PAPER, BotRecord
 from backfuturectl.model.resources import Connection, Strategy
 from backfuturectl.model.status import Reason
 from backfuturectl.model.units import Money
@@ -347,7 +347,7 @@ class Seating:
 
     def _environment(self, desired: DesiredBot) -> str:
         if desired.spec.mode == "paper":
-            return "paper"
+            return PAPER
         entry = self._registry.get("Connection", desired.connection)
         document = entry.document if entry is not None else None
         resource = document.resource if document is not None else None

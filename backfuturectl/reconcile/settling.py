@@ -18,6 +18,7 @@ from backfuturectl.model.market import ZERO, MarketKind
 from backfuturectl.model.orders import Fee
 from backfuturectl.model.records import (
     ABANDONED,
+    PAPER,
     AuditOutcome,
     DealRecord,
     EventRecord,
@@ -161,6 +162,8 @@ class Settler:
 
     async def _audited(self, deal: DealRecord, *, is_last_try: bool) -> AuditOutcome | None:
         """Return what the exchange says; None when it is to be asked again."""
+        if deal.environment == PAPER:
+            return AuditOutcome.SKIPPED
         seat = self._running.seats.get(deal.bot)
         if seat is None:
             return AuditOutcome.SKIPPED if is_last_try else None

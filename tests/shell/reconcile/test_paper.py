@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from backfuturectl.daemon.board import ControllerBoard
 from backfuturectl.exchanges.simulated import PortCall
+from backfuturectl.model.errors import UsageError
 from backfuturectl.model.orders import Side
+from backfuturectl.model.records import AuditOutcome
 from backfuturectl.model.status import Reason
 from tests.shell.reconcile.town import Town, new_town, strategy
 
 pytestmark = pytest.mark.looptime(noop_cycles=3)
 
+D = Decimal
 GRID = "grid/BTC-USDT"
 OK = Reason.RECONCILE_SUCCEEDED
 _TRADING = (PortCall.PREPARE, PortCall.PLACE, PortCall.CANCEL, PortCall.ORDER, PortCall.FILLS)
@@ -149,3 +154,40 @@ async def test_a_paper_bot_waits_for_prices_like_any_other(town: Town) -> None:
         await town.until(lambda: town.bot().gate[1] == "no fresh price")
         town.without_price.clear()
         await town.until(lambda: town.bot().gate[1] == "")
+
+
+async def test_results_of_paper_and_live_are_never_added(town: Town) -> None:
+    rest = "cooldown: {afterTakeProfit: 7d}"
+    town.write(grid=strategy(extra=f"mode: paper\n  {rest}"), real=strategy("real", extra=rest))
+    async with town.daemon():
+        for bot in (GRID, "real/BTC-USDT"):
+            await in_deal(town, bot)
+        town.price("103")
+        for bot in (GRID, "real/BTC-USDT"):
+            await flat(town, bot)
+        await town.rest(90)
+        board = ControllerBoard(town.c, town.store, town.clock, root=str(town.root))
+        sums = {row["environment"]: row for row in (await board.status())["results"]}
+        assert set(sums) == {"live", "paper"}
+        (paper,) = await town.store.settlements([f"{GRID}#1"])
+        (live,) = await town.store.settlements(["real/BTC-USDT#1"])
+        assert (paper.audit, live.audit) == (AuditOutcome.SKIPPED, AuditOutcome.CLEAN)
+        assert D(sums["paper"]["realised"]) == paper.told_quote
+        assert D(sums["live"]["realised"]) == live.told_quote
+        with pytest.raises(UsageError, match="on paper"):
+            await board.act("audit", {"bot": GRID, "since": 0})
+
+
+async def test_an_audit_of_a_bot_that_went_live_leaves_its_paper_deals_out(town: Town) -> None:
+    async with town.daemon():
+        await in_deal(town)
+        town.price("103")
+        await flat(town)
+        town.write(grid=strategy())
+        town.price("100")
+        await town.until(lambda: len(town.orders()) >= 3, within_s=200)
+        await town.rest(120)
+        board = ControllerBoard(town.c, town.store, town.clock, root=str(town.root))
+        found = await board.act("audit", {"bot": GRID, "since": 0})
+        assert found["differences"] == []
+        assert found["fills"] == 1
