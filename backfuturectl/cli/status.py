@@ -90,6 +90,8 @@ def _text(found: dict[str, Any]) -> str:
     )
     if source["trouble"]:
         lines.append(f"TROUBLE      {source['trouble']}; the last good state runs")
+    if found["store"]["trouble"]:
+        lines.append(f"TROUBLE      {found['store']['trouble']}; nothing can be ordered")
     lines.extend(f"UNKNOWN      {path}" for path in source["unknown"])
     lines.extend(
         f"HELD         {hold['target']}: {hold['verb']}, {age(hold['since'], found['now'])} ago; "
@@ -111,6 +113,7 @@ def _rounded(figure: str) -> str:
 def _needs_a_person(found: dict[str, Any]) -> bool:
     return bool(
         found["source"]["trouble"]
+        or found["store"]["trouble"]
         or found["source"]["unknown"]
         or found["prune"]["blocked"]
         or found["connections"]["online"] < found["connections"]["total"]

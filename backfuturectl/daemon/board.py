@@ -153,6 +153,7 @@ class ControllerBoard:
                 "trouble": controller.source_trouble,
                 "unknown": list(generation.loaded.unknown) if generation is not None else [],
             },
+            "store": {"trouble": self._store.trouble},
             "prune": {
                 "blocked": list(controller.prune.blocked),
                 "waiting": list(controller.prune.waiting),
@@ -192,6 +193,7 @@ class ControllerBoard:
             "bots": status["bots"]["total"],
             "bots_running": status["bots"]["running"],
             "queue_depth": status["queueDepth"],
+            "store_writable": int(not self._store.trouble),
             "source_readable": int(not status["source"]["trouble"]),
             "source_read_timestamp_seconds": status["source"]["readAt"] / 1000,
         }

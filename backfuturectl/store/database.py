@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import RowMapping, Select, select
 from sqlalchemy.exc import DBAPIError
 
+from backfuturectl.model.errors import TransientError
 from backfuturectl.model.records import (
     BotRecord,
     DealBooks,
@@ -57,12 +58,14 @@ class Store:
 
     Attributes:
         installation: Four characters drawn once per database, part of every client order id.
+        trouble: Why the last write failed, in words; empty while writes succeed.
     """
 
     def __init__(
         self, engines: Engines, writer: Writer, reader_thread: ThreadPoolExecutor | None
     ) -> None:
         self.installation = engines.installation
+        self.trouble = ""
         self._engines = engines
         self._writer = writer
         self._reader_thread = reader_thread
@@ -110,7 +113,15 @@ class Store:
             TransientError: STORE_UNAVAILABLE; nothing of *writes* was recorded.
             InvalidTransitionError: An order row contradicts the stored one; nothing was recorded.
         """
-        await self._writer.commit(writes)
+        await self._noted(self._writer.commit(writes))
+
+    async def _noted(self, write: Awaitable[None]) -> None:
+        try:
+            await write
+        except TransientError as error:
+            self.trouble = str(error)
+            raise
+        self.trouble = ""
 
     def post(self, writes: Sequence[Write]) -> None:
         """Queue *writes* without waiting, for events: lost when the store fails, which is logged.
@@ -252,7 +263,7 @@ class Store:
         Raises:
             ConfigurationError: Another daemon took over; this one must stop trading.
         """
-        await self._writer.run(lambda connection: lock.renew(connection, lease))
+        await self._noted(self._writer.run(lambda connection: lock.renew(connection, lease)))
 
     async def drop_lease(self, lease: LeaseRecord) -> None:
         """Let go of the lease, so that another machine may start at once."""

@@ -341,3 +341,56 @@ async def test_an_order_only_ever_moves_along_its_table_and_writes_are_idempoten
                 await store.commit([after])
                 assert await store.orders() == (after,)
             before = after
+
+
+def tell(engine: Engine, *pragmas: str) -> None:
+    """Set *pragmas* on the one connection there is, outside of any transaction."""
+    pooled = engine.raw_connection()
+    for pragma in pragmas:
+        pooled.driver_connection.execute(f"PRAGMA {pragma}")
+    pooled.close()
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended", "cause"),
+    [
+        ("max_page_count=1", "max_page_count=1000000", "the disk is full"),
+        ("query_only=ON", "query_only=OFF", "it is read-only"),
+    ],
+    ids=["full", "read-only"],
+)
+async def test_a_store_that_cannot_write_says_why_and_recovers_by_itself(
+    tmp_path: Path,
+    broken: str,
+    mended: str,
+    cause: str,
+) -> None:
+    async with open_store(tmp_path) as store:
+        await store.commit([order()])
+        tell(store._engines.writer, broken)
+        large = [bot(f"bot{number}", state="x" * 4_000) for number in range(50)]
+        with pytest.raises(TransientError, match=cause) as caught:
+            await store.commit(large)
+        assert caught.value.reason is Reason.STORE_UNAVAILABLE
+        assert cause in store.trouble
+        assert await store.orders() == (order(),)  # reading goes on
+        assert await store.bots() == ()
+        tell(store._engines.writer, mended)
+        await store.commit(large)
+        assert store.trouble == ""
+        assert len(await store.bots()) == 50
+
+
+async def test_a_file_that_is_damaged_while_it_is_open_is_named_and_nothing_is_recorded(
+    tmp_path: Path,
+) -> None:
+    async with open_store(tmp_path) as store:
+        await store.commit([bot(f"bot{number}", state="x" * 2_000) for number in range(200)])
+    async with open_store(tmp_path) as store:
+        content = bytearray((tmp_path / "state.db").read_bytes())
+        content[4096:] = b"\xff" * (len(content) - 4096)
+        (tmp_path / "state.db").write_bytes(content)
+        tell(store._engines.writer, "shrink_memory")  # what is cached is not read again
+        with pytest.raises(TransientError, match="the file is damaged"):
+            await store.commit([bot("bot7", state="y")])
+        assert "the file is damaged" in store.trouble

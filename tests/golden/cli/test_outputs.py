@@ -78,6 +78,7 @@ ANSWERS: dict[str, Any] = {
             "trouble": "",
             "unknown": [],
         },
+        "store": {"trouble": "the state database cannot be used: the disk is full (SQLITE_FULL)"},
         "prune": {"blocked": ["Strategy/old"], "waiting": [], "digest": "7c1e"},
         "holds": [{"target": "strategy/btc", "verb": "pause", "since": NOW_MS - 60_000}],
         "connections": {"total": 2, "online": 1},
