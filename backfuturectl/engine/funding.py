@@ -26,8 +26,8 @@ _SPREAD_MS: Final = 300_000
 
 _RETRY_MS: Final = 60_000
 
-AFTER_CLOSE_MS: Final = (10_000, 120_000, 600_000)
-"""How long after a deal's end it is asked about."""
+AFTER_CLOSE_MS: Final = (0, 20_000, 120_000, 600_000)
+"""How long after a deal's end it is asked about; at once, since the next deal takes its place."""
 
 FORGOTTEN_MS: Final = 24 * _HOUR_MS
 """A deal that ended longer ago was asked about by an earlier process."""

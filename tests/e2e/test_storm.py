@@ -48,7 +48,7 @@ def test_a_storm_of_kills_and_faults_leaves_no_duplicate_no_orphan_and_no_breach
     world.tell("POST", "/chaos", {"probability": "0.01"})
     for number in range(KILLS):
         # A bot with an order of unknown fate waits out the exchange's horizon; sometimes it may.
-        time.sleep(15 if number % 33 == 16 else moments.uniform(0.1, 1.4))
+        time.sleep(18 if number % 33 == 16 else moments.uniform(0.1, 1.4))
         world.kill_daemon()
         world.start_daemon()
     world.tell("DELETE", "/faults")

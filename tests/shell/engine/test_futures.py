@@ -304,9 +304,10 @@ async def test_a_position_closed_by_a_person_is_no_liquidation() -> None:
         (None, 36_060, 39_660),
         (None, 50_000, 50_460),
         (35_999, 0, None),
-        (36_000, 0, 36_010),
-        (40_000, 39_660, 40_010),
-        (40_000, 40_010, 40_120),
+        (36_000, 0, 36_000),
+        (40_000, 39_660, 40_000),
+        (40_000, 40_000, 40_020),
+        (40_000, 40_020, 40_120),
         (40_000, 40_120, 40_600),
         (40_000, 40_600, None),
     ],
@@ -339,6 +340,18 @@ async def test_funding_is_in_the_result_to_the_last_digit_and_in_the_store() -> 
         assert [row.amount_quote for row in rows] == [one.payment_quote for one in paid]
         asked = w.faults.count(PortCall.FUNDING)
         assert asked <= 3 + len(AFTER_CLOSE_MS)
+
+
+async def test_funding_is_in_the_result_though_the_next_deal_begins_at_once() -> None:
+    async with world(FUTURES, listing=HOURLY, cooldown={"afterTakeProfit": "0s"}) as w:
+        await opened(w)
+        await w.price("100", for_s=380)
+        await w.price("102")
+        (paid,) = w.venue.fundings(ACCOUNT)
+        first, *others = sorted(await w.store.deals(), key=lambda deal: deal.number)
+        assert others, "the next deal has begun"
+        rows = await w.store.funding(w.name.bot, deal=first.deal)
+        assert [row.amount_quote for row in rows] == [paid.payment_quote]
 
 
 async def test_a_short_deal_asks_for_no_funding_at_all() -> None:
