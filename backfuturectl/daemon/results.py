@@ -102,6 +102,7 @@ def _accounts(books: Iterable[DealBooks]) -> dict[DealRecord, Account]:
         each.deal: account_of(
             each.fills,
             each.funding,
+            each.orders,
             side=each.deal.side,
             pair=pair_of(each.deal.bot),
             kind=MarketKind(each.deal.market or MarketKind.SPOT),

@@ -211,9 +211,10 @@ class SettlementRecord:
 
 @dataclass(frozen=True, slots=True)
 class DealBooks:
-    """A deal with all that its account is made of, oldest first."""
+    """A deal with all that its account is made of; of its orders those that filled."""
 
     deal: DealRecord
+    orders: tuple[OrderRecord, ...]
     fills: tuple[FillRecord, ...]
     funding: tuple[FundingRecord, ...]
 

@@ -9,6 +9,8 @@ added.
 - A fee in the base coin on spot takes that much off the position; it counts as a fee at the price
   of its execution. A fee in a third coin counts at that coin's price then; while nobody knows that
   price, the fee is named and not in the result.
+- Where an order has filled by more than its executions explain, the order's own figures count for
+  the rest; what fee that cost is not known, and the comparison with the exchange says so.
 - What is left of a closed deal, too little for any order, counts as nothing in the result and is
   named beside it.
 """
@@ -22,7 +24,7 @@ from typing import Final
 
 from backfuturectl.model.market import ZERO, MarketKind
 from backfuturectl.model.orders import Fee, Side
-from backfuturectl.model.records import FillRecord, FundingRecord
+from backfuturectl.model.records import FillRecord, FundingRecord, OrderRecord
 
 _EXACT: Final = Context(prec=60)
 
@@ -68,6 +70,7 @@ class Account:
 def account_of(
     fills: Iterable[FillRecord],
     funding: Iterable[FundingRecord] = (),
+    orders: Iterable[OrderRecord] = (),
     *,
     side: Side,
     pair: str,
@@ -79,6 +82,7 @@ def account_of(
     Args:
         fills: Its executions.
         funding: Its funding payments.
+        orders: Its orders.
         side: The side that enlarges the position.
         pair: ``BTC/USDT``.
         kind: On futures a fee in the base coin takes nothing off the position.
@@ -89,8 +93,10 @@ def account_of(
         position = cost = cash = fees = ZERO
         entered = entered_cost = left = ZERO
         unvalued: dict[str, Decimal] = {}
+        listed = tuple(fills)
+        told = (*listed, *_unlisted(orders, listed))
         # Of one moment, what enlarges comes first: nothing is sold that is not held.
-        for fill in sorted(fills, key=lambda f: (f.at_ms, f.side is not side, f.fill_id)):
+        for fill in sorted(told, key=lambda f: (f.at_ms, f.side is not side, f.fill_id)):
             amount = fill.amount_base
             cash += amount * fill.price * (-1 if fill.side is Side.BUY else 1)
             if fill.side is side:
@@ -126,6 +132,31 @@ def account_of(
             position_base=position,
             position_cost=cost,
         )
+
+
+def _unlisted(orders: Iterable[OrderRecord], fills: Iterable[FillRecord]) -> Iterable[FillRecord]:
+    """Yield what *orders* have filled beyond *fills*, as one execution each."""
+    amounts: dict[str, Decimal] = {}
+    costs: dict[str, Decimal] = {}
+    for fill in fills:
+        name = fill.client_order_id
+        amounts[name] = amounts.get(name, ZERO) + fill.amount_base
+        costs[name] = costs.get(name, ZERO) + fill.amount_base * fill.price
+    for order in orders:
+        name = order.client_order_id
+        amount = order.filled_base - amounts.get(name, ZERO)
+        if amount > 0:
+            price = (order.cost_quote - costs.get(name, ZERO)) / amount
+            yield FillRecord(
+                f"{name}/rest",
+                name,
+                order.bot,
+                order.side,
+                price,
+                amount,
+                None,
+                order.updated_at_ms,
+            )
 
 
 def total(accounts: Iterable[Account]) -> Account:

@@ -137,6 +137,7 @@ class Settler:
         account = account_of(
             await self._store.fills(deal.bot, deal=deal.deal),
             await self._store.funding(deal.bot, deal=deal.deal),
+            await self._store.orders(deal.bot, deal.deal),
             side=deal.side,
             pair=pair_of(deal.bot),
             kind=MarketKind(deal.market or MarketKind.SPOT),

@@ -204,7 +204,10 @@ class Store:
 
     async def unsettled_books(self, since_ms: int) -> tuple[DealBooks, ...]:
         """Return the deals without settlement, open or closed since then, and their books."""
-        deals, fills, payments = statements.unsettled_books(since_ms)
+        deals, orders, fills, payments = statements.unsettled_books(since_ms)
+        filled: dict[str, list[OrderRecord]] = {}
+        for order in await self._read(orders, to_order):
+            filled.setdefault(order.deal, []).append(order)
         by_deal: dict[str, list[FillRecord]] = {}
         for deal, fill in await self._read(fills, to_deal_fill):
             by_deal.setdefault(deal, []).append(fill)
@@ -212,7 +215,12 @@ class Store:
         for payment in await self._read(payments, to_funding):
             paid.setdefault(payment.deal, []).append(payment)
         return tuple(
-            DealBooks(row, tuple(by_deal.get(row.deal, ())), tuple(paid.get(row.deal, ())))
+            DealBooks(
+                row,
+                tuple(filled.get(row.deal, ())),
+                tuple(by_deal.get(row.deal, ())),
+                tuple(paid.get(row.deal, ())),
+            )
             for row in await self._read(deals, to_deal)
         )
 

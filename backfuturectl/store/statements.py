@@ -171,8 +171,8 @@ def _unsettled_deals(since_ms: int) -> Select[Any]:
     )
 
 
-def unsettled_books(since_ms: int) -> tuple[Select[Any], Select[Any], Select[Any]]:
-    """Return the queries for the deals without settlement, and for their fills and funding."""
+def unsettled_books(since_ms: int) -> tuple[Select[Any], ...]:
+    """Return the queries for deals without settlement, their filled orders, fills and funding."""
     ids = _unsettled_deals(since_ms)
     fills_of = (
         select(ORDERS.c.deal, FILLS)
@@ -182,6 +182,7 @@ def unsettled_books(since_ms: int) -> tuple[Select[Any], Select[Any], Select[Any
     )
     return (
         select(DEALS).where(DEALS.c.deal.in_(ids)),
+        select(ORDERS).where(ORDERS.c.deal.in_(ids), ORDERS.c.filled_base != "0"),
         fills_of,
         select(FUNDING).where(FUNDING.c.deal.in_(ids)).order_by(FUNDING.c.at_ms),
     )

@@ -169,6 +169,23 @@ async def test_an_execution_that_the_store_lost_is_added_again_where_its_order_k
         assert D((await deal(town))["realised"]) == cash(town)
 
 
+async def test_executions_that_the_exchange_never_lists_count_by_their_orders_and_are_told(
+    town: Town,
+) -> None:
+    halted(town)
+    use_fees(town, FeeMode.QUOTE)
+    async with town.daemon():
+        await town.until(lambda: town.accounts)
+        for account in town.accounts:
+            account.hides_fills = True
+        await one_deal(town)
+        found = await deal(town)
+        assert found["fills"] == []
+        assert found["audit"] == "differs"
+        fee = D("0.001") * sum(D(row["cost"]) for row in found["orders"])
+        assert abs(D(found["realised"]) - (cash(town) + fee)) < D("1e-20")
+
+
 async def test_a_difference_at_the_close_is_told_loudly(town: Town) -> None:
     halted(town)
     async with town.daemon():
