@@ -50,6 +50,12 @@ from backfuturectl.model.status import Reason
 FRESH_MS: Final = 15_000
 """How old the last price may be for an order to be taken: nothing trades at an old one."""
 
+ORDERS_KEPT: Final = 200
+"""How many orders are remembered before those of past deals are forgotten."""
+
+LOOKED_UP_MS: Final = 60_000
+"""How long an order that ended is remembered at least; bots look theirs up every 20 s."""
+
 FUNDS_QUOTE: Final = Decimal(10) ** 12
 
 _ACCOUNT: Final = "paper"
@@ -86,34 +92,39 @@ class PaperAccount:
             fills: The executions of these orders, oldest first.
         """
         self.exchange = market.exchange
-        self._pair = market.pair
+        self._market = market
+        self._leverage = leverage
+        self._margin_mode = MarginMode(margin_mode)
         self._symbol = symbol_of(market.kind, market.pair)
-        self._kind = market.kind
         self._now_ms = now_ms
-        self._seen_at_ms: int | None = None
-        self._venue = Venue(
-            market.exchange,
-            VenueRules(
-                client_id_scope=ClientIdScope.EVER,
-                margin_mode=MarginMode(margin_mode),
-                leverage=leverage,
-            ),
-        )
-        self._venue.add_account(_ACCOUNT)
-        self._venue.deposit(_ACCOUNT, wallet_of(self._kind), market.quote, FUNDS_QUOTE, 0)
-        self.use(market)
-        self._inner = SimulatedAccount(self._venue, _ACCOUNT, self._kind, now_ms=now_ms)
+        self._quote: tuple[Quote, int] | None = None
+        self._open()
         known = {order.client_order_id: order for order in orders}
         self._recorded = tuple(
             _recorded(fill, market.pair) for fill in fills if fill.client_order_id in known
         )
-        self._restore_holdings(market)
+        self._restore_holdings()
         for order in known.values():
             if order.status is OrderStatus.OPEN:
-                self._restore(order, leverage=leverage, margin_mode=margin_mode)
+                self._restore(order)
+
+    def _open(self) -> None:
+        """Open an exchange without a past."""
+        rules = VenueRules(
+            client_id_scope=ClientIdScope.EVER,
+            margin_mode=self._margin_mode,
+            leverage=self._leverage,
+        )
+        kind, quote = self._market.kind, self._market.quote
+        self._venue = Venue(self.exchange, rules)
+        self._venue.add_account(_ACCOUNT)
+        self._venue.deposit(_ACCOUNT, wallet_of(kind), quote, FUNDS_QUOTE, 0)
+        self._inner = SimulatedAccount(self._venue, _ACCOUNT, kind, now_ms=self._now_ms)
+        self.use(self._market)
 
     def use(self, market: Market) -> None:
         """Trade by the market's newest rules from now on."""
+        self._market = market
         # The venue demands what every sound futures market has; a paper one is not refused for it.
         maintenance = max(market.maintenance_margin, market.taker_fee)
         if market.kind is MarketKind.FUTURES and market.maintenance_margin != maintenance:
@@ -131,7 +142,7 @@ class PaperAccount:
         bid, ask = quote.bid, quote.ask
         if bid is None or ask is None or not ZERO < bid <= ask:
             bid = ask = None
-        self._seen_at_ms = at_ms
+        self._quote = (quote, at_ms)
         self._venue.set_price(self._symbol, quote.last, at_ms, bid=bid, ask=ask)
 
     # The port.
@@ -160,13 +171,14 @@ class PaperAccount:
             PermanentError: The market's rules refuse it.
         """
         # Before the first price a limit order only rests: there is nothing yet that it could take.
-        is_blind = self._seen_at_ms is None and order.type is OrderType.MARKET
-        is_stale = self._seen_at_ms is not None and self._now_ms() - self._seen_at_ms > FRESH_MS
+        is_blind = self._quote is None and order.type is OrderType.MARKET
+        is_stale = self._quote is not None and self._now_ms() - self._quote[1] > FRESH_MS
         if is_blind or is_stale:
             raise TransientError(
                 Reason.PRICES_STALE,
                 "paper orders are taken at fresh prices only, and there is none",
             )
+        self._forget()
         return _named(await self._inner.place(order))
 
     async def cancel(self, pair: str, client_order_id: str, order_id: str | None) -> None:  # noqa: ARG002 - the port's; the client id finds every order here
@@ -214,11 +226,11 @@ class PaperAccount:
 
     # The journal as memory.
 
-    def _restore_holdings(self, market: Market) -> None:
+    def _restore_holdings(self) -> None:
         """Hold what the recorded executions left."""
-        held = ZERO
+        market, held = self._market, ZERO
         for fill in self._recorded:
-            if self._kind is MarketKind.FUTURES:
+            if market.kind is MarketKind.FUTURES:
                 self._venue.restore_trade(
                     _ACCOUNT,
                     self._symbol,
@@ -232,29 +244,53 @@ class PaperAccount:
             if fill.fee is not None and fill.fee.currency == market.base:
                 held -= fill.fee.amount
         if held > ZERO:
-            self._venue.deposit(_ACCOUNT, wallet_of(self._kind), market.base, held, 0)
+            self._venue.deposit(_ACCOUNT, wallet_of(market.kind), market.base, held, 0)
 
-    def _restore(self, row: OrderRecord, *, leverage: int, margin_mode: str) -> None:
+    def _restore(self, row: OrderRecord) -> None:
+        kind = self._market.kind
         order = NewOrder(
             client_order_id=row.client_order_id,
-            pair=self._pair,
+            pair=self._market.pair,
             side=row.side,
             type=row.type,
             amount_base=row.amount_base,
             price=row.price,
             is_reduce_only=row.is_reduce_only,
-            leverage=leverage,
-            margin_mode=margin_mode if self._kind is MarketKind.FUTURES else None,
+            leverage=self._leverage,
+            margin_mode=self._margin_mode if kind is MarketKind.FUTURES else None,
             trigger_price=row.trigger_price,
         )
         self._venue.restore_order(
             _ACCOUNT,
-            request_of(order, self._kind),
+            request_of(order, kind),
             filled_base=row.filled_base,
             filled_quote=row.cost_quote,
             taken_at=row.price,
             at_ms=row.intended_at_ms,
         )
+
+    def _forget(self) -> None:
+        """Forget the orders of deals that are over, once they are many: the journal has them."""
+        orders = self._venue.orders(_ACCOUNT)
+        if len(orders) < ORDERS_KEPT or self._venue.open_orders(_ACCOUNT):
+            return
+        if self._now_ms() - max(order.updated_at_ms for order in orders) < LOOKED_UP_MS:
+            return  # the bot may not have asked yet how the last ones ended
+        market, held = self._market, ZERO
+        if market.kind is MarketKind.FUTURES:
+            if self._venue.position(_ACCOUNT, self._symbol) is not None:
+                return
+        else:
+            purse = self._venue.balances(_ACCOUNT, wallet_of(market.kind)).get(market.base)
+            held = purse.total if purse is not None else ZERO
+            if held >= market.amount_step:
+                return
+        self._recorded = ()
+        self._open()
+        if held:
+            self._venue.deposit(_ACCOUNT, wallet_of(market.kind), market.base, held, 0)
+        if self._quote is not None:
+            self.see(*self._quote)
 
 
 def _id(client_order_id: str) -> str:

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfuturectl.exchanges.paper import FRESH_MS, FUNDS_QUOTE, PaperAccount
+from backfuturectl.exchanges.paper import (
+    FRESH_MS,
+    FUNDS_QUOTE,
+    LOOKED_UP_MS,
+    ORDERS_KEPT,
+    PaperAccount,
+)
 from backfuturectl.model.errors import PermanentError, TransientError
 from backfuturectl.model.market import Market, MarketKind, Quote
 from backfuturectl.model.orders import (
@@ -179,6 +185,55 @@ async def test_an_order_is_found_and_canceled_by_its_client_id_whatever_the_othe
     await account.cancel(PAIR, "a", None)
     assert (await account.order(PAIR, "a", "paper-a")).status is OrderStatus.CANCELED
     assert await account.open_orders(PAIR) == ()
+
+
+@pytest.mark.parametrize("kind", MarketKind)
+async def test_what_is_remembered_does_not_grow_with_the_deals(kind: MarketKind) -> None:
+    rules = spot_market() if kind is MarketKind.SPOT else futures_market()
+    margin = {} if kind is MarketKind.SPOT else {"leverage": 1, "margin_mode": "isolated"}
+    clock = Clock()
+    account = paper(rules, clock)
+    seen: set[str] = set()
+    for number in range(ORDERS_KEPT):
+        clock.now += LOOKED_UP_MS
+        account.see(Quote(D(100)), clock.now)
+        await account.place(market_order(f"in{number}", BUY, "100", **margin))
+        await account.place(market_order(f"out{number}", SELL, "100", **margin))
+        fills = await account.fills(PAIR, 0)
+        assert [fill.client_order_id for fill in fills[-2:]] == [f"in{number}", f"out{number}"]
+        seen |= {fill.fill_id for fill in fills}
+    assert len(seen) == 2 * ORDERS_KEPT
+    assert len(account._venue.orders("paper")) <= ORDERS_KEPT
+
+
+async def test_how_an_order_ended_a_moment_ago_is_remembered() -> None:
+    account = paper()
+    account.see(Quote(D(100)), 1_000_000)
+    for number in range(ORDERS_KEPT + 1):
+        await account.place(new(f"o{number}", BUY, "90"))
+        await account.cancel(PAIR, f"o{number}", None)
+    assert (await account.order(PAIR, "o0")).status is OrderStatus.CANCELED
+
+
+async def test_what_is_held_or_rests_is_never_forgotten() -> None:
+    clock = Clock()
+    account = paper(clock=clock)
+    account.see(Quote(D(100)), clock.now)
+    await account.place(market_order("held", BUY, "100"))
+    for number in range(ORDERS_KEPT):
+        await account.place(new(f"o{number}", BUY, "90"))
+        await account.cancel(PAIR, f"o{number}", None)
+    clock.now += 2 * LOOKED_UP_MS
+    account.see(Quote(D(100)), clock.now)
+    await account.place(new("exit", SELL, "110"))
+    assert (await account.balances()).total["BTC"] == 1
+    assert await account.order(PAIR, "held") is not None
+    account.see(Quote(D(111)), clock.now)
+    clock.now += 2 * LOOKED_UP_MS
+    account.see(Quote(D(111)), clock.now)
+    await account.place(new("rests", BUY, "90"))
+    await account.place(new("rests too", BUY, "91"))
+    assert {o.client_order_id for o in await account.open_orders(PAIR)} == {"rests", "rests too"}
 
 
 # The journal as memory.
