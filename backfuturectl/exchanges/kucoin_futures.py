@@ -603,14 +603,15 @@ def _whole(leverage: Decimal) -> int:
 
 
 def _position(row: dict[str, Any], pair: str, contract_size: Decimal) -> Position:
-    leverage = optional_number(row, "leverage") or number(row, "realLeverage")
+    # Not `realLeverage`, which moves with the price.
+    leverage = optional_number(row, "leverage")
     liquidation_price = number_or_zero(row, "liquidationPrice")
     is_cross = flag(row, "crossMode")
     return Position(
         pair=pair,
         amount_base=number(row, "currentQty") * contract_size,
         entry_price=number(row, "avgEntryPrice"),
-        leverage=_whole(leverage),
+        leverage=None if leverage is None else _whole(leverage),
         margin_mode="cross" if is_cross else "isolated",
         liquidation_price=liquidation_price or None,
         mark_price=optional_number(row, "markPrice"),

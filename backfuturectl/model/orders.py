@@ -232,13 +232,14 @@ class Position:
 
     Attributes:
         amount_base: Signed base units: long positive, short negative.
+        leverage: None where the exchange does not show it.
         liquidation_price: None where the exchange shows none (cross, or flat).
     """
 
     pair: str
     amount_base: Decimal
     entry_price: Decimal
-    leverage: int
+    leverage: int | None
     margin_mode: str
     liquidation_price: Decimal | None = None
     mark_price: Decimal | None = None

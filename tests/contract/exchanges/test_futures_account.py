@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from backfuturectl.emulator.faults import FaultKind
+from backfuturectl.engine.settings import settings_mismatch
 from backfuturectl.matching.values import EntryKind, MarginMode, PositionMode
 from backfuturectl.model.errors import PermanentError, TransientError
 from backfuturectl.model.orders import FuturesSettings, OrderStatus, OrderType, Side
@@ -125,6 +126,38 @@ async def test_settings_are_read_without_changing_anything(futures: Stand):
     assert isolated == FuturesSettings(is_one_way=False, margin_mode="isolated", leverage=None)
     assert cross == FuturesSettings(is_one_way=False, margin_mode="cross", leverage=7)
     assert {route.split()[0] for route in futures.routes()[before:]} == {"GET"}
+
+
+@pytest.mark.parametrize("margin_mode", ["isolated", "cross"])
+async def test_leverage_changed_by_hand_during_a_deal_is_shown(futures: Stand, margin_mode: str):
+    await futures.account.prepare(PAIR, leverage=3, margin_mode=margin_mode)
+    await futures.account.place(market_order(futures, "bf1", Side.BUY, margin_mode=margin_mode))
+    before = await futures.account.position(PAIR)
+    assert before is not None
+    assert settings_mismatch(3, margin_mode, before) is None
+
+    futures.venue.set_leverage(NAME, futures.symbol(), 5, now_ms())
+
+    after = await futures.account.position(PAIR)
+    assert after is not None
+    assert "leverage 5" in (settings_mismatch(3, margin_mode, after) or "")
+    settings = await futures.account.settings(PAIR)
+    assert settings is not None
+    assert settings.leverage == (5 if margin_mode == "cross" else None)
+
+
+async def test_an_open_position_with_another_margin_mode_is_refused_by_name(futures: Stand):
+    await futures.account.prepare(PAIR, leverage=3, margin_mode="cross")
+    await futures.account.place(market_order(futures, "bf1", Side.BUY, margin_mode="cross"))
+
+    with pytest.raises(PermanentError) as caught:
+        await futures.account.prepare(PAIR, leverage=3, margin_mode="isolated")
+
+    assert "marginMode shows CROSS" in str(caught.value)
+    assert "while a position or an order is open" in str(caught.value)
+    position = await futures.account.position(PAIR)
+    assert position is not None
+    assert position.margin_mode == "cross"
 
 
 @pytest.mark.parametrize("what", ["positionMode", "marginMode"])

@@ -579,6 +579,16 @@ async def test_a_kucoin_position():
     assert position.unrealised_quote == Decimal("0.89")
 
 
+async def test_a_leverage_that_moves_with_the_price_is_not_the_one_that_was_set():
+    real = {key: value for key, value in KUCOIN_POSITION.items() if key != "leverage"}
+    bodies = {**FUTURES, "/api/v1/positions": [real | {"realLeverage": 2.47}]}
+    async with answering("kucoin", MarketKind.FUTURES, bodies) as (_, account):
+        position = await account.position("BTC/USDT")
+
+    assert position is not None
+    assert position.leverage is None
+
+
 async def test_a_long_and_a_short_at_once_is_a_mismatch():
     long = KUCOIN_POSITION | {"currentQty": 2, "positionSide": "LONG"}
     bodies = {**FUTURES, "/api/v1/positions": [KUCOIN_POSITION, long]}
