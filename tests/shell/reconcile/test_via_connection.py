@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from backfuturectl.model.ids import parse_client_order_id
+from backfuturectl.model.orders import LegKind, Side
 from backfuturectl.model.status import Reason
 from backfuturectl.strategy.base import Gate
 from tests.shell.reconcile.town import SIDE, Town, connection, new_town, strategy
+from tests.shell.world import ACCOUNT
 
 pytestmark = pytest.mark.looptime(noop_cycles=3)
 
@@ -137,6 +139,32 @@ async def test_a_restart_restores_both_deals(town: Town) -> None:
         assert state(town) == "RECOVERY"
         assert town.bot(SECOND).gate[0] is Gate.OPEN
         assert len(town.orders(SIDE)) + len(town.orders()) == sent
+
+
+@pytest.mark.parametrize("after_s", [0.3, 1.1, 3.2, 6.4, 8.0, 9.7, 12.5, 20.0])
+async def test_whenever_the_daemon_dies_neither_deal_is_lost_or_doubled(
+    town: Town, after_s: float
+) -> None:
+    async with town.daemon(is_killed=True):
+        await town.until(lambda: deal(town, FIRST) is not None)
+        town.price("96.5")
+        await asyncio.sleep(after_s)
+    async with town.daemon():
+        await town.until(lambda: SECOND in town.bots and town.bot(SECOND).view().position_base > 0)
+        await town.rest(60)
+        assert (deal(town, FIRST), deal(town, SECOND)) == (1, 1)
+        assert state(town) == "RECOVERY"
+        for account, bot in ((ACCOUNT, FIRST), (SIDE, SECOND)):
+            bases = [
+                order
+                for order in town.orders(account)
+                if (name := parse_client_order_id(order.client_id or "")) is not None
+                and name.leg.kind is LegKind.BASE
+                and order.filled_base
+            ]
+            assert len(bases) == 1
+            held = sum(o.filled_base for o in town.orders(account) if o.side is Side.BUY)
+            assert town.bot(bot).view().position_base == held
 
 
 async def test_after_a_restart_an_open_deal_that_is_out_of_reach_still_counts(town: Town) -> None:

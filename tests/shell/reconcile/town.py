@@ -311,8 +311,8 @@ class Town:
         await self.rest()
 
     @asynccontextmanager
-    async def daemon(self) -> AsyncIterator[Controller]:
-        """Run a control loop from what files and store hold."""
+    async def daemon(self, *, is_killed: bool = False) -> AsyncIterator[Controller]:
+        """Run a control loop from what files and store hold; end it in order, or at once."""
         async with Store.open(
             f"sqlite:///{self.path / 'state.db'}", seed=b"a seed of a test", inline=True
         ) as store:
@@ -346,7 +346,7 @@ class Town:
             try:
                 yield self.controller
             finally:
-                if not task.done():
+                if not task.done() and not is_killed:
                     await self.controller.strategies.stop_all()
                 task.cancel()
                 await asyncio.wait([task])
