@@ -282,6 +282,7 @@ class Bot:
         if await self._agreement.reach():
             self._must_reconcile = False
             self._context.holds.lift("start")
+            self._stepper.book(is_sure=self.gate[0] is not Gate.SHUT)
 
     async def _drain(self) -> None:
         """Handle all that waits: the gate, results of our own calls, requests, then the price."""

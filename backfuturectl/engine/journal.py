@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from backfuturectl.config.places import line_of
+from backfuturectl.model.errors import InvalidTransitionError
 from backfuturectl.model.ids import deal_id, parse_client_order_id
 from backfuturectl.model.orders import Fill, LegKind, OrderStatus, OrderType, advance
 from backfuturectl.model.records import (
@@ -338,9 +339,17 @@ class Journal:
 
 
 def _changed(row: OrderRecord, change: OrderChanged, now_ms: int) -> OrderRecord:
+    """Return *row* as *change* tells it; an impossible report leaves it as it is.
+
+    What such a report means is the step's to say, which records it as an event.
+    """
+    try:
+        status = advance(row.status, change.status)
+    except InvalidTransitionError:
+        return row
     return replace(
         row,
-        status=advance(row.status, change.status),
+        status=status,
         filled_base=max(row.filled_base, change.filled_base),
         cost_quote=max(row.cost_quote, change.cost_quote),
         raw_code=change.raw_code or row.raw_code,

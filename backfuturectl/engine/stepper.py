@@ -53,7 +53,7 @@ class Stepper:
         self._room = room
         self._open_orders: tuple[OpenOrder, ...] | None = None
         self.provenance = provenance
-        room.note(context.name.bot, has_deal=self.view().deal_number is not None)
+        self.book(is_sure=False)
 
     def view(self) -> BotView:
         """Return what people see of the bot."""
@@ -72,6 +72,17 @@ class Stepper:
     def may_open(self) -> bool:
         """Return whether the strategy has room for a deal of this bot now."""
         return self._room.has_room(self._context.name.bot)
+
+    def book(self, *, is_sure: bool) -> None:
+        """Take the room for a deal, or leave it to others; who is not sure to be flat keeps it.
+
+        A bot whose journal may lack what it did could hold a deal that it does not know of.
+        """
+        self._is_sure = is_sure
+        self._room.note(self._context.name.bot, has_deal=self._needs_room(self._state))
+
+    def _needs_room(self, state: Any) -> bool:
+        return not self._is_sure or self._kind.view(state).deal_number is not None
 
     def take_quietly(self, event: PriceSeen) -> bool:
         """Step on a price that decides nothing; return whether this is one.
@@ -105,9 +116,9 @@ class Stepper:
             return
         context = self._context
         bot = context.name.bot
-        held = self.view().deal_number is not None
+        held = self._needs_room(self._state)
         # Booked before the first await, so that no other bot of the strategy takes the same room.
-        self._room.note(bot, has_deal=self._kind.view(step.state).deal_number is not None)
+        self._room.note(bot, has_deal=self._needs_room(step.state))
         try:
             await context.journal.record(
                 state=self._kind.dump(step.state),

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from backfuturectl.exchanges.port import KeyRights
-from backfuturectl.exchanges.simulated import PortCall, SimulatedAccount
+from backfuturectl.exchanges.simulated import PortCall, SimulatedAccount, SimulatedPublic
 from backfuturectl.matching.venue import Venue
 from backfuturectl.model.errors import (
     OperationError,
@@ -22,7 +22,7 @@ from backfuturectl.model.errors import (
     TransientError,
 )
 from backfuturectl.model.market import MarketKind
-from backfuturectl.model.orders import Fill, NewOrder, Order
+from backfuturectl.model.orders import Fill, NewOrder, Order, OrderStatus
 from backfuturectl.model.status import Reason
 from backfuturectl.store.database import Store, Write
 
@@ -59,6 +59,9 @@ class Weather:
         has_prices: Whether prices are answered.
         store_level: Share of commits that fail.
         hides: Whether new orders show up late, and lists and look-ups are old.
+        lag_s: Longest way of a request or an answer.
+        skew_ms: How far the exchange's clock is ahead.
+        fills_lag_s: How long fills are missing from the lists.
     """
 
     rng: random.Random
@@ -67,6 +70,8 @@ class Weather:
     has_prices: bool = True
     hides: bool = False
     lag_s: float = 0.15
+    skew_ms: int = 0
+    fills_lag_s: float = 0.0
 
     def happens(self, share: float) -> bool:
         return share > 0 and self.rng.random() < share
@@ -154,6 +159,8 @@ class Disturbed:
         if rng.random() < 0.3:
             wait_s = rng.choice((None, 1.0, 5.0, 20.0))
             return TransientError(Reason.RATE_LIMITED, "too many requests", retry_after_s=wait_s)
+        if rng.random() < 0.1:
+            return TransientError(Reason.MAINTENANCE, "under maintenance", retry_after_s=10.0)
         if call is PortCall.PLACE and rng.random() < 0.2:
             return PermanentError(Reason.ORDER_REJECTED, "not now", raw_code="300000")
         return TransientError(Reason.EXCHANGE_UNAVAILABLE, "gateway time-out before the effect")
@@ -171,8 +178,10 @@ class Sight:
 
     Attributes:
         hidden_until_s: Loop time before which an order is not shown, by client id.
+        is_lying: Whether a list is to say that an order was refused that has rested for a while.
     """
 
+    is_lying: bool = False
     hidden_until_s: dict[str, float] = field(default_factory=dict)
     listed: dict[str, tuple[float, tuple[Order, ...]]] = field(default_factory=dict)
     seen: dict[str, tuple[float, Order]] = field(default_factory=dict)
@@ -180,6 +189,15 @@ class Sight:
     def hides(self, client_order_id: str, now_s: float) -> bool:
         until_s = self.hidden_until_s.get(client_order_id)
         return until_s is not None and now_s < until_s
+
+
+class UnreliablePublic(SimulatedPublic):
+    """Markets and prices of an exchange whose clock may be wrong."""
+
+    weather: Weather
+
+    async def server_time_ms(self) -> int:
+        return await super().server_time_ms() + self.weather.skew_ms
 
 
 class UnreliableAccount(SimulatedAccount):
@@ -260,6 +278,13 @@ class UnreliableAccount(SimulatedAccount):
             if not self._sight.hides(order.client_order_id, now_s)
         )
         weather = self._way.weather
+        old_ms = self._now_ms() - 60_000
+        if self._sight.is_lying and any(_is_ours(order, old_ms) for order in found):
+            self._sight.is_lying = False
+            return tuple(
+                replace(order, status=OrderStatus.REJECTED) if _is_ours(order, old_ms) else order
+                for order in found
+            )
         where = f"{self._kind} {pair}"
         before = self._sight.listed.get(where)
         if before is not None and weather.hides and now_s - before[0] < 20 and weather.happens(0.3):
@@ -271,7 +296,8 @@ class UnreliableAccount(SimulatedAccount):
         found = await super().fills(pair, since_ms)
         weather = self._way.weather
         if not weather.hides:
-            return found
+            lost_ms = self._now_ms() - int(weather.fills_lag_s * 1000)
+            return tuple(fill for fill in found if fill.at_ms <= lost_ms)
         late_ms = self._now_ms() - int(weather.rng.choice((0, 0, 2, 5)) * 1000)
         shown = [fill for fill in found if fill.at_ms <= late_ms]
         if weather.happens(0.3):
@@ -279,6 +305,10 @@ class UnreliableAccount(SimulatedAccount):
         if weather.happens(0.2):
             weather.rng.shuffle(shown)
         return tuple(shown)
+
+
+def _is_ours(order: Order, before_ms: int) -> bool:
+    return order.client_order_id.startswith("bf") and order.created_at_ms < before_ms
 
 
 class UnreliableStore(Store):

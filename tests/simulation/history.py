@@ -7,30 +7,26 @@ import hashlib
 import logging
 import tempfile
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 
+from backfuturectl.matching.values import symbol_of
 from backfuturectl.strategy.base import Gate
 from tests.simulation import prices
 from tests.simulation.agreement import books_differ, not_ready
+from tests.simulation.candles.make import FILES
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.faults import GOOD_RIGHTS, READ_RIGHTS, WITHDRAW_RIGHTS
 from tests.simulation.invariants import BrokenError
-from tests.simulation.world import STEP_S, Daemon, Plan, Recorder, World
+from tests.simulation.plans import drawn_plans, edited, tour_plans
+from tests.simulation.world import CONNECTIONS, STEP_S, Daemon, Recorder, World
 
 TROUBLE_STEPS = 1000
 CALM_STEPS = 1500
-TAKE_PROFITS = (
-    "{percent: 1, trailing: {deviationPct: 0.25}}",
-    "{percent: 1, steps: [{sharePct: 50, profitPct: 0.8}, {sharePct: 50, profitPct: 1.6}]}",
-)
-RECOVERY = (
-    "{enabled: true, trigger: {drawdownPct: 4, confirmFor: 20s, emaSpan: 30s}, "
-    "actions: {takeProfitPct: 0.4, strict: {minInterval: 60s}}, "
-    "exit: {drawdownPct: 2, confirmFor: 60s}, "
-    "escalate: {drawdownPct: 8, cooldown: 60s, maxPerWindow: {count: 9, window: 1d}}}"
-)
+
+
+_KINDS = {3: "relapse", 6: "tour", 7: "twin", 8: "relapse", 9: "candles"}
 
 
 class HistoryError(AssertionError):
@@ -43,6 +39,7 @@ class Told:
 
     Attributes:
         digest: Equal for two runs of one seed.
+        visited: What it came by; see `visits`.
     """
 
     seed: int
@@ -53,6 +50,7 @@ class Told:
     lives: int
     virtual_s: float
     digest: str
+    visited: frozenset[str] = field(repr=False)
 
 
 def run(seed: int) -> Told:
@@ -90,14 +88,18 @@ class History:
 
     Attributes:
         kind: ``usual``; ``twin``: a second daemon trades the accounts; ``relapse``: the store is
-            replaced by an older copy.
+            replaced by an older copy; ``tour``: prices lead through all of Recovery Mode, the
+            exchange contradicts itself once, and so does a position; ``candles``: prices are those
+            of candle files.
     """
 
     def __init__(self, seed: int, folder: Path, world: list[World]) -> None:
         self._seed = seed
         self._folder = folder
         self._out = world
-        self.kind = {7: "twin", 3: "relapse", 8: "relapse"}.get(seed % 10, "usual")
+        self.kind = {7: "twin", 3: "relapse", 8: "relapse", 6: "tour", 9: "candles"}.get(
+            seed % 10, "usual"
+        )
         self._lives = 0
         self._stored = b""
 
@@ -107,7 +109,8 @@ class History:
         self._out.append(w)
         logging.getLogger("backfuturectl").addHandler(Recorder(w))
         asyncio.get_running_loop().set_exception_handler(self._unretrieved)
-        w.originals = {plan.name: plan for plan in self._plans()}
+        plans = tour_plans(w.rng) if self.kind == "tour" else drawn_plans(w.rng)
+        w.originals = {plan.name: plan for plan in plans}
         w.plans = deepcopy(w.originals)
         w.write()
         w.add_foreign()
@@ -127,25 +130,6 @@ class History:
     def _unretrieved(self, _: object, context: dict[str, object]) -> None:
         self._w.defect = self._w.defect or f"{context.get('message')}: {context.get('exception')!r}"
 
-    def _plans(self) -> list[Plan]:
-        rng = self._w.rng
-        spot = Plan("grid", "spot", ("BTC/USDT", "ETH/USDT"))
-        futures = Plan("swing", "futures", rng.choice((("BTC/USDT",), ("BTC/USDT", "ETH/USDT"))))
-        if rng.random() < 0.5:
-            futures.fields["direction"] = "short"
-        if rng.random() < 0.3:
-            spot.fields["maxActiveDeals"] = "1"
-        for plan in (spot, futures):
-            plan.fields["onChange"] = rng.choice(("keep", "adopt", "drain", "close"))
-            plan.fields["onDelete"] = rng.choice(("drain", "close"))
-            if rng.random() < 0.3:
-                plan.fields["baseOrder"] = "60 USDT"
-            if rng.random() < 0.5:
-                plan.fields["takeProfit"] = rng.choice(TAKE_PROFITS)
-            if rng.random() < 0.5:
-                plan.fields["recovery"] = RECOVERY
-        return rng.choice(([spot], [futures], [spot, futures]))
-
     # Trouble.
 
     async def _trouble(self) -> None:
@@ -155,7 +139,18 @@ class History:
             self._edit: 0.006,
             self._crash: 0.004,
             self._change_key: 0.002,
+            self._take_a_hand: 0.003,
         }
+        if self.kind == "tour":
+            happenings = {self._edit: 0.001, self._crash: 0.003, self._take_a_hand: 0.004}
+            lie_at, trade_at = rng.randrange(300, 600), rng.randrange(650, 800)
+            signs = {"spot": 1, "futures": -1 if self._is_short() else 1}
+            for name, kind in CONNECTIONS.items():
+                symbol = symbol_of(kind, "BTC/USDT")
+                w.prices[symbol] = prices.tour(w.stream(f"tour {name}"), signs[name])
+        if self.kind == "candles":
+            for symbol in w.prices:
+                w.prices[symbol] = prices.candles(w.stream(symbol), rng.choice(sorted(FILES)))
         twin_at = rng.randrange(200, 600)
         copy_at = rng.randrange(150, 500)
         relapse_at = rng.randrange(copy_at + 50, TROUBLE_STEPS)
@@ -167,6 +162,12 @@ class History:
             for happen, share in happenings.items():
                 if rng.random() < share:
                     await happen()
+            if self.kind == "tour" and w.steps >= lie_at:
+                w.sights[rng.choice(sorted(w.sights))].is_lying = True
+                lie_at = TROUBLE_STEPS
+            if self.kind == "tour" and w.steps >= trade_at:
+                w.trade_by_hand(opens=not w.is_held_by_hand)
+                trade_at = w.steps + 60 if w.is_held_by_hand else TROUBLE_STEPS
             if self.kind == "twin" and w.steps == twin_at:
                 w.is_shared = True
                 await self._start(w.add_daemon("twin"))
@@ -176,6 +177,9 @@ class History:
             if self.kind == "relapse" and w.steps >= relapse_at and not w.shut_bots:
                 await self._relapse()
                 break
+
+    def _is_short(self) -> bool:
+        return self._w.originals["swing"].fields.get("direction") == "short"
 
     async def _start(self, daemon: Daemon) -> None:
         rng = self._w.rng
@@ -195,6 +199,8 @@ class History:
         w.weather.has_prices = rng.random() > 0.1
         w.weather.hides = rng.random() < 0.5
         w.weather.lag_s = rng.choice((0.05, 0.15, 0.15, 1.0))
+        w.weather.skew_ms = rng.choice((0, 0, 0, 0, 0, -30_000, 30_000))
+        w.weather.fills_lag_s = rng.choice((0, 0, 0, 0, 8))
         w.note(f"weather: {w.weather}")
 
     async def _change_key(self) -> None:
@@ -206,6 +212,16 @@ class History:
         w.note(f"key of {name}: {w.keys[name].rights}")
         if rng.random() < 0.7 and self._daemon.is_up:
             self._daemon.c.test_soon(name)
+
+    async def _take_a_hand(self) -> None:
+        """Pause, halt or resume as an operator does; the command dies with its daemon."""
+        w, rng = self._w, self._w.rng
+        target = rng.choice(("all", *(f"strategy/{name}" for name in sorted(w.originals))))
+        verb = rng.choice(("pause", "halt", "lift", "lift"))
+        extra = {"cancel": rng.random() < 0.3, "close": verb == "halt" and rng.random() < 0.2}
+        if self._daemon.is_up:
+            w.note(f"the operator's hand: {verb} {target} {extra}")
+            w.by_hand(self._daemon, target, verb, **extra)
 
     async def _crash(self) -> None:
         w, rng = self._w, self._w.rng
@@ -223,54 +239,9 @@ class History:
             w.write()
             return
         plan = w.plans[name]
-        edit = rng.choice(
-            (
-                "takeProfit",
-                "takeProfits",
-                "recovery",
-                "averaging",
-                "risk",
-                "pairs",
-                "state",
-                "delete",
-                "broken",
-                "onChange",
-                "stopLoss",
-                "marginLimit",
-                "mend",
-            )
-        )
-        match edit:
-            case "takeProfit":
-                plan.fields["takeProfit"] = f"{{percent: {rng.choice((0.6, 1, 1.5, 2))}}}"
-            case "takeProfits":
-                plan.fields["takeProfit"] = rng.choice(TAKE_PROFITS)
-            case "recovery":
-                plan.fields["recovery"] = rng.choice((RECOVERY, "{enabled: false}"))
-            case "stopLoss":
-                plan.fields["stopLoss"] = f"{{percent: {rng.choice((12, 15, 20))}}}"
-            case "averaging":
-                plan.fields["averaging"] = (
-                    f"{{firstDeviationPct: {rng.choice((1.2, 1.5))}, stepScale: 1.1, "
-                    f"firstSizeRatio: 1, volumeScale: {rng.choice((1, 1.3))}, "
-                    f"maxOrders: {rng.randrange(1, 6)}, maxPlaced: {rng.randrange(1, 4)}}}"
-                )
-            case "risk":
-                plan.fields["risk"] = rng.choice(("custom", "balanced", "conservative"))
-            case "pairs":
-                plan.pairs = rng.choice((("BTC/USDT",), ("ETH/USDT",), ("BTC/USDT", "ETH/USDT")))
-            case "state":
-                plan.fields["state"] = rng.choice(("running", "running", "paused", "stopped"))
-            case "onChange":
-                plan.fields["onChange"] = rng.choice(("keep", "adopt", "drain", "close"))
-            case "marginLimit":
-                plan.fields["marginLimit"] = rng.choice(("1000 USDT", "700 USDT", "10%"))
-            case "broken":
-                plan.is_broken = True
-            case "mend":
-                plan.is_broken = False
-            case "delete":
-                del w.plans[name]
+        edit = edited(plan, rng)
+        if edit == "delete":
+            del w.plans[name]
         w.note(f"edit {name}: {edit} {plan}")
         w.write()
         if self._daemon.is_up:
@@ -283,9 +254,10 @@ class History:
         await w.step(8)  # what is under way arrives
         daemon.restore(self._stored)
         for key, deals in w.ledger.deals.items():
-            ids = [o.client_id or "" for number in deals for o in w.ledger.orders(key, number)]
-            if any(w._row(daemon, name) is None for name in ids):
+            orders = [order for number in deals for order in w.ledger.orders(key, number)]
+            if any(w.is_noticed(order) and not w.is_known(daemon, order) for order in orders):
                 w.shut_bots.add(w.ledger.traders[key].bot)
+        w.ledger.forgives_unfilled = True
         w.note(f"the store is as old as its copy; these must stay shut: {sorted(w.shut_bots)}")
         await w.start(daemon)
 
@@ -296,20 +268,25 @@ class History:
         weather = w.weather
         weather.level = weather.store_level = 0
         weather.has_prices, weather.hides, weather.lag_s = True, False, 0.05
+        weather.skew_ms = weather.fills_lag_s = 0
         for key in w.keys.values():
             key.rights = GOOD_RIGHTS
+        if w.is_held_by_hand:
+            w.trade_by_hand(opens=False)
         daemon = self._daemon
         if not daemon.is_up:
             await w.kill(daemon)
             await w.start(daemon)
         assert daemon.life is not None
         daemon.life.crash_at = None
-        if self.kind == "usual":
+        if self.kind in {"usual", "tour", "candles"}:
             w.plans = deepcopy(w.originals)
             w.write()
         for some in w.daemons:
             for name in w.keys:
                 some.c.test_soon(name)
+        for target in ("all", *(f"strategy/{name}" for name in sorted(w.originals))):
+            w.by_hand(daemon, target, "lift")
         for number, (symbol, price) in enumerate(w.last_price.items()):
             w.prices[symbol] = prices.calm(price, period=150 + 20 * number)
         if self.kind == "twin":
@@ -366,6 +343,7 @@ class History:
         fills = [fill for account in w.keys for fill in w.venue.fills(account)]
         ours = [o.client_id or "" for o in orders if o.filled_base]
         deals = {name[:17] for name in ours if name.startswith("bf")}
+        is_staged = any(name[17:20] == "t01" for name in ours if name.startswith("bf"))
         text = str([(o.client_id, o.status, o.filled_quote, o.updated_at_ms) for o in orders])
         return Told(
             seed=self._seed,
@@ -376,4 +354,5 @@ class History:
             lives=self._lives,
             virtual_s=w.steps * STEP_S,
             digest=hashlib.sha256(text.encode()).hexdigest()[:16],
+            visited=frozenset(w.visited | ({"steps"} if is_staged else set())),
         )

@@ -110,13 +110,19 @@ def deal_books(orders: Iterable[VenueOrder], trader: Trader) -> DealBooks:
 
 @dataclass
 class Ledger:
-    """Orders of ours at the exchange by bot code and deal, kept up to date."""
+    """Orders of ours at the exchange by bot code and deal, kept up to date.
+
+    Attributes:
+        forgives_unfilled: Whether an id may be used again whose order was canceled unfilled: a
+            store as old as its copy cannot know of it, and exchanges refuse it as a duplicate.
+    """
 
     venue: Venue
     accounts: tuple[str, ...]
     traders: dict[tuple[str, str], Trader]
     deals: dict[tuple[str, str], dict[int, list[tuple[str, int]]]] = field(default_factory=dict)
     ids: Counter[tuple[str, str]] = field(default_factory=Counter)
+    forgives_unfilled: bool = False
     _read: dict[str, int] = field(default_factory=dict)
 
     def update(self) -> None:
@@ -132,13 +138,22 @@ class Ledger:
                 key = (name.installation, name.bot)
                 if key not in self.traders:
                     raise BrokenError(f"{order.client_id} belongs to no bot")
-                self.deals.setdefault(key, {}).setdefault(name.deal, []).append(
-                    (account, order.serial)
-                )
+                mine = self.deals.setdefault(key, {}).setdefault(name.deal, [])
+                mine.append((account, order.serial))
                 self.ids[account, order.client_id or ""] += 1
-                if self.ids[account, order.client_id or ""] > 1:
+                if self.ids[account, order.client_id or ""] > 1 and not self._is_forgiven(
+                    order, self.orders(key, name.deal)
+                ):
                     raise BrokenError(f"the exchange has two orders {order.client_id}")
             self._read[account] = len(orders)
+
+    def _is_forgiven(self, order: VenueOrder, orders: list[VenueOrder]) -> bool:
+        """Return whether *order* only repeats, after a relapse, what was canceled unfilled."""
+        return self.forgives_unfilled and not any(
+            other.client_id == order.client_id and (other.is_open or other.filled_base)
+            for other in orders
+            if other.serial != order.serial
+        )
 
     def orders(self, key: tuple[str, str], deal: int) -> list[VenueOrder]:
         found = self.deals.get(key, {}).get(deal, [])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import random
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from itertools import count, islice, pairwise
+from itertools import count, islice
+
+from tests.simulation.candles.make import FILES, path_of
 
 TICK = Decimal("0.01")
 START = 100.0
@@ -27,12 +28,57 @@ def path(rng: random.Random) -> Iterator[Decimal]:
                 price = _LOW * _LOW / price
             elif price > _HIGH:
                 price = _HIGH * _HIGH / price
-            yield Decimal(round(price / float(TICK))) * TICK
+            yield _on_tick(price)
+
+
+def tour(rng: random.Random, sign: int) -> Iterator[Decimal]:
+    """Yield prices that lead a position of *sign* through Recovery Mode, each time another way."""
+    ways = ("target", "rebound", "deeper", "calm", "wick", "through", "through")
+    level = 0.0  # percent in the position's favour
+
+    def go(to: float, steps: int) -> Iterator[Decimal]:
+        nonlocal level
+        start = level
+        for step in range(1, steps + 1):
+            level = start + (to - start) * step / steps
+            value = START * (1 + sign * level / 100) * (1 + rng.gauss(0, 0.0002))
+            yield _on_tick(value)
+
+    while True:
+        yield from go(rng.uniform(-1, 1), 30)
+        yield from go(level, 25)
+        bottom = level - rng.uniform(6.2, 7.2)
+        yield from go(bottom, rng.randrange(40, 70))
+        yield from go(bottom, 35)
+        for way in (rng.choice(ways), rng.choice(ways)):
+            match way:
+                case "target":
+                    yield from go(bottom + 8, 30)
+                case "rebound":
+                    yield from go(bottom + 1.5, 8)
+                    yield from go(bottom + 1.5, 40)
+                case "deeper":
+                    yield from go(bottom - 2.5, 20)
+                    yield from go(bottom - 2.5, 20)
+                case "calm":
+                    yield from go(bottom + 2.8, 10)
+                    yield from go(bottom + 2.8, 40)
+                case "wick":
+                    yield from go(level - 5, 1)
+                    yield from go(level + 5, 1)
+                    yield from go(level, 20)
+                case "through":
+                    yield from go(bottom - 5, 30)
+                    yield from go(bottom - 5, 30)
 
 
 def swing(step: int, *, period: int) -> float:
-    """Return the factor of a calm swing that reaches every take profit and no stop."""
-    return 1.0 + 0.05 * math.sin(2 * math.pi * step / period)
+    """Return the factor of a calm swing, wide in the end for a deal that only waits for its exit.
+
+    At first it reaches the take profit of every deal that averages, and no stop.
+    """
+    width = 0.05 if step < 3 * period else 0.09
+    return 1.0 + width * math.sin(2 * math.pi * step / period)
 
 
 def _walk(rng: random.Random, price: float) -> Iterator[float]:
@@ -77,30 +123,37 @@ def _wicks(rng: random.Random, price: float) -> Iterator[float]:
 
 
 def _candles(rng: random.Random, price: float) -> Iterator[float]:
-    """Walk through the rows of a candle file: open, one extreme, the other, close."""
-    rows = csv.DictReader(io.StringIO(_candle_file(rng, price)))
-    for row in rows:
-        corners = [float(row[name]) for name in ("open", "low", "high", "close")]
-        if corners[3] < corners[0]:
-            corners[1], corners[2] = corners[2], corners[1]
-        for start, end in pairwise(corners):
-            for part in range(4):
-                yield start + (end - start) * part / 4
-        price = corners[3]
+    """Play a candle file from its beginning, then walk on."""
+    yield from played(rng.choice(sorted(FILES)), price)
     yield from _walk(rng, price)
 
 
-def _candle_file(rng: random.Random, price: float) -> str:
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(("open", "high", "low", "close"))
-    for _ in range(rng.randrange(10, 40)):
-        close = price * math.exp(rng.gauss(0, 0.01))
-        high = max(price, close) * (1 + abs(rng.gauss(0, 0.004)))
-        low = min(price, close) * (1 - abs(rng.gauss(0, 0.004)))
-        table.writerow(f"{value:.2f}" for value in (price, high, low, close))
-        price = close
-    return text.getvalue()
+def candles(rng: random.Random, name: str) -> Iterator[Decimal]:
+    """Yield the prices of the candle file *name*, then a walk, without reflection at any edge."""
+    last = START
+    for last in played(name, START):
+        yield _on_tick(last)
+    for price in _walk(rng, last):
+        yield _on_tick(price)
+
+
+def played(name: str, start: float) -> Iterator[float]:
+    """Yield four prices per candle of *name*, scaled to *start*: open, extremes, close.
+
+    Time is compressed: a candle of four hours lasts four steps like one of a minute.
+    """
+    with path_of(name).open() as file:
+        rows = list(csv.DictReader(file))
+    scale = start / float(rows[0]["open"])
+    for row in rows:
+        corners = [float(row[corner]) * scale for corner in ("open", "low", "high", "close")]
+        if corners[3] < corners[0]:
+            corners[1], corners[2] = corners[2], corners[1]
+        yield from corners
+
+
+def _on_tick(price: float) -> Decimal:
+    return Decimal(round(price / float(TICK))) * TICK
 
 
 Stretch = Callable[[random.Random, float], Iterator[float]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.history import run
+from tests.simulation.visits import missing
 
 SEEDS = 200
 
@@ -20,10 +21,17 @@ FOUND = {
 """Seeds that found something once, whatever the number of seeds."""
 
 
+TOURS = range(6, 106, 10)
+
+
 @pytest.mark.parametrize("seed", sorted({*range(1, SEEDS + 1), *FOUND}))
 def test_a_history_stays_safe_and_converges(seed: int) -> None:
     told = run(seed)
     assert told.orders > 0
+
+
+def test_tours_come_by_every_state() -> None:
+    assert missing(run(seed).visited for seed in TOURS) == []
 
 
 def test_a_seed_is_one_history() -> None:

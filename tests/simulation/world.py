@@ -13,27 +13,30 @@ from decimal import Decimal
 from pathlib import Path
 from sqlite3 import Connection as Driver
 
+from backfuturectl.engine.bot import Bot
 from backfuturectl.exchanges.ccxt_adapter import KeyMaterial
 from backfuturectl.exchanges.port import AccountPort
-from backfuturectl.exchanges.simulated import SimulatedPublic
 from backfuturectl.matching.values import (
     ClientIdScope,
     FeeMode,
     Listing,
     OrderRequest,
+    VenueOrder,
     VenueRules,
     symbol_of,
     wallet_of,
 )
 from backfuturectl.matching.venue import Venue
-from backfuturectl.model.ids import parse_client_order_id
+from backfuturectl.model.errors import OperationError
+from backfuturectl.model.ids import OrderName, parse_client_order_id
 from backfuturectl.model.market import MarketKind
-from backfuturectl.model.orders import NewOrder, OrderStatus, OrderType, Side
+from backfuturectl.model.orders import LegKind, NewOrder, OrderStatus, OrderType, Side
 from backfuturectl.reconcile.controller import Controller
 from backfuturectl.reconcile.hub import Hub, Opened, Where
 from backfuturectl.reconcile.source import Source
 from backfuturectl.store.engines import Engines, open_engines
 from backfuturectl.store.writer import InlineWriter
+from backfuturectl.strategy.averaging.state import Phase
 from backfuturectl.strategy.base import Gate
 from tests.shell.reconcile.town import Decryptor
 from tests.shell.world import START_MS, LoopClock
@@ -43,12 +46,21 @@ from tests.simulation.faults import (
     Life,
     Sight,
     UnreliableAccount,
+    UnreliablePublic,
     UnreliableStore,
     Weather,
 )
-from tests.simulation.invariants import BrokenError, Ledger, Trader, codes, one_task_per_bot
+from tests.simulation.invariants import (
+    BrokenError,
+    Ledger,
+    Trader,
+    codes,
+    one_task_per_bot,
+    parsed,
+)
 from tests.simulation.prices import START
 from tests.simulation.prices import path as price_path
+from tests.simulation.visits import TOLD
 from tests.unit.config import samples
 from tests.unit.strategy.venue import market
 
@@ -61,6 +73,12 @@ SPOT, FUTURES = MarketKind.SPOT, MarketKind.FUTURES
 CONNECTIONS = {"spot": SPOT, "futures": FUTURES}
 PAIRS = ("BTC/USDT", "ETH/USDT")
 LIMIT = Decimal(1000)
+
+_ADDING_PHASES = {
+    LegKind.BASE: frozenset({Phase.FLAT}),
+    LegKind.RUNG: frozenset({Phase.ACTIVE, Phase.RECOVERY}),
+}
+_GATES = {Gate.OPEN: "open", Gate.EXITS_ONLY: "exitsOnly", Gate.SHUT: "shut"}
 
 
 @dataclass
@@ -146,6 +164,8 @@ class Recorder(logging.Handler):
         if record.exc_info is not None:
             text = f"{text}\n{self.formatException(record)}"
         self._world.note(f"{record.levelname} {text}")
+        if record.name.startswith("backfuturectl.engine.") and isinstance(record.args, tuple):
+            self._world.visited.update(TOLD[arg] for arg in record.args if arg in TOLD)
         if record.levelno >= logging.ERROR and "events were not recorded" not in text:
             self._world.defect = self._world.defect or text
 
@@ -196,6 +216,8 @@ class World:
         foreign: Resting orders of somebody else: account and serial.
         shut_bots: Bots that must not send anything any more.
         is_shared: Whether two installations trade the accounts, each for itself.
+        is_held_by_hand: Whether the owner has enlarged the futures position himself.
+        visited: What was come by; see `visits`.
         last: What happened last, for the report of a failure.
         defect: The first thing that was logged as a defect.
     """
@@ -218,6 +240,8 @@ class World:
         self.foreign: list[tuple[str, int]] = []
         self.shut_bots: set[str] = set()
         self.is_shared = False
+        self.is_held_by_hand = False
+        self.visited: set[str] = set()
         self.steps = 0
         self.lives = 0
         self.venue = venue or drawn_venue(self.stream("venue"))
@@ -364,12 +388,45 @@ class World:
             )
 
         way = Disturbed(life, self.weather)
-        return Opened(SimulatedPublic(self.venue, kind, now_ms=now_ms, disturbance=way), account)
+        public = UnreliablePublic(self.venue, kind, now_ms=now_ms, disturbance=way)
+        public.weather = self.weather
+        return Opened(public, account)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name="under way")
         self.underway.add(task)
         task.add_done_callback(self.underway.discard)
+
+    # People.
+
+    def by_hand(
+        self, daemon: Daemon, target: str, verb: str, *, cancel: bool = False, close: bool = False
+    ) -> None:
+        """Let an operator ask *daemon* for something; a command to one that dies is lost."""
+        hand = daemon.c.strategies.hand
+
+        async def ask() -> None:
+            with suppress(OperationError):  # the store fails: the operator is told
+                if verb == "lift":
+                    await hand.lift(target)
+                else:
+                    await hand.hold(target, verb, cancel=cancel, close=close)
+
+        self._spawn(ask())
+
+    def trade_by_hand(self, *, opens: bool) -> None:
+        """Let the owner enlarge the futures position, and take that back later."""
+        long = all(t.sign > 0 for t in self.traders() if t.kind is FUTURES)
+        request = OrderRequest(
+            symbol=symbol_of(FUTURES, "BTC/USDT"),
+            side=Side.BUY if long is opens else Side.SELL,
+            type=OrderType.MARKET,
+            amount_base=Decimal("0.05"),
+            leverage=2,
+        )
+        self.note(f"the owner trades by hand: {request.side} {request.amount_base}")
+        self.venue.place("futures", request, self.clock.now_ms())
+        self.is_held_by_hand = opens
 
     # Checks.
 
@@ -407,6 +464,7 @@ class World:
         seat = daemon.c.strategies.seats.get(trader.bot)
         if seat is None:
             raise BrokenError(f"{order.client_order_id} is sent by a bot that is not on the books")
+        self._must_suit_the_phase(order, name, seat.bot)
         if seat.bot.gate[0] is not Gate.OPEN:
             raise BrokenError(f"{order.client_order_id} adds while the gate is {seat.bot.gate}")
         others = [
@@ -417,6 +475,34 @@ class World:
         most = seat.planned.spec.max_active_deals or 1
         if len(others) + 1 > most and not name.attempt and name.leg.kind.value == "b":
             raise BrokenError(f"{order.client_order_id} begins a deal beyond {most}")
+
+    def _must_suit_the_phase(self, order: NewOrder, name: OrderName, bot: Bot) -> None:
+        """Check what a phase lets a bot add; *bot*'s state is the one that decided *order*."""
+        phase, view = bot._stepper._state.phase, bot.view()
+        if phase not in _ADDING_PHASES[name.leg.kind]:
+            raise BrokenError(f"{order.client_order_id} adds in {phase}")
+        if phase is not Phase.RECOVERY:
+            return
+        sign = 1 if order.side is Side.BUY else -1
+        if view.average is None or sign * (view.average - order.price) <= 0:
+            raise BrokenError(
+                f"{order.client_order_id} at {order.price} moves the average of {view.average} "
+                "against the deal in RECOVERY"
+            )
+        is_extra = name.leg.index > bot._stepper._state.deal.shape.max_orders
+        self.visited.add("extra add-on" if is_extra else "strict add-on")
+
+    def is_known(self, daemon: Daemon, order: VenueOrder) -> bool:
+        """Return whether *daemon*'s store has *order*."""
+        return self._row(daemon, order.client_id or "") is not None
+
+    def is_noticed(self, order: VenueOrder) -> bool:
+        """Return whether *order* leaves a trace by which a journal that lacks it is told.
+
+        One within a deal that was canceled before it filled leaves none, and did nothing.
+        """
+        is_base = parsed(order.client_id or "").leg.kind is LegKind.BASE
+        return is_base or order.is_open or order.filled_base > 0
 
     def _row(self, daemon: Daemon, client_order_id: str) -> str | None:
         with daemon.engines.reader.connect() as connection:
@@ -436,6 +522,10 @@ class World:
             if daemon.task is not None and daemon.task.done():
                 daemon.task.result()
                 raise BrokenError(f"{daemon.name} ended by itself")
+            if daemon.is_up:
+                for seat in daemon.c.strategies.seats.values():
+                    self.visited.add(seat.bot._stepper._state.phase)
+                    self.visited.add(_GATES[seat.bot.gate[0]])
         if self.steps % 10 == 0:
             if len(self.daemons) == 1:
                 one_task_per_bot()

@@ -21,7 +21,7 @@ from backfuturectl.model.status import Reason
 from backfuturectl.model.units import Money
 from backfuturectl.strategy.assumptions import rules_of
 from backfuturectl.strategy.averaging import codec
-from backfuturectl.strategy.averaging.closing import corrected
+from backfuturectl.strategy.averaging.closing import booked, corrected
 from backfuturectl.strategy.averaging.exposure import exposure
 from backfuturectl.strategy.averaging.imposed import on_funding, on_liquidated
 from backfuturectl.strategy.averaging.ledger import (
@@ -51,6 +51,7 @@ from backfuturectl.strategy.base import (
     BotView,
     Command,
     Commanded,
+    DealOpened,
     Event,
     Exposure,
     FundingPaid,
@@ -153,6 +154,9 @@ class Averaging:
                 return settle(changed)
             case SetupChanged():
                 return settle(_with_setup(_at(state, event.at_ms), event.setup))
+            case Commanded(command=Command.RESUME) if state.phase is Phase.MANUAL:
+                resumed = replace(state, is_paused=False, is_draining=False)
+                return settle(*_cleared(_at(resumed, event.at_ms)))
             case Commanded():
                 told = _commanded(_at(state, event.at_ms), event)
                 is_taken = told.phase is Phase.MANUAL and state.phase is not Phase.MANUAL
@@ -415,26 +419,29 @@ def _commanded(state: State, event: Commanded) -> State:
             state = replace(state, is_paused=False, is_draining=False)
             if state.phase is Phase.HALTED:
                 return moved(replace(state, rest_until_ms=state.at_ms), Happening.RESUMED)
-            return _cleared(state) if state.phase is Phase.MANUAL else state
+            return state
 
 
-def _cleared(state: State) -> State:
-    """Return the phase that the books say, after an operator has looked."""
+def _cleared(state: State) -> tuple[State, tuple[Action, ...]]:
+    """Return the phase that the books say, after an operator has looked, and what they record."""
     deal = state.deal
     if deal is None:
-        return moved(state, Happening.CLEARED_FLAT)
+        return moved(state, Happening.CLEARED_FLAT), ()
     kept = books(deal, state.setup)
     is_held = kept.average is not None and not is_dust(
         kept.position_base, kept.average, state.setup.market
     )
-    deal = replace(
-        deal,
-        is_over=not (is_held or deal.resting),
-        is_open=deal.is_open or kept.entered_base > 0,
-    )
-    is_open = deal.is_open and not deal.is_over
+    done: list[Action] = []
+    if not deal.is_open and kept.entered_base:
+        deal = replace(deal, is_open=True)
+        done.append(DealOpened(deal.number, state.setup.entry_side, state.at_ms))
+    was_over = deal.is_over
+    deal = replace(deal, is_over=not (is_held or deal.resting))
     state = replace(state, deal=deal)
-    if not is_open:
-        return moved(state, Happening.CLEARED_FLAT)
+    if deal.is_open and deal.is_over and not was_over:
+        state = booked(state, deal, done)
+    if deal.is_over or not deal.is_open:
+        return moved(state, Happening.CLEARED_FLAT), tuple(done)
     is_recovering = deal.recovery_since_ms is not None
-    return moved(state, Happening.CLEARED_RECOVERY if is_recovering else Happening.CLEARED_OPEN)
+    happening = Happening.CLEARED_RECOVERY if is_recovering else Happening.CLEARED_OPEN
+    return moved(state, happening), tuple(done)

@@ -44,6 +44,14 @@ def test_a_deal_keeps_the_share_it_was_planned_for_until_it_is_planned_anew():
     assert not room.has_room("b")
 
 
+def test_a_higher_limit_makes_larger_deals_not_more_of_them():
+    room = DealRoom(2, Decimal(600))
+    room.note("a", has_deal=True)
+    room.note("b", has_deal=True)
+    room.limit = Decimal(1200)
+    assert not room.has_room("c")
+
+
 @given(st.lists(st.tuples(st.sampled_from(BOTS), st.integers(1, 4), st.integers(100, 900))))
 def test_shares_booked_by_asking_first_never_exceed_the_largest_limit(steps):
     room = DealRoom(1, Decimal(100))

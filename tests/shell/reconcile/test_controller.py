@@ -413,6 +413,9 @@ async def test_a_new_key_that_fails_leaves_the_old_one_for_exits(town: Town) -> 
         assert town.bot() is bot
         assert bot.gate[0] is Gate.EXITS_ONLY
         assert town.generation("main", "Connection") == 1
+        assert town.c.lines.line("main").account is town.accounts[0], (
+            "the refused key serves nobody"
+        )
         await take_profit(town)
         await town.rest(120)
         assert bot.view().deal_number is None
@@ -605,6 +608,17 @@ async def test_a_restart_goes_on_with_the_same_deal(town: Town) -> None:
         assert town.store is not None
         (deal,) = await town.store.deals()
         assert deal.exit_leg == "takeProfit"
+
+
+async def test_a_restored_deal_has_the_share_it_was_planned_for(town: Town) -> None:
+    town.write(grid=strategy(pairs="[BTC/USDT, ETH/USDT]", deals=1))
+    async with town.daemon():
+        await town.until(lambda: any(seat.has_open_deal for seat in town.seats))
+    town.write(grid=strategy(pairs="[BTC/USDT, ETH/USDT]", deals=2))
+    async with town.daemon():
+        await town.until(lambda: (town.reason("grid"), town.generation("grid")) == (OK, 2))
+        await town.rest()
+        assert sum(seat.has_open_deal for seat in town.seats) == 1, "it has all of the limit"
 
 
 async def test_a_restart_after_an_edit_applies_it(town: Town) -> None:

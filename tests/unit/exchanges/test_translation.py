@@ -21,6 +21,13 @@ def test_a_create_without_a_clear_answer_may_have_made_an_order(failure: Failure
     assert error.reason is Reason.ORDER_OUTCOME_UNKNOWN
 
 
+def test_a_server_error_is_no_verdict_on_a_create_whatever_its_body_says():
+    refused = Failure("no money", status=500, code="1")
+
+    assert isinstance(translate(refused, Operation.CREATE, TABLE), OutcomeUnknownError)
+    assert isinstance(translate(refused, Operation.READ, TABLE), PermanentError)
+
+
 @pytest.mark.parametrize(
     "operation", [Operation.READ, Operation.CANCEL, Operation.SETUP, Operation.TRIAL]
 )

@@ -719,6 +719,14 @@ def test_a_lower_margin_limit_takes_back_rungs_that_no_longer_fit() -> None:
     assert KIND.view(venue.state).margin_quote <= 210
 
 
+def test_a_deal_has_its_share_of_the_margin_limit_not_all_of_it() -> None:
+    venue = opened()
+    small = setup(marginLimit="420 USDT", maxActiveDeals=2, baseOrder="50 USDT")
+    venue.tell(SetupChanged(small, venue.now_ms))
+    venue.settle()
+    assert KIND.view(venue.state).margin_quote <= 210
+
+
 # Facts that come late, twice, or cannot be.
 
 
@@ -729,6 +737,18 @@ def test_the_same_report_twice_changes_nothing() -> None:
     venue.report(rung)
     before = venue.state
     assert not venue.report(rung)
+    assert venue.state == before
+
+
+def test_a_report_with_fewer_fees_takes_back_none_that_are_known() -> None:
+    venue = opened()
+    base = venue.sent[0].order.client_order_id
+    told = venue.view(base)
+    before = venue.state
+    fewer = tuple(replace(fee, amount=fee.amount / 2) for fee in told.fees)
+    assert fewer
+    assert not venue.tell(replace(told, fees=fewer))
+    assert not venue.tell(replace(told, fees=()))
     assert venue.state == before
 
 
@@ -824,6 +844,53 @@ def test_more_sold_than_held_calls_a_person() -> None:
     assert venue.phase() == "MANUAL"
     assert "ExitsExceedPosition" in venue.notes()
     assert not places(venue.tick(50))
+
+
+def test_a_deal_that_ended_while_a_person_was_called_is_closed_when_he_resumes() -> None:
+    venue = opened()
+    rung = venue.live(LegKind.RUNG)[0].order.client_order_id
+    venue.tell(OrderChanged(rung, OrderStatus.REJECTED, D(0), D(0), (), venue.now_ms))
+    assert venue.phase() == "MANUAL"
+    for rung in venue.live(LegKind.RUNG):
+        venue.cancel(rung.order.client_order_id)
+    venue.run("101.31")
+    assert venue.is_flat()
+    assert not venue.closed()
+    venue.command(Command.RESUME)
+    (closed,) = venue.closed()
+    assert closed.result_quote == venue.cash()
+    assert venue.phase() == "FLAT"
+
+
+def test_a_person_who_resumes_after_more_was_sold_than_held_ends_the_deal() -> None:
+    venue = opened()
+    (target,) = venue.live(LegKind.TAKE_PROFIT)
+    target.filled, target.cost, target.status = D(2), D(202), OrderStatus.FILLED
+    venue.report(target.order.client_order_id)
+    for rung in venue.live(LegKind.RUNG):
+        venue.cancel(rung.order.client_order_id)
+        venue.report(rung.order.client_order_id)
+    venue.command(Command.RESUME)
+    assert len(venue.closed()) == 1
+    assert venue.phase() == "FLAT"
+
+
+def test_a_base_order_that_filled_unseen_opens_its_deal_when_a_person_resumes() -> None:
+    venue = Venue.start(setup())
+    (base,) = places(venue.tick(100))
+    name = base.order.client_order_id
+    venue.accept(name)
+    venue.report(name)
+    venue.tell(OrderChanged(name, OrderStatus.REJECTED, D(0), D(0), (), venue.now_ms))
+    assert venue.phase() == "MANUAL"
+    venue.fill(name)
+    venue.report(name)
+    assert not venue.opened()
+    venue.command(Command.RESUME)
+    assert len(venue.opened()) == 1
+    assert venue.phase() == "ACTIVE"
+    venue.settle()
+    assert venue.live(LegKind.TAKE_PROFIT)
 
 
 def test_a_report_on_an_order_nobody_knows_changes_nothing() -> None:

@@ -97,6 +97,20 @@ def test_an_edit_from_steps_to_one_order_replaces_them() -> None:
     assert targets(venue) == [(D("101.31"), venue.held())]
 
 
+def test_one_order_for_all_waits_until_the_last_step_has_gone() -> None:
+    venue = opened(setup(takeProfit={"steps": STEPS}))
+    *nearer, last = venue.live(LegKind.TAKE_PROFIT)
+    venue.tell(SetupChanged(setup(), venue.now_ms))
+    before = len(venue.sent)
+    for step in nearer:
+        venue.cancel(step.order.client_order_id)
+        venue.report(step.order.client_order_id)
+    assert len(venue.sent) == before
+    venue.cancel(last.order.client_order_id)
+    venue.report(last.order.client_order_id)
+    assert venue.last(LegKind.TAKE_PROFIT).order.amount_base == venue.held()
+
+
 # Trailing.
 
 

@@ -139,6 +139,14 @@ def test_an_order_below_the_minimum_is_refused() -> None:
     assert found.code == "V-MIN"
 
 
+def test_an_amount_below_the_minimum_is_refused_once_a_price_is_known() -> None:
+    rules = replace(FUTURES, amount_step=D("0.01"), amount_min=D("0.5"), price_tick=D("0.01"))
+    bound = terms(baseOrder="40 USDT", maxActiveDeals=1)
+    assert "V-MIN" not in codes(prove(bound, rules))
+    assert "V-MIN" in codes(prove(bound, rules, start=D(100)))
+    assert "V-MIN" not in codes(prove(bound, rules, start=D(50)))
+
+
 def test_an_amount_that_rounds_to_nothing_is_refused_once_a_price_is_known() -> None:
     rules = replace(FUTURES, amount_step=D("0.1"), amount_min=D("0.1"), price_tick=D("0.1"))
     bound = terms(baseOrder="40 USDT", maxActiveDeals=1)
@@ -147,8 +155,9 @@ def test_an_amount_that_rounds_to_nothing_is_refused_once_a_price_is_known() -> 
 
 
 def test_a_long_ladder_that_reaches_below_zero_is_refused() -> None:
-    bound = terms(averaging={"firstDeviationPct": D(20), "maxOrders": 6})
-    assert codes(prove(bound, FUTURES)) == ["V-RANGE"]
+    for first_pct in (D(20), D(9)):  # far below zero, and just below
+        bound = terms(averaging={"firstDeviationPct": first_pct, "maxOrders": 6})
+        assert codes(prove(bound, FUTURES)) == ["V-RANGE"]
 
 
 def test_rungs_that_fall_onto_one_tick_are_refused() -> None:
@@ -190,6 +199,18 @@ def test_a_ladder_beyond_the_tier_whose_maintenance_is_known_is_refused() -> Non
     assert "V-LIQ" not in codes(prove(cross, replace(FUTURES, tier_max_quote=D(1))))
 
 
+def test_the_stop_comes_before_the_liquidation_of_the_whole_ladder() -> None:
+    wide: dict[str, object] = {
+        "leverage": 3,
+        "averaging": {"firstDeviationPct": D(1), "stepScale": D(1), "maxOrders": 2},
+        "recovery": {"enabled": False},
+    }
+    assert "V-LIQ" not in codes(prove(terms(stopLoss={"percent": D(15)}, **wide), FUTURES))
+    (found,) = prove(terms(stopLoss={"percent": D(25)}, **wide), FUTURES)
+    assert found.code == "V-LIQ"
+    assert "the stop" in found.message
+
+
 def test_liq_2_is_accepted_and_cross_margin_has_no_liquidation_to_prove() -> None:
     assert "V-LIQ" not in codes(prove(terms(leverage=3), FUTURES))
     tight = {"leverage": 5, "risk": "conservative"}
@@ -217,6 +238,10 @@ def test_the_loss_at_the_stop_is_compared_with_the_daily_cap() -> None:
     (found,) = prove(bound, FUTURES)
     assert (found.code, found.severity) == ("V-STOP", Severity.WARNING)
     assert found.path[-1] == "maxDailyRealisedLossPct"
+    share = 100 * worst_case(bound, FUTURES).loss_at_stop / bound.margin_limit
+    for percent, refused in ((share * D("0.99"), True), (share * D("1.01"), False)):
+        near = terms(caps={"maxDailyRealisedLossPct": percent.quantize(D("0.0001"))})
+        assert ("V-STOP" in codes(prove(near, FUTURES))) is refused
     assert prove(terms(caps={"maxDailyRealisedLossPct": D(50)}), FUTURES) == ()
 
 
@@ -230,6 +255,12 @@ def test_a_take_profit_earns_two_fees(percent: str, trailing: str | None, refuse
         target["trailing"] = {"deviationPct": D(trailing)}
     found = prove(terms(takeProfit=target), FUTURES)
     assert ("V-TP" in codes(found)) is refused
+
+
+@pytest.mark.parametrize(("percent", "refused"), [("0.11", True), ("0.12", False)])
+def test_recovery_modes_take_profit_earns_two_fees_too(percent: str, refused: bool) -> None:
+    found = prove(terms(recovery={"actions": {"takeProfitPct": D(percent)}}), FUTURES)
+    assert [each.path[-1] for each in found] == (["takeProfitPct"] if refused else [])
 
 
 def test_a_rung_that_hardly_improves_the_average_is_refused() -> None:
@@ -262,6 +293,18 @@ def test_open_orders_stay_within_the_exchanges_limit_and_the_cap() -> None:
 def test_an_order_above_the_notional_cap_is_refused() -> None:
     found = prove(terms(caps={"maxOrderNotional": "10 USDT"}), FUTURES)
     assert [each.path[-1] for each in found] == ["maxOrderNotional"]
+    one = {"baseOrder": "20 USDT", "averaging": {"firstSizeRatio": D(1), "volumeScale": D(1)}}
+    assert prove(terms(caps={"maxOrderNotional": "20 USDT"}, **one), FUTURES) == ()
+    (near,) = prove(terms(caps={"maxOrderNotional": "19 USDT"}, **one), FUTURES)
+    assert near.code == "V-MARGIN"
+
+
+def test_orders_that_recovery_mode_may_add_are_part_of_the_worst_case() -> None:
+    strict = {"actions": {"strict": {"maxExtraOrders": 2}}}
+    one = {"baseOrder": "20 USDT", "averaging": {"firstSizeRatio": D(1), "volumeScale": D(1)}}
+    plain, extra = terms(**one), terms(recovery=strict, **one)
+    ratio = worst_case(extra, FUTURES).margin / worst_case(plain, FUTURES).margin
+    assert ratio == pytest.approx(D(9) / 7)  # a base, six rungs, two more
 
 
 def test_custom_names_every_missing_field_at_once() -> None:

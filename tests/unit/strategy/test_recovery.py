@@ -451,6 +451,42 @@ def test_a_reduction_beyond_the_budget_is_not_sent() -> None:
     assert "ReduceBudgetSpent" in venue.notes()
 
 
+def test_later_reductions_have_what_earlier_ones_left_of_the_budget() -> None:
+    venue = reducing("0.3")
+    venue.run("96.5")
+    sold = [place.order for place in venue.sent if place.leg.kind is LegKind.REDUCE]
+    assert len(sold) == 1
+    assert "ReduceBudgetSpent" not in venue.notes()
+    hold(venue, "95.5", 62)
+    venue.run("96.5")
+    assert venue.phase() == "RECOVERY"
+    assert [place.order for place in venue.sent if place.leg.kind is LegKind.REDUCE] == sold
+    assert "ReduceBudgetSpent" in venue.notes()
+
+
+def test_a_reduction_loses_the_way_back_from_the_average_and_both_fees() -> None:
+    venue = reducing()
+    average = KIND.view(venue.state).average
+    assert average is not None
+    venue.run("96.5")
+    deal, order = venue.state.deal, venue.last(LegKind.REDUCE).order
+    assert deal is not None
+    lost = (average - order.price + D("0.001") * (average + order.price)) * order.amount_base
+    assert reduced_loss(deal) == pytest.approx(lost)
+
+
+def test_the_budget_is_a_share_of_the_whole_ladders_margin() -> None:
+    reduce = {"enabled": True, "lossBudgetPct": D(2)}
+    for kind, budget in ((MarketKind.SPOT, D(6)), (MarketKind.FUTURES, D(3))):
+        known = setup(
+            kind,
+            recovery=document(actions={"reduce": reduce}),
+            averaging={"maxOrders": 2, "stepScale": D(3)},
+        )
+        deal = Deal(number=1, base_quote=known.base_quote, shape=known.terms.shape)
+        assert budget_of(deal, known) == budget  # of 300 USDT, on futures at leverage 2
+
+
 # How it ends.
 
 
