@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "get": ("get", "List connections, strategies, bots, deals, orders or events."),
     "describe": ("describe", "Show everything about one connection, strategy, bot, deal or order."),
     "status": ("status", "Show how the daemon is doing."),
+    "logs": ("logs", "Show the newest log lines of the running daemon."),
     "pause": ("hand", "Open no new deals until resumed; open ones are managed."),
     "takeover": ("hand", "Leave open deals to a person until resumed; touch nothing."),
     "resume": ("hand", "Lift pause, halt and takeover, and look at the exchange again."),

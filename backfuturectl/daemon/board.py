@@ -19,6 +19,7 @@ from backfuturectl.daemon.history import (
     story_rows,
     text,
 )
+from backfuturectl.daemon.logs import RECENT
 from backfuturectl.daemon.results import Results, metric_lines
 from backfuturectl.engine.clock import Clock
 from backfuturectl.model.errors import UsageError
@@ -81,10 +82,12 @@ class ControllerBoard:
             case "events":
                 events = await self._store.events(about, after_id=since or None, limit=limit)
                 return [event_row(event) for event in events]
+            case "logs":
+                return RECENT.lines(after=since, limit=limit)
             case _:
                 raise UsageError(
                     f"no list is named `{kind}`; there are connections, strategies, bots, deals, "
-                    "orders and events"
+                    "orders, events and logs"
                 )
 
     async def describe(self, kind: str, name: str) -> Row | None:

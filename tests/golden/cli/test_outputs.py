@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from backfuturectl.cli import describe as describing
 from backfuturectl.cli import get as getting
+from backfuturectl.cli import logs as logging_
 from backfuturectl.cli import status as telling
 from backfuturectl.cli.main import COMMANDS, cli
 
@@ -208,6 +209,15 @@ ANSWERS: dict[str, Any] = {
             "audit": "clean",
         }
     ],
+    "logs": [
+        {
+            "id": 7,
+            "at": NOW_MS - 4_000,
+            "level": "warning",
+            "logger": "backfuturectl.engine.wire",
+            "message": "btc/BTC-USDT: rung/1 refused: \x1b[31mno",
+        }
+    ],
     "orders": [
         {
             "clientOrderId": "bfti0bzidplh00003r01000",
@@ -326,7 +336,7 @@ class _Daemon:
 
 @pytest.fixture
 def _fixed(monkeypatch):
-    for module in (getting, describing, telling):
+    for module in (getting, describing, logging_, telling):
         monkeypatch.setattr(module, "daemon", _Daemon)
 
 
@@ -345,6 +355,13 @@ def test_a_description_is_the_golden_one(kind):
     code, text, _ = invoke("describe", kind, "any")
     assert code == 0
     assert same_as_golden(f"describe.{kind}.txt", text)
+
+
+@pytest.mark.usefixtures("_fixed")
+def test_log_lines_are_the_golden_ones():
+    code, text, _ = invoke("logs")
+    assert code == 0
+    assert same_as_golden("logs.txt", text)
 
 
 @pytest.mark.usefixtures("_fixed")
