@@ -76,9 +76,36 @@ def test_a_take_profit_filled_while_the_daemon_was_dead_closes_the_deal(make_wor
     assert eventually(lambda: audited(world)).is_clean
 
 
+def test_a_stop_that_fires_while_the_daemon_is_dead_protects_and_is_booked_afterwards(make_world):
+    rest = {"cooldown": {"afterStopLoss": "1h"}}
+    world = make_world(FUTURES, strategies={"eth": spec(FUTURES, "ETH/USDT", **rest)})
+    world.start_daemon()
+    resting = {"base", "takeProfit", "rung/1", "rung/2", "rung/3", "stopLoss/1"}
+    world.wait(lambda: known_legs(world) == resting, "target, three rungs and the stop rest")
+    world.kill_daemon()
+
+    world.set_price("kucoin", "ETH/USDT:USDT", "2500")  # the rungs fill on the way to the stop
+
+    ledger = world.ledger(FUTURES)
+    assert ledger["positions"] == []
+    world.start_daemon()
+    world.wait(lambda: closed_deals(world) == 1, "the deal is closed")
+    (deal,) = world.rows("deals")
+    assert deal["exitLeg"] == "stopLoss"
+    assert filled_rungs(world) == 3
+    assert bot(world)["openOrders"] == 0
+    assert eventually(lambda: audited(world)).is_clean
+    assert all(row["leg"] != "stopLoss" for row in world.rows("orders")), "nothing was sold twice"
+
+
 def bot(world: World) -> dict[str, object]:
     rows = world.rows("bots")
     return rows[0] if rows else {"openOrders": 0, "dealId": None}
+
+
+def known_legs(world: World) -> set[object]:
+    """Legs of the orders that the exchange has acknowledged."""
+    return {row["leg"] for row in world.rows("orders") if row["status"] in {"open", "filled"}}
 
 
 def filled_rungs(world: World) -> int:
