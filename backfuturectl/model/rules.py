@@ -613,6 +613,8 @@ _SAFETY: Final[dict[str, Rule]] = {
         "V-RESTING: the stop loss rests on the exchange where the file asks for it",
         "A stop that is watched protects only while the daemon runs and sees prices.",
         "Remove confirmFor or change the connection, or write `onExchange: never`.",
+        severity=Severity.WARNING,
+        is_adjustable=True,
     ),
 }
 

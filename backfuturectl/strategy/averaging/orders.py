@@ -34,9 +34,9 @@ def arrange(draft: Draft) -> None:
         draft.cancel_all(deal.resting, "the deal is flat")
     elif deal.base.may_rest:
         _await_base(draft)
-    else:
+    elif not _is_stopping(draft):
         rest_exits(draft)
-        if draft.gate is Gate.OPEN and not deal.is_winding and not _is_stopping(draft):
+        if draft.gate is Gate.OPEN and not deal.is_winding:
             rest_rungs(draft)
         elif deal.is_winding:
             draft.cancel_all(
@@ -46,7 +46,10 @@ def arrange(draft: Draft) -> None:
 
 
 def _is_stopping(draft: Draft) -> bool:
-    """Return whether the exchange may just be closing the position: then nothing adds to it."""
+    """Return whether the exchange may just be closing the position: then nothing is changed.
+
+    What was added to it might open it anew, what should leave it would be refused.
+    """
     return any(is_awaited(order, draft.price, draft.setup) for order in draft.deal.resting)
 
 
