@@ -45,12 +45,13 @@ def rest_stop(draft: Draft) -> None:
         for order in resting
         if order.trigger_price == trigger and order.left_base >= amount > 0
     ]
-    on_book = [order for order in right if order.status is OrderStatus.OPEN]
-    if on_book:
+    known = [order for order in right or resting if order.status is OrderStatus.OPEN]
+    if known and (right or len(resting) > 1):
+        # The newest protects; never are there more than it and the one that replaces it.
         draft.cancel_all(
-            (order for order in resting if order is not on_book[-1]), "another stop has replaced it"
+            (order for order in resting if order is not known[-1]), "another stop has replaced it"
         )
-    elif not right and amount and not is_beyond(draft.price, trigger, setup):
+    elif not (right or resting[1:] or is_beyond(draft.price, trigger, setup)) and amount:
         _place(draft, trigger, amount)
 
 

@@ -420,6 +420,17 @@ def test_an_edit_moves_the_stop(edit: dict[str, object], level: Decimal) -> None
     assert only.order.trigger_price == level
 
 
+def test_edits_in_quick_succession_never_make_three_stops() -> None:
+    venue = long()
+    for percent in (12, 13, 14, 15):
+        venue.tell(SetupChanged(setup(FUTURES, stopLoss={"percent": D(percent)}), venue.now_ms))
+        waiting = [o for o in venue.orders.values() if o.order.trigger_price and o.status.may_rest]
+        assert len(waiting) <= 2
+    venue.settle()
+    (only,) = stops(venue)
+    assert only.order.trigger_price == D("85.25")
+
+
 def test_an_edit_to_beyond_the_price_closes_at_once_and_rests_nothing_there() -> None:
     venue = long(averaging={"maxOrders": 1})
     venue.run(95)
