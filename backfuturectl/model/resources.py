@@ -375,7 +375,9 @@ class Recovery(_Document):
 class Caps(_Document):
     """Hard limits beyond the margin limit."""
 
-    max_order_notional: Money | None = Field(None, description="Largest single order.")
+    max_order_notional: Money | None = Field(
+        None, description="Largest single order that adds to a position; exits are not cut."
+    )
     max_open_orders: Annotated[Whole, Field(ge=1)] | None = Field(
         None, description="Orders resting at once, over all pairs."
     )

@@ -114,6 +114,17 @@ async def test_the_candle_that_still_forms_is_not_read() -> None:
         assert d.of("two")[-1].value < before
 
 
+async def test_a_candle_that_closed_this_moment_may_still_change_and_is_left_for_a_while() -> None:
+    async with desk() as d:
+        hour_ms = HOUR.interval.ms
+        await asyncio.sleep((hour_ms - LoopClock().now_ms() % hour_ms + 500) / 1_000)
+        d.follow(BTC, "one", HOUR)
+        await asyncio.sleep(1)
+        assert d.of("one")[-1].closed_at_ms == LoopClock().now_ms() // hour_ms * hour_ms - hour_ms
+        await asyncio.sleep(6)
+        assert d.of("one")[-1].closed_at_ms == LoopClock().now_ms() // hour_ms * hour_ms
+
+
 async def test_who_no_longer_follows_hears_no_more() -> None:
     async with desk() as d:
         d.follow(BTC, "one", HOUR)

@@ -16,7 +16,7 @@ from backfuturectl.model.errors import PermanentError
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import LegKind
 from backfuturectl.strategy.averaging.state import Setup
-from backfuturectl.strategy.base import IndicatorSeen, SetupChanged
+from backfuturectl.strategy.base import Command, IndicatorSeen, SetupChanged
 from backfuturectl.strategy.schedule import parse_windows
 from tests.unit.strategy.venue import KIND, Venue, setup
 
@@ -409,10 +409,23 @@ def test_a_fee_that_comes_late_counts_to_the_day_on_which_its_deal_ended(
     venue.tick(90, after_ms=after_ms, may_open=False)
     name = venue.last(LegKind.STOP_LOSS).order.client_order_id
     told = venue.view(name)
-    dearer = tuple(replace(fee, amount=fee.amount + 5) for fee in told.fees)
-    for _ in range(2):  # the second is no news
+    for more in (5, 5, 6):
+        dearer = tuple(replace(fee, amount=fee.amount + more) for fee in told.fees)
         venue.tell(replace(told, fees=dearer))
-    assert venue.state.day_loss == before + 5
+    assert venue.state.day_loss == before + 6
     assert venue.notes().count("DailyLossReached") == is_reached
     venue.run(90, after_ms=60_000)
     assert bases(venue) == (1 if is_reached else 2)
+
+
+def test_a_late_fee_of_an_abandoned_deal_adds_nothing_to_the_losses_of_another_day() -> None:
+    venue = stopped({})
+    venue.run(90, after_ms=20 * HOUR_MS)
+    assert venue.state.deals == 2
+    venue.command(Command.ABANDON)
+    venue.settle()
+    before = venue.state.day_loss
+    told = venue.view(venue.last(LegKind.BASE).order.client_order_id)
+    dearer = tuple(replace(fee, amount=fee.amount + 5) for fee in told.fees)
+    venue.tell(replace(told, fees=dearer))
+    assert venue.state.day_loss == before

@@ -193,6 +193,16 @@ def test_the_last_step_trails_from_its_own_target_on() -> None:
     assert len(venue.closed()) == 1
 
 
+def test_the_last_target_is_noticed_also_after_prices_that_changed_nothing() -> None:
+    venue = opened(staged_and_trailing())
+    venue.run("103")
+    for price in ("103.1", "103.2", "103.1"):
+        venue.tick(price)
+    assert "TakeProfitArmed" not in venue.notes()
+    venue.tick("104.4")
+    assert "TakeProfitArmed" in venue.notes()
+
+
 def test_a_turn_takes_what_is_left_of_the_steps_before_along() -> None:
     venue = opened(staged_and_trailing())
     venue.tick("104.4")  # armed, but the exchange has not filled the steps before
