@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -13,7 +14,6 @@ _PRESET: Final = ("spec.averaging", "spec.takeProfit", "spec.stopLoss", "spec.re
 """What ``spec.risk`` fills in where the document says nothing."""
 
 
-@lru_cache(maxsize=_KEPT)
 def line_of(document: bytes, field: str) -> int | None:
     """Return the line of *field* in the bytes of one document, from 1.
 
@@ -27,13 +27,7 @@ def line_of(document: bytes, field: str) -> int | None:
     Returns:
         None when the document cannot be read or has nothing on the way to *field*.
     """
-    documents = read(document, has_positions=True).documents
-    if not documents:
-        return None
-    lines = {
-        dotted(path): (position.key or position.value).line
-        for path, position in documents[0].positions.items()
-    }
+    lines = _lines(document)
     if field in lines:
         return lines[field]
     if field.startswith(_PRESET) and "spec.risk" in lines:
@@ -42,3 +36,15 @@ def line_of(document: bytes, field: str) -> int | None:
         if field in lines:
             return lines[field]
     return None
+
+
+@lru_cache(maxsize=_KEPT)
+def _lines(document: bytes) -> Mapping[str, int]:
+    """Return the lines of a document by field; read once, since an order waits for it."""
+    documents = read(document, has_positions=True).documents
+    if not documents:
+        return {}
+    return {
+        dotted(path): (position.key or position.value).line
+        for path, position in documents[0].positions.items()
+    }

@@ -257,7 +257,8 @@ class Bot:
                 failures = 0
             except TransientError as error:
                 self.last_error = error
-                failures += 1
+                # What was learned before the call that failed shows that the exchange answers.
+                failures = 1 if context.results else failures + 1
                 context.on_trouble(error)
                 await context.pause(context.pace.after_failure(failures, error.retry_after_s))
             if not (self._inbox or context.results or self._must_reconcile):

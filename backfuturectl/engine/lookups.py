@@ -161,6 +161,7 @@ class Lookups:
             # An intent of an earlier process may have been sent at any time before that one died.
             sent_at_ms = self._wire.sent_at_ms(client_order_id)
             if now_ms - (sent_at_ms or self._started_ms) > context.account.horizon_ms:
+                self._wire.is_known(client_order_id)
                 context.report(client_order_id, OrderStatus.ABSENT)
             else:
                 context.pace.urgent()

@@ -62,6 +62,7 @@ class Wire:
                 # It exists: a look-up tells how it stands.
                 context.report(client_order_id, OrderStatus.UNKNOWN)
                 return
+            self.is_known(client_order_id)
             _LOG.warning("%s: %s refused: %s", bot, action.leg, error)
             context.on_trouble(error)
             context.report(client_order_id, OrderStatus.REJECTED, error)
@@ -69,6 +70,7 @@ class Wire:
             context.pace.urgent()
             return
         except TransientError as error:
+            self.is_known(client_order_id)
             _LOG.warning("%s: %s not sent: %s", bot, action.leg, error)
             context.report(client_order_id, OrderStatus.ABSENT, error)
             return

@@ -209,6 +209,36 @@ async def test_the_exchanges_own_waiting_time_is_not_shortened() -> None:
         assert len(w.orders(BASE)) == 1
 
 
+async def test_what_was_learned_before_a_call_failed_does_not_wait_for_the_back_off() -> None:
+    async with world() as w:
+        await w.price("100", for_s=5)
+        first, _ = sorted(w.resting(RUNG), key=lambda order: -(order.price or 0))
+        w.faults.fail(PortCall.OPEN_ORDERS, *[BUSY] * 8)
+        w.faults.fail(PortCall.ORDER, None, BUSY)
+        looked = w.faults.count(PortCall.ORDER)
+        while w.faults.count(PortCall.ORDER) < looked + 2:  # both rungs filled; one is looked up
+            await w.price("95", for_s=1)
+        await asyncio.sleep(1.5)
+        rows = {row.client_order_id: row.status for row in await w.rows(RUNG)}
+        assert rows[first.client_id or ""] is OrderStatus.FILLED
+
+
+async def test_orders_that_ended_leave_nothing_behind() -> None:
+    async with world() as w:
+        w.faults.fail(PortCall.PLACE, None, UNKNOWN, BUSY, REFUSED)
+        await w.price("100", for_s=300)
+        assert {OrderStatus.ABSENT, OrderStatus.REJECTED} <= {row.status for row in await w.rows()}
+        (gone,) = w.resting(TAKE_PROFIT)
+        w.account.hidden_orders = frozenset({gone.client_id or ""})
+        await w.price("100", for_s=60)
+        assert w.bot is not None
+        assert w.bot._lookups._first_missing_ms.keys() == {gone.client_id}
+        w.account.hidden_orders = frozenset()
+        await w.price("100", for_s=30)
+        assert w.bot._wire._sent_at_ms == {}
+        assert w.bot._lookups._first_missing_ms == {}
+
+
 # Fills.
 
 
