@@ -166,6 +166,19 @@ async def test_a_jump_to_the_right_time_is_over_after_a_few_comparisons(
         assert town.reason("main", "Connection") is Reason.ONLINE
 
 
+async def test_a_clock_that_agrees_only_now_and_then_is_not_trusted(
+    town: Town, clock: SkewedClock
+) -> None:
+    async with town.daemon():
+        await in_deal(town)
+        for _ in range(12):
+            clock.skew_ms = 3_000
+            await town.rest(2)
+            clock.skew_ms = 0
+            await town.rest(5 * (HEALTHY_CHECKS - 1))
+            assert clock_doubted(town)
+
+
 async def test_a_clock_that_drifts_is_noticed_before_the_next_test(
     town: Town, clock: SkewedClock
 ) -> None:

@@ -184,10 +184,11 @@ async def test_a_paper_exchange_follows_the_rules_too(town: Town) -> None:
     town.write(grid=strategy(extra="mode: paper"))
     async with town.daemon():
         await in_deal(town)
-        town.change_market(price_tick=D("0.5"))
+        town.change_market(price_tick=D("0.00001"))
         await reloaded(town)
         town.price("97.9")
         await town.until(lambda: town.bot().view().position_base > D("1.5"), within_s=90)
         await town.rest(5)
         rows = await town.store.orders(GRID)
         assert OrderStatus.REJECTED not in {row.status for row in rows}
+        assert any(row.price % D("0.01") for row in rows)  # the old tick would have refused it
