@@ -54,7 +54,8 @@ def audit(strategies: tuple[str, ...], since: str, output: str) -> None:
     rows: list[dict[str, Any]] = []
     failures: list[str] = []
     fills = 0
-    with click.progressbar(bots, label="auditing", file=sys.stderr) as each:
+    label = "auditing" if sys.stderr.isatty() else ""  # without a terminal that is all it prints
+    with click.progressbar(bots, label=label, file=sys.stderr) as each:
         for bot in each:
             try:
                 found = asked.act("audit", bot=bot, since=from_ms)

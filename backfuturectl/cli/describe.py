@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -67,7 +68,10 @@ _TABLES: Final[dict[str, tuple[Column, ...]]] = {
         Column("COIN", "feeCurrency"),
     ),
     "deals": LISTS["deals"],
-    "orders": tuple(column for column in LISTS["orders"] if column.key != "dealId"),
+    # All of it: what caused an order is what a description is asked for.
+    "orders": tuple(
+        replace(column, is_wide=False) for column in LISTS["orders"] if column.key != "dealId"
+    ),
     "events": tuple(column for column in LISTS["events"] if column.key != "about"),
 }
 _HIDDEN: Final = frozenset(

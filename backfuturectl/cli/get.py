@@ -166,7 +166,12 @@ def for_people(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
 
 def _money(result: dict[str, Any], field: str) -> str:
     """Return one sum with its currency, and where it is not live, with that."""
-    figure = _TWO_PLACES.quantize(Decimal(result[field]), Decimal("0.01"))
+    figure = two_places(result[field])
     environment = result["environment"]
     where = f" {environment}" if environment not in {None, "live"} else ""
-    return f"{figure:f} {result['quote']}{where}"
+    return f"{figure} {result['quote']}{where}"
+
+
+def two_places(figure: str) -> str:
+    """Return *figure* as money is read; what is nothing has no sign."""
+    return f"{_TWO_PLACES.quantize(Decimal(figure), Decimal('0.01')) + 0:f}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Context, Decimal
 from typing import Any, Final
 
 import click
 
+from backfuturectl.cli.get import two_places
 from backfuturectl.cli.render import age, output_option, print_object
 from backfuturectl.daemon.client import daemon
 
@@ -79,9 +79,9 @@ def _text(found: dict[str, Any]) -> str:
         + (f", {found['bots']['paper']} of them on paper" if found["bots"]["paper"] else ""),
     ]
     lines.extend(
-        f"result       {_rounded(row['realised'])} {row['quote']} realised"
-        f" (fees {_rounded(row['fees'])}, funding {_rounded(row['funding'])} in),"
-        f" {_rounded(row['unrealised'])} unrealised, {row['environment'] or 'environment unknown'}"
+        f"result       {two_places(row['realised'])} {row['quote']} realised"
+        f" (fees {two_places(row['fees'])}, funding {two_places(row['funding'])} in),"
+        f" {two_places(row['unrealised'])} unrealised, {row['environment'] or 'unknown'}"
         + "".join(
             f"; without fees of {fee['amount']} {fee['currency']}, whose price is not known"
             for fee in row["unvaluedFees"]
@@ -104,10 +104,6 @@ def _text(found: dict[str, Any]) -> str:
             f"let it through with `backfuturectl approve {prune['digest']}`"
         )
     return "\n".join(lines)
-
-
-def _rounded(figure: str) -> str:
-    return f"{Context(prec=60).quantize(Decimal(figure), Decimal('0.01')):f}"
 
 
 def _needs_a_person(found: dict[str, Any]) -> bool:
