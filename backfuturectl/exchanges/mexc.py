@@ -85,6 +85,8 @@ ERRORS: Final = ErrorTable(
         "30010": _R.ORDER_REJECTED,
         # Too many open orders.
         "30069": _R.ORDER_REJECTED,
+        # UNVERIFIED: a post-only order that would take.
+        "30041": _R.ORDER_REJECTED,
         "200006": _R.ACCOUNT_RESTRICTED,
         "200010": _R.ACCOUNT_RESTRICTED,
         "60005": _R.ACCOUNT_RESTRICTED,

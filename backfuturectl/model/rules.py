@@ -577,7 +577,8 @@ _SAFETY: Final[dict[str, Rule]] = {
     "BF605": Rule(
         "V-LIQ: liquidation lies beyond every rung and the stop, with a buffer",
         "A position that is liquidated before its next rung never averages.",
-        "Lower leverage, deviations or volumeScale.",
+        "Lower leverage, deviations or volumeScale; or marginLimit, where the full ladder exceeds "
+        "the exchange's first risk tier.",
     ),
     "BF606": Rule(
         "V-STOP: the stop lies beyond the last rung and its loss is within the caps",

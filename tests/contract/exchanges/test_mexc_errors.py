@@ -74,6 +74,7 @@ ROWS = [
     (30087, "Order price exceeds allowed range", R.ORDER_REJECTED, None),
     (30010, "no valid trade price", R.ORDER_REJECTED, None),
     (30069, "Open orders too many", R.ORDER_REJECTED, None),
+    (30041, "current order type can not place order", R.ORDER_REJECTED, None),
     (200006, "Identity verification required", R.ACCOUNT_RESTRICTED, None),
     (200010, "Identity verification required", R.ACCOUNT_RESTRICTED, None),
     (60005, "your account is abnormal", R.ACCOUNT_RESTRICTED, None),

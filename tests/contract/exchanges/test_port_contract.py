@@ -1,5 +1,6 @@
 """What every port must do, whatever is behind it."""
 
+import contextlib
 from decimal import Decimal
 
 import pytest
@@ -275,6 +276,19 @@ async def test_a_post_only_order_rests(any_stand: Stand):
     seen = await any_stand.account.order(PAIR, "bf1")
     assert seen is not None
     assert seen.status is OrderStatus.OPEN
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+async def test_a_post_only_order_that_would_take_fills_nothing(any_stand: Stand, side: Side):
+    price = Decimal(70_000) if side is Side.BUY else Decimal(66_000)
+    order = any_stand.order(is_post_only=True, side=side, price=price)
+    # Refused at once, or taken and canceled: brands differ.
+    with contextlib.suppress(PermanentError):
+        await any_stand.account.place(order)
+
+    seen = await any_stand.account.order(PAIR, "bf1")
+    assert seen is None or (seen.status, seen.filled_base) == (OrderStatus.CANCELED, 0)
+    assert await any_stand.account.fills(PAIR, now_ms() - 60_000) == ()
 
 
 async def test_there_is_no_position_when_flat(any_stand: Stand):
