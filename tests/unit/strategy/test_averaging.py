@@ -264,6 +264,32 @@ def test_a_deal_from_before_paces_were_kept_follows_its_document() -> None:
     assert len(venue.live(LegKind.RUNG)) == 1
 
 
+def test_an_edit_of_the_timeout_counts_for_the_base_order_that_rests() -> None:
+    venue = Venue.start(setup(entry={"timeout": "10m"}))
+    (base,) = places(venue.tick(100))
+    venue.accept(base.order.client_order_id)
+    venue.report(base.order.client_order_id)
+    assert not cancels(venue.tick(100, after_ms=120_000))
+    venue.tell(SetupChanged(setup(entry={"timeout": "1m"}), venue.now_ms))
+    deal = venue.state.deal
+    assert deal is not None
+    assert deal.base.cancels == 1
+
+
+def test_an_edit_of_the_slippage_counts_for_the_next_base_order() -> None:
+    venue = opened()
+    venue.tell(SetupChanged(setup(entry={"maxSlippagePct": D(1)}), venue.now_ms))
+    venue.run("102")
+    venue.run("100", after_ms=120_000)
+    assert venue.last(LegKind.BASE).order.price == D("101.00")
+
+
+def test_a_short_asks_a_little_less_than_the_price_and_no_less() -> None:
+    venue = Venue.start(setup(FUTURES, direction="short"))
+    (base,) = places(venue.tick(100))
+    assert (base.order.side, base.order.price) == (Side.SELL, D("99.70"))
+
+
 def test_last_fill_measures_from_the_fill_before() -> None:
     venue = opened(averaging={"reference": "lastFill", "maxPlaced": 1})
     name = venue.last(LegKind.RUNG).order.client_order_id
