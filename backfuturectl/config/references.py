@@ -121,13 +121,13 @@ def _recovery(document: Document, strategy: Strategy, repository: Repository) ->
 
 def _shared_pairs(repository: Repository) -> Iterator[Located]:
     for _, connection, members in repository.live_by_connection:
+        is_spot = connection.spec.market is MarketKind.SPOT
         by_pair: dict[str, list[tuple[Document, int]]] = {}
         for document, strategy in members:
-            if strategy.spec.state == "stopped":
-                continue
+            if is_spot and strategy.spec.state == "stopped":
+                continue  # on futures its open deal and another's would be one position
             for index, pair in enumerate(dict.fromkeys(strategy.spec.pairs)):
                 by_pair.setdefault(pair, []).append((document, index))
-        is_spot = connection.spec.market is MarketKind.SPOT
         for pair, users in by_pair.items():
             for document, index in users if len(users) > 1 else ():
                 others = ", ".join(f"`{user.name}`" for user, _ in users if user is not document)

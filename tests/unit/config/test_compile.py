@@ -108,6 +108,13 @@ def test_two_strategies_on_one_pair_of_a_futures_account_are_refused(tmp_path):
     assert codes(loaded(tmp_path, **files)).count("BF313") == 2
 
 
+def test_a_stopped_strategy_keeps_its_futures_pair_since_it_may_still_hold_a_deal(tmp_path):
+    limit = "marginLimit: 900 USDT\npairs: [BTC/USDT]"
+    files = {"c": FUTURES, "a": strategy("long-btc", spec=limit, on=ON)}
+    files["b"] = strategy("old-btc", spec=f"{limit}\nstate: stopped", on=ON)
+    assert codes(loaded(tmp_path, **files)).count("BF313") == 2
+
+
 def test_paper_uses_no_capital_and_shares_pairs_with_live_strategies(tmp_path):
     limit = "marginLimit: 4000 USDT\npairs: [BTC/USDT]"
     files = {"c": connection(), "live": strategy("live-btc", spec=limit)}
