@@ -407,7 +407,7 @@ def _is_wanted(entry: Entry | None, connection: str, pair: str) -> bool:
     if document is None:
         return entry is not None and entry.is_present
     spec = spec_of(document)
-    return spec.connection == connection and pair in spec.pairs and spec.mode == "live"
+    return connection in spec.connections and pair in spec.pairs and spec.mode == "live"
 
 
 def _tell_deal(seat: Seat, reason: str, message: str) -> None:

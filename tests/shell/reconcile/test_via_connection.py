@@ -230,3 +230,13 @@ async def test_a_hold_on_the_other_connection_reaches_the_second_bot_alone(town:
         await asyncio.sleep(1)
         assert town.bot(SECOND).gate[0] is Gate.EXITS_ONLY
         assert town.bot(FIRST).gate[0] is Gate.OPEN
+
+
+async def test_another_strategy_of_that_connection_need_not_wait_for_the_second_bot(
+    town: Town,
+) -> None:
+    async with town.daemon():
+        await town.until(lambda: town.bots == {FIRST, SECOND})
+        town.write(other=strategy("other", on="spare"))
+        await town.until(lambda: "other/BTC-USDT" in town.c.strategies.seats)
+        assert deal(town, SECOND) is None
