@@ -16,7 +16,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from bench.cases import cpu, edit, memory, price_to_order, reaction, startup, step, store, validate
+from bench.cases import (
+    cpu,
+    edit,
+    memory,
+    price_to_order,
+    reaction,
+    restart,
+    startup,
+    step,
+    store,
+    validate,
+)
 from bench.figures import Figure
 from bench.fleet import Fleet, FleetPlan, running
 
@@ -51,11 +62,12 @@ ALONE: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "reaction": reaction.measure,
 }
 ON_FLEETS: Final = {
-    # In this order on one fleet: at rest first, then edits, then trades.
+    # In this order on one fleet: at rest first, then edits, then trades, then a crash.
     "memory": OnFleets(memory.measure, (_SMALL, _LARGE, _HUGE)),
     "cpu": OnFleets(cpu.measure, (_SMALL, _LARGE)),
     "edit": OnFleets(edit.measure, (_SMALL, _LARGE, _HUGE)),
     "price": OnFleets(price_to_order.measure, (_LARGE,)),
+    "restart": OnFleets(restart.measure, (_SMALL, _LARGE)),
 }
 
 

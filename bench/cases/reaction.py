@@ -24,7 +24,7 @@ from backfuturectl.exchanges.simulated import PortCall, SimulatedAccount, Simula
 from backfuturectl.model.market import Market, MarketKind
 from backfuturectl.model.resources import StrategySpec
 from backfuturectl.store.database import Store
-from backfuturectl.strategy.base import BotIdentity
+from backfuturectl.strategy.base import BotIdentity, Gate
 from backfuturectl.strategy.registry import KINDS
 from bench.figures import Bar, Figure
 
@@ -78,7 +78,7 @@ async def _run(folder: Path, count: int, ticks: int) -> _Stamps:
     )
     markets = await public.markets()
     feed = PriceFeed(public, clock, interval_s=_INTERVAL_S)
-    rooms = [DealRoom(0) for _ in range(count)]
+    rooms = [DealRoom() for _ in range(count)]
     bots = []
     async with (
         Store.open(f"sqlite:///{folder / 'state.db'}", seed=bytes(16)) as store,
@@ -90,6 +90,10 @@ async def _run(folder: Path, count: int, ticks: int) -> _Stamps:
             feed.listen(market.pair, bot.name.bot, bot.offer_price)
             bots.append(bot)
             group.create_task(bot.run(), name=bot.name.bot)
+        while any(bot.gate[0] is not Gate.OPEN for bot in bots):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(_INTERVAL_S)
+        for room in rooms:
+            room.deals_max = 0
         prices = group.create_task(feed.run(), name="prices")
         await asyncio.sleep(2 * _INTERVAL_S)
         rng = random.Random(5)
