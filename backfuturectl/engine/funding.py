@@ -2,7 +2,8 @@
 
 Funding is paid on whole hours, every eight of them on most markets. While a futures deal is open it
 is asked for once after each hour; a deal that was open at a whole hour is asked about a few times
-more after its end, since the list may lag behind. Asking again does no harm.
+more after its end, since the list may lag behind. Asking again does no harm. What is listed only
+after the next deal has its first order belongs to no deal any more.
 """
 
 from __future__ import annotations
