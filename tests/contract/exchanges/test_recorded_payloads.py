@@ -614,3 +614,52 @@ async def test_kucoin_futures_balance_and_fills():
     assert fill.amount_base == Decimal("0.001")
     assert fill.at_ms == 1729155616310
     assert fill.fee == Fee("USDT", Decimal("0.04045854"))
+
+
+KUCOIN_WAITING_STOP = {
+    # The documentation's sample of `stopOrders`, for a market order.
+    "id": "622076e79f12700001f84138",
+    "symbol": "XBTUSDTM",
+    "type": "market",
+    "side": "sell",
+    "price": None,
+    "size": 2,
+    "value": "0",
+    "dealValue": "0",
+    "dealSize": 0,
+    "stp": "",
+    "stop": "down",
+    "stopPriceType": "TP",
+    "stopTriggered": None,
+    "stopPrice": "30000",
+    "timeInForce": "GTC",
+    "leverage": "20",
+    "clientOid": "bf1",
+    "isActive": True,
+    "cancelExist": False,
+    "createdAt": 1646294759000,
+    "updatedAt": 1646294759000,
+    "endAt": None,
+    "orderTime": None,
+    "settleCurrency": "USDT",
+    "status": "open",
+    "filledValue": "0",
+    "filledSize": 0,
+    "reduceOnly": True,
+}
+
+
+async def test_a_kucoin_stop_that_waits():
+    page = {"currentPage": 1, "pageSize": 100, "totalNum": 1, "totalPage": 1}
+    bodies = {
+        **FUTURES,
+        "/api/v1/stopOrders": page | {"items": [KUCOIN_WAITING_STOP]},
+        "/api/v1/orders": page | {"items": []},
+    }
+    async with answering("kucoin", MarketKind.FUTURES, bodies) as (_, account):
+        (order,) = await account.open_orders("BTC/USDT")
+
+    assert (order.client_order_id, order.side, order.type) == ("bf1", Side.SELL, OrderType.MARKET)
+    assert (order.status, order.is_reduce_only) == (OrderStatus.OPEN, True)
+    assert order.trigger_price == order.price == Decimal(30_000)
+    assert (order.amount_base, order.filled_base) == (Decimal("0.002"), 0)
