@@ -50,6 +50,8 @@ LISTS: Final[dict[str, tuple[Column, ...]]] = {
         Column("ORDERS", "openOrders", is_number=True),
         Column("CONNECTION", "connection", is_wide=True),
         Column("EXIT AT", "nextExit", is_number=True, is_wide=True),
+        Column("STOP AT", "stop", is_number=True, is_wide=True),
+        Column("STOP ON", "stopOn", is_wide=True),
         Column("LIQUIDATED AT", "liquidation", is_number=True, is_wide=True),
         Column("MARGIN", "margin", is_number=True, is_wide=True),
         Column("GATE", "gateReason", is_wide=True),
@@ -102,7 +104,7 @@ _AGES: Final = {
     "at": "atAge",
 }
 _ROUNDED: Final = frozenset(
-    {"average", "unrealised", "margin", "nextExit", "liquidation", "result"}
+    {"average", "unrealised", "margin", "nextExit", "stop", "liquidation", "result"}
     | {"realised", "gross", "fees", "funding", "dust"}
 )
 _COMMIT_DIGITS: Final = 12

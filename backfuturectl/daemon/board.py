@@ -33,7 +33,7 @@ from backfuturectl.reconcile.controller import Controller
 from backfuturectl.reconcile.registry import Entry
 from backfuturectl.reconcile.seats import Seat
 from backfuturectl.store.database import Store
-from backfuturectl.strategy.base import Gate
+from backfuturectl.strategy.base import BotView, Gate
 
 _EVENTS_MAX: Final = 10_000
 _KINDS: Final = {"connection": "Connection", "strategy": "Strategy"}
@@ -412,6 +412,8 @@ class ControllerBoard:
             "unrealised": rounded(view.unrealised_quote),
             "margin": rounded(view.margin_quote),
             "nextExit": rounded(view.next_exit),
+            "stop": rounded(view.stop),
+            "stopOn": _place_of_stop(view),
             "liquidation": rounded(seat.bot.liquidation_price),
             "marginMode": seat.bot.margin_mode,
             "openOrders": view.open_orders,
@@ -481,6 +483,13 @@ class ControllerBoard:
             **order_row(order),
             "fills": [fill_row(fill) for fill in fills],
         }
+
+
+def _place_of_stop(view: BotView) -> str | None:
+    """Return whose stop it is: the exchange's works while the daemon is down."""
+    if view.stop is None:
+        return None
+    return "exchange" if view.is_stop_resting else "daemon"
 
 
 def _is_converged(entry: Entry) -> bool:

@@ -284,6 +284,8 @@ class BotView:
         margin_quote: Margin in use plus margin of resting adding orders.
         open_orders: Orders of ours that may rest.
         next_exit: Price of the resting or watched take profit; None when flat.
+        stop: Price of the stop loss; None when flat.
+        is_stop_resting: Whether it waits on the exchange; otherwise it is watched here.
         is_set_apart: New deals on the pair may begin on another connection meanwhile.
     """
 
@@ -295,6 +297,8 @@ class BotView:
     margin_quote: Decimal
     open_orders: int
     next_exit: Decimal | None = None
+    stop: Decimal | None = None
+    is_stop_resting: bool = False
     gate: Gate = Gate.OPEN
     is_draining: bool = False
     is_paused: bool = False

@@ -82,6 +82,7 @@ def test_a_stop_that_fires_while_the_daemon_is_dead_protects_and_is_booked_after
     world.start_daemon()
     resting = {"base", "takeProfit", "rung/1", "rung/2", "rung/3", "stopLoss/1"}
     world.wait(lambda: known_legs(world) == resting, "target, three rungs and the stop rest")
+    assert bot(world)["stopOn"] == "exchange"
     world.kill_daemon()
 
     world.set_price("kucoin", "ETH/USDT:USDT", "2500")  # the rungs fill on the way to the stop

@@ -28,6 +28,7 @@ from backfuturectl.strategy.averaging.ledger import (
     books,
     is_dust,
     observed,
+    stop_of,
     target_price,
     trailed_price,
 )
@@ -201,6 +202,10 @@ class Averaging:
             margin_quote=(held + adding) / setup.terms.leverage,
             open_orders=len(resting),
             next_exit=None if average is None else _next_exit(state, deal, average),
+            stop=None if average is None else stop_of(deal, average, setup),
+            is_stop_resting=any(
+                order.is_waiting_stop and order.status is OrderStatus.OPEN for order in resting
+            ),
             gate=state.gate,
             is_draining=state.is_draining,
             is_paused=state.is_paused,

@@ -98,6 +98,14 @@ def test_a_rung_that_fills_is_covered_already() -> None:
     assert venue.orders[before[0]].order.amount_base == cover(venue)
 
 
+def test_people_see_the_stop_and_where_it_is() -> None:
+    seen = KIND.view(long().state)
+    assert (seen.stop, seen.is_stop_resting) == (STOP, True)
+    watched = KIND.view(long(stopLoss={"onExchange": "never"}).state)
+    assert (watched.stop, watched.is_stop_resting) == (STOP, False)
+    assert KIND.view(Venue.start(setup(FUTURES)).state).stop is None
+
+
 def test_spot_watches_the_stop() -> None:
     venue = Venue.start(setup(stopLoss={"onExchange": "preferred"}))
     venue.run(100, 100)
