@@ -79,7 +79,7 @@ _HIDDEN: Final = frozenset(
     | {"unvaluedShort", "realisedShort", "unrealisedShort"}
 )
 _MOMENTS: Final = frozenset(
-    {"since", "lastTested", "openedAt", "closedAt", "createdAt", "updatedAt"}
+    {"since", "lastTested", "openedAt", "closedAt", "settledAt", "createdAt", "updatedAt"}
 )
 
 

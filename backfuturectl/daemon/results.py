@@ -174,5 +174,6 @@ def _deal_result(deal: DealRecord, record: SettlementRecord | None, account: Acc
         "connection": deal.connection or None,
         "environment": deal.environment or None,
         "audit": str(record.audit) if record is not None else None,
+        "settledAt": record.settled_at_ms if record is not None else None,
         "dust": text(account.position_base) if deal.closed_at_ms is not None else None,
     }

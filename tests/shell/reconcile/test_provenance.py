@@ -112,6 +112,21 @@ async def test_an_order_of_a_generation_that_the_files_left_keeps_its_commit(tow
         assert newest.commit == first
 
 
+async def test_a_bot_that_refuses_the_edit_of_a_commit_is_not_traced_to_it(town: Town) -> None:
+    first = commit(town, "Trade")
+    async with town.daemon():
+        await town.settled()
+        edited = strategy().replace("  risk: custom", "  risk: custom\n  leverage: 1")
+        town.write(grid=edited.replace("[BTC/USDT]", "[BTC/USDT]\n  mode: paper"))
+        commit(town, "Ask for what an open deal cannot take")
+        await town.settled()
+        town.price("97.9")
+        await town.settled()
+        rungs = await rows(town, LegKind.RUNG)
+        assert rungs[-1].intended_at_ms > rungs[0].intended_at_ms
+        assert {(row.commit, row.generation) for row in rungs} == {(first, 1)}
+
+
 async def test_a_document_further_down_a_file_is_found_at_its_line(town: Town) -> None:
     town.write(
         grid=f"# about the two\n---\n{strategy('other', pairs='[ETH/USDT]')}---\n{strategy()}"

@@ -43,6 +43,13 @@ def test_a_sale_realises_the_difference_to_the_average_of_its_moment():
     assert found.unrealised(D(100), Side.BUY) == D(10)
 
 
+def test_of_one_moment_what_enlarges_comes_first():
+    entry, exit_ = fill(2, Side.BUY, "100", "1"), fill(1, Side.SELL, "110", "1")
+    again = replace(fill(3, Side.BUY, "90", "1"), at_ms=3)
+    found = books(replace(exit_, at_ms=2), entry, again)
+    assert (found.realised, found.position_cost) == (D(10), D(90))
+
+
 def test_a_short_gains_when_the_price_falls():
     found = books(fill(1, Side.SELL, "100", "2"), fill(2, Side.BUY, "90", "1"), side=Side.SELL)
     assert found.realised == D(10)
