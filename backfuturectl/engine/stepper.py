@@ -49,11 +49,20 @@ class Stepper:
         self._context = context
         self._wire = wire
         self._kind = kind
-        self._state = state
+        self._stepped = state
+        self._newest: PriceSeen | None = None
         self._room = room
         self._open_orders: tuple[OpenOrder, ...] | None = None
         self.provenance = provenance
         self.book(is_sure=False)
+
+    @property
+    def _state(self) -> Any:
+        """The strategy's state, with the newest quiet price in it."""
+        if self._newest is not None:
+            self._stepped = self._kind.step(self._stepped, self._newest).state
+            self._newest = None
+        return self._stepped
 
     def view(self) -> BotView:
         """Return what people see of the bot."""
@@ -89,10 +98,14 @@ class Stepper:
 
         A step that decides something is thrown away: `take` makes it anew from the same state.
         """
+        is_newer = self._newest is None or event.at_ms >= self._newest.at_ms
+        if is_newer and self._kind.is_quiet(self._stepped, event):
+            self._newest = event  # put into the state when somebody looks at it
+            return True
         step = self._kind.step(self._state, event)
         if step.actions:
             return False
-        self._state = step.state  # nothing was placed or canceled: the open orders are the same
+        self._stepped = step.state  # nothing was placed or canceled: the open orders are the same
         return True
 
     async def take_results(self) -> None:
@@ -145,5 +158,5 @@ class Stepper:
                     pass  # deals are rows, written above
 
     def _advance(self, state: Any) -> None:
-        self._state = state
+        self._stepped = state
         self._open_orders = None

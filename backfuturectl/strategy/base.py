@@ -372,6 +372,12 @@ class Kind(Protocol[S]):
     def step(self, state: S, event: Event) -> Step[S]:
         """Return what follows from *event*."""
 
+    def is_quiet(self, state: S, event: PriceSeen) -> bool:
+        """Return whether the step on *event* would only remember it until the next price.
+
+        Such a step may be left out when a newer price has come: no state that follows differs.
+        """
+
     def view(self, state: S) -> BotView:
         """Return what people see."""
 

@@ -41,6 +41,7 @@ from backfuturectl.strategy.averaging.state import (
     LegOrder,
     Pace,
     Phase,
+    Quiet,
     Reading,
     Setup,
     State,
@@ -167,6 +168,11 @@ class Averaging:
             case Liquidated():
                 return on_liquidated(_at(state, event.at_ms), event)
 
+    def is_quiet(self, state: State, event: PriceSeen) -> bool:
+        """Return whether *event* would only be remembered until the next price."""
+        # A gauge averages over the prices: each of them counts.
+        return state.gauge is None and _is_within(state.quiet, event, max(state.at_ms, event.at_ms))
+
     def view(self, state: State) -> BotView:
         """Return what people see."""
         deal, setup = state.deal, state.setup
@@ -290,15 +296,18 @@ def _on_price(state: State, event: PriceSeen) -> Step[State]:
             and (quiet.calm_low < calm_price(price, gauge, terms.sign) < quiet.calm_high)
         )
     seen = replace(state, price=price, at_ms=at_ms, gauge=gauge)
-    if (
-        quiet is not None
-        and is_calm
-        and quiet.low < price < quiet.high
-        and at_ms < quiet.until_ms
-        and not (quiet.wants_room and event.may_open)
-    ):
+    if is_calm and _is_within(quiet, event, at_ms):
         return Step(seen)
     return on_price(seen, event)
+
+
+def _is_within(quiet: Quiet | None, event: PriceSeen, at_ms: int) -> bool:
+    return (
+        quiet is not None
+        and quiet.low < event.price < quiet.high
+        and at_ms < quiet.until_ms
+        and not (quiet.wants_room and event.may_open)
+    )
 
 
 def _on_indicator(state: State, event: IndicatorSeen) -> Step[State]:

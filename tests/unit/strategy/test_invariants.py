@@ -12,7 +12,7 @@ from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import LegKind, OrderStatus
 from backfuturectl.strategy.averaging.reduction import budget_of, reduced_loss
 from backfuturectl.strategy.averaging.state import Setup
-from backfuturectl.strategy.base import Command, DealClosed, Gate, Place, SetupChanged
+from backfuturectl.strategy.base import Command, DealClosed, Gate, Place, PriceSeen, SetupChanged
 from backfuturectl.strategy.proofs import ORDERS_BESIDE_RUNGS
 from tests.unit.strategy.venue import KIND, Venue, setup
 
@@ -464,3 +464,35 @@ def test_no_walk_of_prices_through_recovery_breaks_an_invariant(
     venue.command(Command.CLOSE)
     venue.settle()
     assert venue.is_flat()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    prices=st.lists(st.decimals(D(90), D(110), places=1), min_size=2, max_size=25),
+    start=st.sampled_from([(), (D(100),), (D(100), D("97.9"))]),
+)
+def test_a_quiet_price_may_be_left_out_when_a_newer_one_has_come(
+    name: str, prices: list[Decimal], start: tuple[Decimal, ...]
+) -> None:
+    kind, document = DOCUMENTS[name]
+    venue = Venue.start(setup(kind, **document))
+    venue.run(*start)
+    each = skipped = venue.state
+    waiting: PriceSeen | None = None
+    for number, price in enumerate(prices, start=1):
+        event = PriceSeen(price, venue.state.at_ms + 1_000 * number)
+        step = KIND.step(each, event)
+        if KIND.is_quiet(skipped, event):
+            assert step.actions == ()
+            waiting = event
+        else:
+            if waiting is not None:
+                skipped = KIND.step(skipped, waiting).state
+            again = KIND.step(skipped, event)
+            assert again.actions == step.actions
+            skipped, waiting = again.state, None
+        each = step.state
+    if waiting is not None:
+        skipped = KIND.step(skipped, waiting).state
+    assert skipped == each
