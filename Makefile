@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo lint check test simulate bench lock clean
+.PHONY: help install demo lint check test simulate mutations bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -37,6 +37,9 @@ check: lint ## The fast tier: lint, and the tests that need no other process
 test: check ## Everything: the fast tier, contracts, simulations, end to end
 	$(BIN)/pytest -q -n 2 tests/contract tests/simulation tests/e2e
 	$(BIN)/backfuturectl validate configs
+
+mutations: install ## Plant faults in a copy of the package; the tests must catch each (ONLY=words)
+	@$(BIN)/python -m tests.mutations $(if $(ONLY),"$(ONLY)")
 
 simulate: install ## Whole daemons on virtual time, one history per seed (START=1 SEEDS=100; SIEVE=1)
 	@$(BIN)/python -m tests.simulation --start $(or $(START),1) --seeds $(or $(SEEDS),100) $(if $(SIEVE),--sieve)

@@ -315,3 +315,8 @@ def test_the_presets_fill_only_absent_fields() -> None:
     assert terms.shape.step_scale == D("1.5")
     assert terms.shape.first_deviation_pct == D("1.5")
     assert terms.leverage == 3
+
+
+@pytest.mark.parametrize(("sign", "after", "gained"), [(1, 99, 1), (1, 101, -1), (-1, 101, 1)])
+def test_an_average_improves_in_the_positions_direction(sign: int, after: int, gained: int) -> None:
+    assert improvement_pct(D(100), D(after), sign) == gained

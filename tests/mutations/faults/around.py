@@ -1,0 +1,165 @@
+"""Faults around the bots: keys, files, plans and secrets."""
+
+from __future__ import annotations
+
+from tests.mutations.fault import Fault
+
+_RIGHTS = (
+    "tests/unit/exchanges/test_key_rights.py",
+    "tests/unit/exchanges/test_connection_terms.py",
+)
+_PRUNE = ("tests/unit/planning/test_prune.py",)
+_PLAN = ("tests/unit/planning/test_plan.py",)
+_CONTROLLER = "tests/shell/reconcile/test_controller.py"
+
+KEYS = "a key that can withdraw is refused"
+DELETION = "deletion needs proof"
+SHARES = "open deals keep the share they were planned for"
+STOPS = "a bot stops before its successor starts"
+SECRETS = "a secret is never shown"
+
+FAULTS = (
+    Fault(
+        "a key that can withdraw is taken",
+        KEYS,
+        "exchanges/probe.py",
+        (("    if rights.can_withdraw:\n", "    if False:\n"),),
+        (*_RIGHTS, _CONTROLLER),
+        is_quick=True,
+    ),
+    Fault(
+        "withdrawal that cannot be ruled out is taken",
+        KEYS,
+        "exchanges/probe.py",
+        (("if rights.unknown or rights.can_withdraw is None:", "if False:"),),
+        _RIGHTS,
+    ),
+    Fault(
+        "an unverifiable key is accepted without being named",
+        KEYS,
+        "exchanges/probe.py",
+        (("    if not terms.accepts_unverifiable:\n", "    if False:\n"),),
+        _RIGHTS,
+    ),
+    Fault(
+        "KuCoin's Transfer is harmless",
+        KEYS,
+        "exchanges/kucoin.py",
+        (
+            (
+                'withdraws = bool(names & _WITHDRAW) or any("WITHDRAW" in name for name in names)',
+                "withdraws = False",
+            ),
+        ),
+        _RIGHTS,
+    ),
+    Fault(
+        "MEXC's withdrawal rights are harmless",
+        KEYS,
+        "exchanges/mexc.py",
+        (("withdraws = any(_can_withdraw(token) for token in tokens)", "withdraws = False"),),
+        _RIGHTS,
+    ),
+    Fault(
+        "a connection is Online before its key passed",
+        KEYS,
+        "reconcile/connections.py",
+        (("            and self.report.outcome is Reason.ONLINE\n", ""),),
+        (_CONTROLLER,),
+    ),
+    Fault(
+        "a new key is used before it passed",
+        KEYS,
+        "reconcile/connections.py",
+        (
+            (
+                "        if report.outcome is Reason.ONLINE:\n            if account",
+                "        if True:\n            if account",
+            ),
+        ),
+        (_CONTROLLER,),
+    ),
+    Fault(
+        "doubt about the files removes strategies",
+        DELETION,
+        "planning/prune.py",
+        (("if doubt is not None and news:", "if False:"),),
+        _PRUNE,
+        is_quick=True,
+    ),
+    Fault(
+        "any number may go at once",
+        DELETION,
+        "planning/prune.py",
+        (("if len(suspects) > largest and digest not in approvals:", "if False:"),),
+        _PRUNE,
+    ),
+    Fault(
+        "an empty tree is a tree",
+        DELETION,
+        "planning/prune.py",
+        (("if tree.documents == 0:", "if tree.documents < 0:"),),
+        _PRUNE,
+    ),
+    Fault(
+        "there is no grace delay",
+        DELETION,
+        "planning/prune.py",
+        (("if now_ms - since[name] >= grace_ms]", "]"),),
+        _PRUNE,
+    ),
+    Fault(
+        "what cannot be read is gone",
+        DELETION,
+        "planning/prune.py",
+        (("suspects = [name for name in news if name not in tree.unknown]", "suspects = news"),),
+        _PRUNE,
+    ),
+    Fault(
+        "an approval is for any set",
+        DELETION,
+        "planning/prune.py",
+        (("digest = removal_digest(suspects)", "digest = removal_digest([])"),),
+        _PRUNE,
+    ),
+    Fault(
+        "a restored deal is booked with the present share",
+        SHARES,
+        "reconcile",
+        (("share = _share(wanted) if wanted is not None else None", "share = None"),),
+        (_CONTROLLER,),
+    ),
+    Fault(
+        "an edit changes the share of a deal that is open",
+        SHARES,
+        "engine/room.py",
+        (("self._shares.setdefault(bot, self.share)", "self._shares[bot] = self.share"),),
+        ("tests/shell/engine/test_room.py", _CONTROLLER),
+    ),
+    Fault(
+        "bots start in the order of their names, stops after starts",
+        STOPS,
+        "planning/plan.py",
+        (("sorted(actions, key=lambda action: _ORDER[type(action)])", "reversed(actions)"),),
+        _PLAN,
+    ),
+    Fault(
+        "a new bot does not wait for the one that trades its pair",
+        STOPS,
+        "planning/plan.py",
+        (("StartBot(name, wanted, _in_the_way(wanted, leaving))", "StartBot(name, wanted, ())"),),
+        _PLAN,
+    ),
+    Fault(
+        "a secret shows itself",
+        SECRETS,
+        "model/secret.py",
+        (
+            (
+                "    def __repr__(self) -> str:\n        return _MASK",
+                "    def __repr__(self) -> str:\n        return self._text",
+            ),
+        ),
+        ("tests/unit/model/test_secret.py",),
+    ),
+)

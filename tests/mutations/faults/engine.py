@@ -1,0 +1,391 @@
+"""Faults in the running bot, its journal and the state store."""
+
+from __future__ import annotations
+
+from tests.mutations.fault import Fault
+
+_BOT = "tests/shell/engine/test_bot.py"
+_FOUND = "tests/simulation/test_found.py"
+_CRASH = "tests/shell/engine/test_crash_everywhere.py"
+_RECOVER = "tests/shell/engine/test_recover.py"
+_CONTROLLER = "tests/shell/reconcile/test_controller.py"
+_AVERAGING = "tests/unit/strategy/test_averaging.py"
+_PATHS = "tests/unit/strategy/test_invariants.py"
+
+JOURNAL = "journal before wire"
+IDS = "client order ids follow from their inputs and are used once"
+UNKNOWN = "an unknown outcome is looked up, never sent again"
+FOREIGN = "orders of others are never touched"
+GATE = "what the world forbids is not sent"
+DURABLE = "what is acknowledged is on disk"
+ONE_WRITER = "one writer"
+
+FAULTS = (
+    Fault(
+        "an order is sent before its intent is recorded",
+        JOURNAL,
+        "engine",
+        (
+            (
+                "        try:\n            await context.journal.record(",
+                "        for action in step.actions:\n            if isinstance(action, Place):\n                await self._wire.place(action)\n        try:\n            await context.journal.record(",
+            ),
+            (
+                "                case Place():\n                    await self._wire.place(action)\n",
+                "",
+            ),
+        ),
+        (_BOT, _CRASH),
+        is_quick=True,
+    ),
+    Fault(
+        "an order is sent although its intent could not be recorded",
+        JOURNAL,
+        "engine",
+        (
+            (
+                "        except TransientError:\n            self._room.note(bot, has_deal=held)\n            raise\n",
+                "        except TransientError:\n            self._room.note(bot, has_deal=held)\n",
+            ),
+        ),
+        (_BOT,),
+    ),
+    Fault(
+        "intents are not written",
+        JOURNAL,
+        "engine/journal.py",
+        (
+            (
+                "                    orders[row.client_order_id] = row\n                    writes.append(row)\n                case DealOpened",
+                "                    orders[row.client_order_id] = row\n                case DealOpened",
+            ),
+        ),
+        (_BOT, _CRASH),
+    ),
+    Fault(
+        "a bot's code is another in each process",
+        IDS,
+        "model/ids.py",
+        (
+            (
+                "number = int.from_bytes(hashlib.sha256(bot.encode()).digest()[:8])",
+                "number = hash(bot)",
+            ),
+        ),
+        ("tests/unit/model/test_ids.py",),
+    ),
+    Fault(
+        "every attempt has the same id",
+        IDS,
+        "strategy/averaging/draft.py",
+        (("attempt=len(deal.of(leg.kind, leg.index)),", "attempt=0,"),),
+        (_AVERAGING, _PATHS),
+    ),
+    Fault(
+        "a deal's number is used again",
+        IDS,
+        "strategy/averaging/beginning.py",
+        (("        deals=number,\n", ""),),
+        (_AVERAGING, _PATHS),
+    ),
+    Fault(
+        "the installation is no part of the id",
+        IDS,
+        "strategy/averaging/draft.py",
+        (("installation=setup.identity.installation,", 'installation="0000",'),),
+        (_AVERAGING, _BOT),
+    ),
+    Fault(
+        "the store takes an intent under a used id",
+        IDS,
+        "store/rows.py",
+        (
+            (
+                "if new.status is OrderStatus.INTENDED and stored.status is not OrderStatus.INTENDED:",
+                "if False:",
+            ),
+        ),
+        ("tests/contract/store/test_store.py",),
+    ),
+    Fault(
+        "an unknown outcome counts as never sent",
+        UNKNOWN,
+        "engine",
+        (
+            (
+                " action.leg, error)\n            context.report(client_order_id, OrderStatus.UNKNOWN)",
+                " action.leg, error)\n            context.report(client_order_id, OrderStatus.ABSENT)",
+            ),
+        ),
+        (_BOT, _FOUND),
+    ),
+    Fault(
+        "an unknown outcome is sent again at once",
+        UNKNOWN,
+        "engine",
+        (
+            (
+                "        except OutcomeUnknownError as error:\n",
+                "        except OutcomeUnknownError as error:\n            await context.account.place(order)\n",
+            ),
+        ),
+        (_BOT,),
+    ),
+    Fault(
+        "the horizon is not waited for",
+        UNKNOWN,
+        "engine",
+        (
+            (
+                "if now_ms - (sent_at_ms or self._started_ms) > context.account.horizon_ms:",
+                "if now_ms > (sent_at_ms or self._started_ms):",
+            ),
+        ),
+        (_BOT, _RECOVER),
+    ),
+    Fault(
+        "an intent of an earlier process is looked up from its own time on",
+        UNKNOWN,
+        "engine",
+        (
+            (
+                "(sent_at_ms or self._started_ms)",
+                "(sent_at_ms or (row.intended_at_ms if row else 0))",
+            ),
+        ),
+        (_FOUND,),
+    ),
+    Fault(
+        "an order that appears after all is left to itself",
+        UNKNOWN,
+        "engine",
+        (("            await self._expel(order, absent)\n", "            pass\n"),),
+        (_BOT, _FOUND),
+    ),
+    Fault(
+        "an acknowledged order that cannot be seen counts as absent",
+        UNKNOWN,
+        "engine",
+        (("if row is None or row.order_id is None:", "if True:"),),
+        (_BOT,),
+    ),
+    Fault(
+        "a time-out when creating is a passing failure",
+        UNKNOWN,
+        "exchanges/translation.py",
+        (("if operation is Operation.CREATE and _may_exist(failure, reason):", "if False:"),),
+        (
+            "tests/unit/exchanges/test_translation.py",
+            "tests/contract/exchanges/test_lost_answers.py",
+        ),
+        is_quick=True,
+    ),
+    Fault(
+        "a 5xx when creating is a verdict",
+        UNKNOWN,
+        "exchanges/translation.py",
+        (("return is_server_error or reason in _UNCLEAR", "return reason in _UNCLEAR"),),
+        (
+            "tests/unit/exchanges/test_translation.py",
+            "tests/contract/exchanges/test_lost_answers.py",
+        ),
+    ),
+    Fault(
+        "an exchange that contradicts itself ends the bot's task",
+        FOREIGN,
+        "engine/journal.py",
+        (
+            (
+                "    except InvalidTransitionError:\n        return row\n",
+                "    except InvalidTransitionError:\n        raise\n",
+            ),
+        ),
+        (_FOUND,),
+    ),
+    Fault(
+        "foreign orders are canceled",
+        FOREIGN,
+        "engine",
+        (
+            (
+                "            self._seen.add(order.order_id)\n",
+                "            self._seen.add(order.order_id)\n            await context.account.cancel(\n                context.name.pair, order.client_order_id, order.order_id\n            )\n",
+            ),
+        ),
+        (_BOT, _RECOVER),
+    ),
+    Fault(
+        "another installation's orders are taken for our own",
+        FOREIGN,
+        "engine/recover.py",
+        (
+            (
+                "return Owner.MINE if name.installation == installation else Owner.TWIN",
+                "return Owner.MINE",
+            ),
+        ),
+        (_RECOVER, _BOT),
+        is_quick=True,
+    ),
+    Fault(
+        "a twin's orders change nothing",
+        FOREIGN,
+        "engine",
+        (
+            (
+                "                _TWIN,\n                Gate.EXITS_ONLY,",
+                "                _TWIN,\n                Gate.OPEN,",
+            ),
+        ),
+        (_BOT,),
+    ),
+    Fault(
+        "orders of ours that the journal lacks change nothing",
+        FOREIGN,
+        "engine",
+        (("put(_JOURNAL, Gate.SHUT", "put(_JOURNAL, Gate.OPEN"),),
+        (_BOT,),
+    ),
+    Fault(
+        "an older store is not noticed",
+        FOREIGN,
+        "engine",
+        (
+            (
+                "await self._forgotten() or await self._lasting_mismatch()",
+                "await self._lasting_mismatch()",
+            ),
+        ),
+        (_FOUND,),
+    ),
+    Fault(
+        "a position that contradicts the journal is no matter",
+        FOREIGN,
+        "engine",
+        (("put(_POSITION, Gate.SHUT", "put(_POSITION, Gate.OPEN"),),
+        (_BOT, _RECOVER),
+    ),
+    Fault(
+        "EXITS_ONLY lets a rung through",
+        GATE,
+        "strategy/averaging/orders.py",
+        (("if draft.gate is Gate.OPEN and not deal.is_winding and", "if not deal.is_winding and"),),
+        (_AVERAGING, _PATHS, _BOT),
+    ),
+    Fault(
+        "EXITS_ONLY lets a deal begin",
+        GATE,
+        "strategy/averaging/state.py",
+        (("self.gate is Gate.OPEN\n", "self.gate is not Gate.SHUT\n"),),
+        (_AVERAGING, _PATHS, _BOT),
+        is_quick=True,
+    ),
+    Fault(
+        "SHUT lets everything through",
+        GATE,
+        "strategy/averaging/orders.py",
+        (("    if draft.gate is Gate.SHUT:\n        return\n", ""),),
+        (_AVERAGING, _PATHS, _BOT),
+    ),
+    Fault(
+        "a gate that closes while the intent is recorded is not looked at again",
+        GATE,
+        "engine",
+        (("if context.holds.forbid(action.leg.kind):", "if False:"),),
+        (_FOUND,),
+    ),
+    Fault(
+        "the strictest hold does not count",
+        GATE,
+        "engine",
+        (("return max(self._by_name.values(), key", "return min(self._by_name.values(), key"),),
+        (_BOT, _CONTROLLER),
+    ),
+    Fault(
+        "a bot trades before it has compared itself with the exchange",
+        GATE,
+        "engine",
+        (
+            ('put("start", Gate.SHUT, "not reconciled yet")', 'put("start", Gate.OPEN, "")'),
+            (
+                'put("start", Gate.SHUT, "reconciling with the exchange")',
+                'put("start", Gate.OPEN, "")',
+            ),
+        ),
+        (_BOT, _FOUND),
+    ),
+    Fault(
+        "a price of any age is traded on",
+        GATE,
+        "reconcile",
+        (('"no fresh price" if is_stale else ""', '""'),),
+        (_CONTROLLER,),
+    ),
+    Fault(
+        "a bot goes on while its connection is refused",
+        GATE,
+        "reconcile/seats.py",
+        (('why = f"connection is {standing}"', 'why = ""'),),
+        (_CONTROLLER,),
+    ),
+    Fault(
+        "a bot that may have forgotten a deal leaves its room to others",
+        GATE,
+        "engine/stepper.py",
+        (("return not self._is_sure or self", "return self"),),
+        (_FOUND,),
+    ),
+    Fault(
+        "a clock that is wrong holds nobody back",
+        GATE,
+        "reconcile/seats.py",
+        (('{trouble}" if trouble else "", reconcile', '{trouble}" if False else "", reconcile'),),
+        ("tests/shell/reconcile/test_degraded.py", _CONTROLLER),
+    ),
+    Fault(
+        "a group is acknowledged before it is written",
+        DURABLE,
+        "store/writer.py",
+        (
+            (
+                "            _write_group(self._engine, group)\n",
+                "            self._loop.call_soon_threadsafe(_settle, group)\n"
+                "            _write_group(self._engine, group)\n",
+            ),
+        ),
+        ("tests/contract/store/test_store.py", "tests/contract/store/test_crash.py"),
+    ),
+    Fault(
+        "a commit does not wait for the disk",
+        DURABLE,
+        "store/engines.py",
+        (("PRAGMA synchronous=FULL", "PRAGMA synchronous=OFF"),),
+        ("tests/contract/store/test_opening.py", "tests/contract/store/test_crash.py"),
+    ),
+    Fault(
+        "a failed group fails nobody",
+        DURABLE,
+        "store/writer.py",
+        (("            job.error = error\n", "            pass\n"),),
+        ("tests/contract/store/test_store.py",),
+    ),
+    Fault(
+        "two daemons may use one state directory",
+        ONE_WRITER,
+        "store/lock.py",
+        (
+            (
+                "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+                "fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)",
+            ),
+        ),
+        ("tests/contract/store/test_lock.py",),
+    ),
+    Fault(
+        "a living daemon on another machine is overrun",
+        ONE_WRITER,
+        "store/lock.py",
+        (("if other.host != lease.host and is_alive:", "if False:"),),
+        ("tests/contract/store/test_lock.py",),
+    ),
+)
