@@ -269,7 +269,7 @@ FAULTS = (
         "EXITS_ONLY lets a rung through",
         GATE,
         "strategy/averaging/orders.py",
-        (("if draft.gate is Gate.OPEN and not deal.is_winding and", "if not deal.is_winding and"),),
+        (("if draft.gate is Gate.OPEN and not deal.is_winding:", "if not deal.is_winding:"),),
         (_AVERAGING, _PATHS, _BOT),
     ),
     Fault(
