@@ -103,12 +103,12 @@ def _resting_price(order: VenueOrder, quote: Quote, before: Quote | None) -> tup
     """Return at what price a reached order fills, and whether as maker.
 
     An order that already crossed and only waited for depth goes on taking; one that the price came
-    to fills at its own price.
+    to fills at its own price, and one that never takes always does.
     """
     taking = taking_price(order.side, quote)
     if order.price is None:
         return taking, False
-    if before is None or not crosses(order, before):
+    if order.is_post_only or before is None or not crosses(order, before):
         return order.price, True
     better = min if order.side is Side.BUY else max
     return better(order.price, taking), False

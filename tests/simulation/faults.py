@@ -61,7 +61,6 @@ class Weather:
         hides: Whether new orders show up late, and lists and look-ups are old.
         lag_s: Longest way of a request or an answer.
         skew_ms: How far the exchange's clock is ahead.
-        fills_lag_s: How long fills are missing from the lists.
     """
 
     rng: random.Random
@@ -71,7 +70,6 @@ class Weather:
     hides: bool = False
     lag_s: float = 0.15
     skew_ms: int = 0
-    fills_lag_s: float = 0.0
 
     def happens(self, share: float) -> bool:
         return share > 0 and self.rng.random() < share
@@ -296,8 +294,7 @@ class UnreliableAccount(SimulatedAccount):
         found = await super().fills(pair, since_ms)
         weather = self._way.weather
         if not weather.hides:
-            lost_ms = self._now_ms() - int(weather.fills_lag_s * 1000)
-            return tuple(fill for fill in found if fill.at_ms <= lost_ms)
+            return found
         late_ms = self._now_ms() - int(weather.rng.choice((0, 0, 2, 5)) * 1000)
         shown = [fill for fill in found if fill.at_ms <= late_ms]
         if weather.happens(0.3):

@@ -200,7 +200,6 @@ class History:
         w.weather.hides = rng.random() < 0.5
         w.weather.lag_s = rng.choice((0.05, 0.15, 0.15, 1.0))
         w.weather.skew_ms = rng.choice((0, 0, 0, 0, 0, -30_000, 30_000))
-        w.weather.fills_lag_s = rng.choice((0, 0, 0, 0, 8))
         w.note(f"weather: {w.weather}")
 
     async def _change_key(self) -> None:
@@ -268,7 +267,7 @@ class History:
         weather = w.weather
         weather.level = weather.store_level = 0
         weather.has_prices, weather.hides, weather.lag_s = True, False, 0.05
-        weather.skew_ms = weather.fills_lag_s = 0
+        weather.skew_ms = 0
         for key in w.keys.values():
             key.rights = GOOD_RIGHTS
         if w.is_held_by_hand:

@@ -92,6 +92,15 @@ def test_a_big_order_fills_over_several_prices_when_depth_is_limited():
     assert made.order("a", order.serial).status is OrderStatus.FILLED
 
 
+def test_a_post_only_order_fills_at_its_own_price_however_long_it_waits_for_depth():
+    made = venue(spot={"fill_max_base": D("0.4")})
+    place(made, limit(BUY, "1", "90", is_post_only=True))
+    for at_ms, price in enumerate(("90", "89", "88"), 2):
+        made.set_price(SPOT, D(price), at_ms)
+    assert {(fill.price, fill.is_maker) for fill in made.fills("a")} == {(D(90), True)}
+    assert sum(fill.amount_base for fill in made.fills("a")) == 1
+
+
 def test_depth_goes_to_the_better_price_then_to_the_older_order():
     made = venue(spot={"fill_max_base": D(1)})
     late_cheap = place(made, limit(BUY, "1", "90"))
