@@ -35,7 +35,7 @@ check: lint ## The fast tier: lint, and the tests that need no other process
 	$(BIN)/pytest -q -n 2 tests/unit tests/golden tests/shell
 
 test: check ## Everything: the fast tier, contracts, simulations, end to end
-	$(BIN)/pytest -q -n 2 tests/contract tests/simulation tests/e2e
+	$(BIN)/pytest -q -n 2 tests/contract tests/mutations tests/simulation tests/e2e
 	$(BIN)/backfuturectl validate configs
 
 mutations: install ## Plant faults in a copy of the package; the tests must catch each (ONLY=words)
