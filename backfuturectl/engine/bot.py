@@ -281,6 +281,8 @@ class Bot:
         # The state may remember an open gate from before a crash; nothing may pass it now.
         await self._tell_gate()
         if await self._agreement.reach():
+            if self._funding.is_owed:
+                await self._funding.ask()
             self._must_reconcile = False
             self._context.holds.lift("start")
             self._stepper.book(is_sure=self.gate[0] is not Gate.SHUT)
@@ -304,6 +306,8 @@ class Bot:
                 await stepper.take(reading)
                 if self._reading is reading:
                     self._reading = None
+            elif self._quote is not None and self._funding.is_owed:
+                await self._funding.ask()  # the price may begin the next deal
             elif self._quote is not None:
                 quote, at_ms = self._quote
                 self._quote = None

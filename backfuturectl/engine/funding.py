@@ -2,8 +2,9 @@
 
 Funding is paid on whole hours, every eight of them on most markets. While a futures deal is open it
 is asked for once after each hour; a deal that was open at a whole hour is asked about a few times
-more after its end, since the list may lag behind. Asking again does no harm. What is listed only
-after the next deal has its first order belongs to no deal any more.
+more after its end, since the list may lag behind. Asking again does no harm. The first of these
+answers is waited for before the next deal may begin; what is listed only after that one has its
+first order belongs to no deal any more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from backfuturectl.engine.context import Context
 from backfuturectl.engine.stepper import Stepper
 from backfuturectl.model.errors import OperationError
 from backfuturectl.model.market import MarketKind
-from backfuturectl.strategy.base import FundingPaid
+from backfuturectl.strategy.base import FundingPaid, Gate
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,12 +27,13 @@ _SPREAD_MS: Final = 300_000
 """The bots of one account ask one after the other, within this time."""
 
 _RETRY_MS: Final = 60_000
+_HOLD: Final = "funding"
 
 AFTER_CLOSE_MS: Final = (0, 20_000, 120_000, 600_000)
 """How long after a deal's end it is asked about; at once, since the next deal takes its place."""
 
 FORGOTTEN_MS: Final = 24 * _HOUR_MS
-"""A deal that ended longer ago was asked about by an earlier process."""
+"""A deal that ended longer ago was asked about by an earlier process, or cannot be asked about."""
 
 
 def due_ms(began_ms: int, closed_at_ms: int | None, *, asked_ms: int, spread_ms: int) -> int | None:
@@ -61,30 +63,26 @@ class FundingWatch:
         self._asked_ms: tuple[str, int] = ("", 0)
         self._retry_ms = 0
 
+    @property
+    def is_owed(self) -> bool:
+        """Whether a deal that ended is to be asked about now, before the next takes its place."""
+        deal = self._context.journal.deal
+        is_closed = deal is not None and deal.closed_at_ms is not None
+        return is_closed and self._is_due(self._context.clock.now_ms())
+
     async def ask(self) -> None:
-        """Ask, if it is time; a failure only puts it off.
+        """Ask, if it is time; a failure only puts it off, and new deals with it.
 
         Raises:
             TransientError: The store failed.
         """
         context, deal = self._context, self._context.journal.deal
-        if context.market.kind is MarketKind.SPOT or deal is None:
+        began_ms, now_ms = context.journal.began_ms, context.clock.now_ms()
+        if deal is None or began_ms is None:
             return
-        now_ms = context.clock.now_ms()
-        closed_ms = deal.closed_at_ms
-        if closed_ms is not None and now_ms - closed_ms > FORGOTTEN_MS:
-            return
-        began_ms = context.journal.began_ms
-        if began_ms is None:
-            return  # the next deal has begun; its turn comes when it is open
-        name, asked_ms = self._asked_ms
-        due = due_ms(
-            began_ms,
-            closed_ms,
-            asked_ms=asked_ms if name == deal.deal else 0,
-            spread_ms=self._spread_ms,
-        )
-        if due is None or now_ms < max(due, self._retry_ms):
+        if not self._is_due(now_ms):
+            if deal.closed_at_ms is not None and now_ms - deal.closed_at_ms > FORGOTTEN_MS:
+                context.holds.lift(_HOLD)
             return
         try:
             payments = await context.account.funding(context.name.pair, began_ms)
@@ -92,6 +90,28 @@ class FundingWatch:
             _LOG.warning("%s: funding could not be read: %s", context.name.bot, error)
             context.on_trouble(error)
             self._retry_ms = now_ms + _RETRY_MS
+            if deal.closed_at_ms is not None:
+                why = f"the funding of deal {deal.number} could not be read"
+                context.holds.put(_HOLD, Gate.EXITS_ONLY, why)
             return
         await self._stepper.take(FundingPaid(payments, now_ms))
         self._asked_ms = (deal.deal, now_ms)
+        context.holds.lift(_HOLD)
+
+    def _is_due(self, now_ms: int) -> bool:
+        context, deal = self._context, self._context.journal.deal
+        if context.market.kind is MarketKind.SPOT or deal is None or now_ms < self._retry_ms:
+            return False
+        began_ms, closed_ms = context.journal.began_ms, deal.closed_at_ms
+        if began_ms is None:
+            return False  # the next deal has begun; its turn comes when it is open
+        if closed_ms is not None and now_ms - closed_ms > FORGOTTEN_MS:
+            return False
+        name, asked_ms = self._asked_ms
+        due = due_ms(
+            began_ms,
+            closed_ms,
+            asked_ms=asked_ms if name == deal.deal else 0,
+            spread_ms=self._spread_ms,
+        )
+        return due is not None and now_ms >= due

@@ -39,7 +39,7 @@ class Lookups:
         self._strangers = strangers
         self._started_ms = context.clock.now_ms()
         self._first_missing_ms: dict[str, int] = {}
-        self._fills_awaited_ms: dict[str, int] = {}
+        self._fills_awaited_ms: dict[tuple[str, bool], int] = {}
 
     @property
     def awaits_fills(self) -> bool:
@@ -120,10 +120,11 @@ class Lookups:
             told = executed(fills, client_order_id=client_order_id, order_id=seen.order_id)
             if told.amount_base >= filled:
                 filled, cost, fees = told.amount_base, told.cost_quote, told.fees
-            elif self._is_patient(client_order_id):
+            elif self._is_patient(client_order_id, is_final=seen.status.is_final):
                 context.pace.urgent()
                 return
-            self._fills_awaited_ms.pop(client_order_id, None)
+            for is_final in (False, True):
+                self._fills_awaited_ms.pop((client_order_id, is_final), None)
         if seen.status is known.status and filled == known.filled_base:
             return
         change = OrderChanged(
@@ -146,11 +147,15 @@ class Lookups:
             if fill.order_id == order_id or fill.client_order_id == client_order_id
         )
 
-    def _is_patient(self, client_order_id: str) -> bool:
+    def _is_patient(self, client_order_id: str, *, is_final: bool) -> bool:
+        """Return whether the fill list may still catch up.
+
+        The end of an order is waited for anew, however long its pieces were late: nobody looks at
+        it again afterwards, and what is not listed by then is never booked with its fees.
+        """
         now_ms = self._context.clock.now_ms()
-        return now_ms - self._fills_awaited_ms.setdefault(client_order_id, now_ms) < (
-            FILLS_PATIENCE_MS
-        )
+        since_ms = self._fills_awaited_ms.setdefault((client_order_id, is_final), now_ms)
+        return now_ms - since_ms < FILLS_PATIENCE_MS
 
     def _judge_missing(self, known: OpenOrder) -> None:
         """Decide what it means that the exchange does not know an order of ours."""

@@ -294,6 +294,7 @@ class Seating:
             supervisor,
             desired,
             line.account_digest,
+            line.shared,
             now_ms,
             market,
             misfit=left.misfits.get(desired.bot, ""),
@@ -374,9 +375,7 @@ class Seating:
         seat.bot.adopt(setup, market, self._provenance(desired, left))
         seat.follow(market)
         seat.misfit = ""
-        shared = self._lines.line(desired.connection).shared
-        assert shared is not None, "a setup is built from its markets"
-        _follow(shared, desired, seat.bot, setup)
+        _follow(seat.shared, desired, seat.bot, setup)
         seat.planned = desired
         seat.refused_digest = None
         if is_resumed and seat.is_draining:
@@ -416,16 +415,14 @@ class Seating:
         ]
         await stop(moving)
         for seat in moving:
+            seat.fall_silent()
             self._books.unseat(seat.planned.bot)
             await self._reseat(seat)
 
     async def unseat(self, seat: Seat) -> bool:
         """Stop a flat bot's task; return False when it took a deal in the last moment."""
         name = seat.planned.bot
-        line = self._lines.line(seat.planned.connection)
-        if line.shared is not None:
-            line.shared.feed.mute(seat.planned.pair, name)
-            line.shared.candles.unfollow(name)
+        seat.fall_silent()
         await seat.supervisor.stop()
         self._books.unseat(name)
         if seat.has_open_deal:

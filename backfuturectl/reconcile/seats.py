@@ -15,6 +15,7 @@ from backfuturectl.model.resources import ConnectionSpec, Strategy, StrategySpec
 from backfuturectl.model.status import Reason
 from backfuturectl.planning.plan import DesiredBot, RunningBot
 from backfuturectl.reconcile.connections import Line
+from backfuturectl.reconcile.hub import Shared
 from backfuturectl.reconcile.supervisor import Supervisor
 from backfuturectl.strategy.base import Gate
 from backfuturectl.strategy.filled import filled
@@ -30,6 +31,7 @@ class Seat:
     Attributes:
         planned: What it was last told to be.
         account_digest: Of the Connection document whose account it uses.
+        shared: Whose prices and candles it is told, whatever its connection names by now.
         seated_at_ms: When it was seated: prices are not stale before they could come.
         refused_digest: Of the edit that was last refused, and why; None when none is.
         market: The rules it trades by.
@@ -41,6 +43,7 @@ class Seat:
     supervisor: Supervisor
     planned: DesiredBot
     account_digest: str
+    shared: Shared
     seated_at_ms: int
     market: Market
     misfit: str = ""
@@ -72,6 +75,11 @@ class Seat:
         if self.paper is not None:
             self.paper.see(quote, at_ms)
         self.bot.offer_price(quote, at_ms)
+
+    def fall_silent(self) -> None:
+        """Be told no more prices and candles."""
+        self.shared.feed.mute(self.planned.pair, self.planned.bot)
+        self.shared.candles.unfollow(self.planned.bot)
 
     def follow(self, market: Market) -> None:
         """Trade by the newest rules of the market."""

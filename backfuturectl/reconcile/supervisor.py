@@ -1,8 +1,8 @@
 """One bot's task, and how it ended.
 
 Expected failures become status and a restart after backoff; a bot that cannot be confirmed stopped
-stays on the books. The one broad ``except`` of the program is here: a defect in one bot must not
-stop the others, and must not pass unseen either.
+stays on the books. A broad ``except`` stands here: a defect in one bot must not stop the others,
+and must not pass unseen either.
 """
 
 from __future__ import annotations

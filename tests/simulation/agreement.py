@@ -110,11 +110,8 @@ def _trader_differs(
             continue
         if deal.closed_at_ms is not None:
             result = trader.sign * (books.left_quote - books.entered_quote) - books.quote_fee
-            paid = funding(w, trader, orders)
-            # A list that cannot be read before the next deal begins is booked to no deal.
-            may_lack_it = trader.bot in w.unread_funding and deal.result_quote == result
-            result += paid
-            if deal.result_quote != result and not may_lack_it:
+            result += funding(w, trader, orders)
+            if deal.result_quote != result:
                 return f"deal {number} made {result}, the journal says {deal.result_quote}"
         elif view is None:
             return f"deal {number} is open and nobody tends it"

@@ -166,8 +166,6 @@ class Recorder(logging.Handler):
         self._world.note(f"{record.levelname} {text}")
         if record.name.startswith("backfuturectl.engine.") and isinstance(record.args, tuple):
             self._world.visited.update(TOLD[arg] for arg in record.args if arg in TOLD)
-            if "funding could not be read" in text:
-                self._world.unread_funding.add(str(record.args[0]))
         if record.levelno >= logging.ERROR and "events were not recorded" not in text:
             self._world.defect = self._world.defect or text
 
@@ -219,7 +217,6 @@ class World:
         shut_bots: Bots that must not send anything any more.
         is_shared: Whether two installations trade the accounts, each for itself.
         is_held_by_hand: Whether the owner has enlarged the futures position himself.
-        unread_funding: Bots that could not read their funding payments at some time.
         visited: What was come by; see `visits`.
         last: What happened last, for the report of a failure.
         defect: The first thing that was logged as a defect.
@@ -245,7 +242,6 @@ class World:
         self.is_shared = False
         self.is_held_by_hand = False
         self.visited: set[str] = set()
-        self.unread_funding: set[str] = set()
         self.steps = 0
         self.lives = 0
         self.venue = venue or drawn_venue(self.stream("venue"))

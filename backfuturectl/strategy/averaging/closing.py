@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from backfuturectl.model.market import HUNDRED, ZERO
-from backfuturectl.model.orders import Leg, LegKind
+from backfuturectl.model.orders import Leg, LegKind, OrderStatus
 from backfuturectl.model.units import format_duration
 from backfuturectl.strategy.arithmetic import precisely
 from backfuturectl.strategy.averaging.ledger import books
@@ -139,13 +139,15 @@ def _given_up(state: State, done: list[Action]) -> State:
 
 
 def exit_leg(deal: Deal) -> Leg:
-    """Return the leg of the newest exit that filled; CLOSE when dust ended a deal by itself.
+    """Return the leg of the exit that filled last; CLOSE when dust ended a deal by itself.
 
     A resting stop was placed long before it filled; once it has, it is what ended the deal.
     """
     if deal.was_stopped:
         return Leg(LegKind.STOP_LOSS)
-    for order in reversed(deal.orders):
-        if order.filled_base and not order.leg.kind.is_adding:
-            return order.leg
-    return Leg(LegKind.CLOSE)
+    left = [order for order in deal.orders if order.filled_base and not order.leg.kind.is_adding]
+    if not left:
+        return Leg(LegKind.CLOSE)
+    # One canceled after a part of it filled ended later than it filled; of equals, the newest.
+    ended = [order for order in left if order.status is OrderStatus.FILLED] or left
+    return max(enumerate(ended), key=lambda item: (item[1].since_ms, item[0]))[1].leg

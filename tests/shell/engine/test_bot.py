@@ -289,6 +289,23 @@ async def test_a_fill_list_that_lags_is_waited_for() -> None:
         assert len(w.resting(TAKE_PROFIT)) == 1
 
 
+async def test_fills_that_are_always_late_are_all_booked_in_the_end() -> None:
+    async with world(starts=False, listing={"fill_max_base": D("0.05")}) as w:
+        w.account.hides_fills = True
+        await w.start()
+        while not w.orders(BASE) or w.orders(BASE)[0].is_open:
+            await w.price("100", for_s=1)
+        (order,) = w.orders(BASE)
+        assert order.updated_at_ms - order.created_at_ms > FILLS_PATIENCE_MS
+        await w.price("100", for_s=FILLS_PATIENCE_MS // 1000 - 4)
+        w.account.hides_fills = False
+        await w.price("100", for_s=5)
+        (base,) = await w.rows(BASE)
+        assert base.status is OrderStatus.FILLED
+        fills = await w.store.fills(NAME.bot, client_order_ids=[base.client_order_id])
+        assert sum(fill.amount_base for fill in fills) == base.amount_base
+
+
 async def test_a_fill_list_that_never_comes_is_not_waited_for_for_ever() -> None:
     async with world(starts=False) as w:
         w.account.hides_fills = True

@@ -354,6 +354,36 @@ async def test_funding_is_in_the_result_though_the_next_deal_begins_at_once() ->
         assert [row.amount_quote for row in rows] == [paid.payment_quote]
 
 
+async def test_no_deal_begins_before_the_funding_of_the_last_one_could_be_read() -> None:
+    async with world(FUTURES, listing=HOURLY, cooldown={"afterTakeProfit": "0s"}) as w:
+        await opened(w)
+        await w.price("100", for_s=380)
+        w.faults.fail(PortCall.FUNDING, BUSY, BUSY)
+        await w.price("102", for_s=30)
+        assert gate(w) == (Gate.EXITS_ONLY, "the funding of deal 1 could not be read")
+        (first,) = await w.store.deals()
+        assert first.closed_at_ms is not None
+        await w.price("102", for_s=150)
+        assert len(await w.store.deals()) > 1
+        (paid, *_) = w.venue.fundings(ACCOUNT)
+        rows = await w.store.funding(w.name.bot, deal=first.deal)
+        assert [row.amount_quote for row in rows] == [paid.payment_quote]
+
+
+async def test_after_a_restart_the_funding_of_the_last_deal_is_asked_for_first() -> None:
+    async with world(FUTURES, listing=HOURLY, cooldown={"afterTakeProfit": "0s"}) as w:
+        await opened(w)
+        await w.price("100", for_s=380)
+        w.faults.fail(PortCall.FUNDING, BUSY)
+        await w.price("102", for_s=30)
+        await w.stop()
+        await w.start()
+        await w.price("102", for_s=30)
+        first, *others = sorted(await w.store.deals(), key=lambda deal: deal.number)
+        assert others
+        assert len(await w.store.funding(w.name.bot, deal=first.deal)) == 1
+
+
 async def test_a_short_deal_asks_for_no_funding_at_all() -> None:
     async with world(FUTURES) as w:
         await opened(w)

@@ -31,7 +31,7 @@ acts = st.tuples(
 
 def seat_of(strategy: str, connection: str, pair: str) -> Seat:
     planned = DesiredBot(bot_id(strategy, pair), strategy, connection, pair, cast(Any, None), 1, "")
-    return Seat(cast(Any, None), planned, "", 0, cast(Any, None))
+    return Seat(cast(Any, None), planned, "", cast(Any, None), 0, cast(Any, None))
 
 
 def record_of(strategy: str, connection: str, pair: str, *, is_retired: bool) -> BotRecord:

@@ -403,6 +403,24 @@ async def test_a_new_key_takes_over_with_the_deal_open(town: Town) -> None:
         await take_profit(town)
 
 
+async def test_a_bot_that_moves_to_another_endpoint_hears_the_old_prices_no_more(
+    town: Town,
+) -> None:
+    def at(port: int) -> str:
+        place = f"environment: emulator\n  endpoint: http://127.0.0.1:{port}"
+        return connection(key=str(port), spec=place)
+
+    town.write(main=at(1111))
+    async with town.daemon():
+        await in_deal(town)
+        old = town.seats[0].shared
+        town.write(main=at(2222))
+        await town.until(lambda: town.seats and town.seats[0].shared is not old)
+        await in_deal(town)
+        assert old.feed._listeners == {}
+        assert town.seats[0].shared.feed._listeners.keys() == {"BTC/USDT"}
+
+
 async def test_a_new_key_that_fails_leaves_the_old_one_for_exits(town: Town) -> None:
     async with town.daemon():
         bot = await in_deal(town)

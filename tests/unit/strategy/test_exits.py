@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from backfuturectl.model.market import MarketKind
-from backfuturectl.model.orders import LegKind, OrderType
+from backfuturectl.model.orders import Leg, LegKind, OrderType
+from backfuturectl.strategy.averaging.closing import exit_leg
 from backfuturectl.strategy.averaging.state import Setup
 from backfuturectl.strategy.base import Gate, SetupChanged
 from tests.unit.strategy.venue import KIND, Venue, market, setup
@@ -52,6 +54,16 @@ def test_a_filled_step_leaves_the_others_alone() -> None:
     venue.run("104.4")
     assert venue.is_flat()
     assert venue.closed()[0].exit_leg.index == 2
+
+
+def test_a_deal_is_closed_by_what_filled_last_not_by_what_was_sent_last() -> None:
+    venue = opened(setup(takeProfit={"steps": STEPS}))
+    venue.run("101.4", "102.4", "104.4")
+    assert venue.is_flat()
+    deal = venue.state.deal
+    assert exit_leg(deal) == Leg(LegKind.TAKE_PROFIT, 2)
+    sent_otherwise = replace(deal, orders=tuple(reversed(deal.orders)))
+    assert exit_leg(sent_otherwise) == Leg(LegKind.TAKE_PROFIT, 2)
 
 
 def test_people_see_the_nearest_step_that_is_not_sold_yet() -> None:
