@@ -107,13 +107,13 @@ class ControllerBoard:
         if entry is None:
             return None
         if kind == "connection":
-            row, results = self._connection(entry), await self._results.by_connection()
+            row, results = self._connection(entry), await self._results.of_connection(name)
         else:
-            row, results = self._strategy(entry), await self._results.by_strategy()
+            row, results = self._strategy(entry), await self._results.of_strategy(name)
         return {
             "kind": _KINDS[kind],
             **row,
-            "results": results.get(name, []),
+            "results": results,
             "path": entry.path,
             "generation": entry.generation,
             "conditions": [_condition(c) for c in entry.status.conditions] if entry.status else [],

@@ -52,13 +52,23 @@ class Results:
         """Return the sums of everything."""
         return result_rows(await self._standings())
 
-    async def _standings(self) -> tuple[Standing, ...]:
-        totals = dict(self._controller.settler.totals())
-        unsettled = await self._unsettled()
-        unrealised = {
-            name: seat.bot.view().unrealised_quote or ZERO
-            for name, seat in self._controller.strategies.seats.items()
+    async def of_strategy(self, name: str) -> list[Row]:
+        """Return the sums of one strategy; what it costs does not grow with the others."""
+        return result_rows(await self._standings(strategy=name))
+
+    async def of_connection(self, name: str) -> list[Row]:
+        """Return the sums of one connection, likewise."""
+        return result_rows(await self._standings(connection=name))
+
+    async def _standings(
+        self, *, strategy: str | None = None, connection: str | None = None
+    ) -> tuple[Standing, ...]:
+        totals = {
+            purse: account
+            for purse, account in self._controller.settler.totals().items()
+            if strategy in {None, purse.strategy} and connection in {None, purse.connection}
         }
+        unsettled = await self._unsettled(strategy=strategy, connection=connection)
         found: dict[Purse, list[Account]] = {purse: [kept] for purse, kept in totals.items()}
         open_purses: dict[str, Purse] = {}
         for deal, account in unsettled.items():
@@ -70,10 +80,14 @@ class Results:
             Standing(
                 purse,
                 total(accounts),
-                unrealised.get(purse.bot, ZERO) if open_purses.get(purse.bot) == purse else ZERO,
+                self._unrealised(purse.bot) if open_purses.get(purse.bot) == purse else ZERO,
             )
             for purse, accounts in found.items()
         )
+
+    def _unrealised(self, bot: str) -> Decimal:
+        seat = self._controller.strategies.seats.get(bot)
+        return (seat.bot.view().unrealised_quote if seat is not None else None) or ZERO
 
     async def of_deals(self, deals: Iterable[DealRecord]) -> dict[str, Row]:
         """Return what is shown of each deal's result, by deal."""
@@ -83,7 +97,11 @@ class Results:
             for record in await self._store.settlements([deal.deal for deal in deals])
         }
         left = [deal for deal in deals if deal.deal not in settled]
-        open_now = {d.deal: a for d, a in (await self._unsettled()).items()} if left else {}
+        open_now: dict[str, Account] = {}
+        if left:
+            bots = {deal.bot for deal in left}
+            unsettled = await self._unsettled(bot=bots.pop() if len(bots) == 1 else None)
+            open_now = {deal.deal: account for deal, account in unsettled.items()}
         rows = {}
         for deal in deals:
             record = settled.get(deal.deal)
@@ -91,8 +109,16 @@ class Results:
             rows[deal.deal] = _deal_result(deal, record, account or Account())
         return rows
 
-    async def _unsettled(self) -> dict[DealRecord, Account]:
-        books = await self._store.unsettled_books(self._controller.settler.since_ms)
+    async def _unsettled(
+        self,
+        *,
+        bot: str | None = None,
+        strategy: str | None = None,
+        connection: str | None = None,
+    ) -> dict[DealRecord, Account]:
+        books = await self._store.unsettled_books(
+            self._controller.settler.since_ms, bot=bot, strategy=strategy, connection=connection
+        )
         # Arithmetic over thousands of fills; the loop has orders to send.
         return await asyncio.to_thread(_accounts, books)
 

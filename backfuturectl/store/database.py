@@ -202,9 +202,21 @@ class Store:
         """Return deals closed in that time that wait for a settlement, oldest first."""
         return await self._read(statements.unsettled(since_ms, until_ms, limit), to_deal)
 
-    async def unsettled_books(self, since_ms: int) -> tuple[DealBooks, ...]:
-        """Return the deals without settlement, open or closed since then, and their books."""
-        deals, orders, fills, payments = statements.unsettled_books(since_ms)
+    async def unsettled_books(
+        self,
+        since_ms: int,
+        *,
+        bot: str | None = None,
+        strategy: str | None = None,
+        connection: str | None = None,
+    ) -> tuple[DealBooks, ...]:
+        """Return the deals without settlement, open or closed since then, and their books.
+
+        Those of one bot, strategy or connection, where one is named.
+        """
+        deals, orders, fills, payments = statements.unsettled_books(
+            since_ms, bot=bot, strategy=strategy, connection=connection
+        )
         filled: dict[str, list[OrderRecord]] = {}
         for order in await self._read(orders, to_order):
             filled.setdefault(order.deal, []).append(order)

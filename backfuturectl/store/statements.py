@@ -161,19 +161,30 @@ def unsettled(since_ms: int, until_ms: int, limit: int) -> Select[Any]:
     )
 
 
-def _unsettled_deals(since_ms: int) -> Select[Any]:
+def _unsettled_deals(
+    since_ms: int, bot: str | None, strategy: str | None, connection: str | None
+) -> Select[Any]:
     """Return the query for the ids of deals, open or closed since, that have no settlement."""
     closed = DEALS.c.closed_at_ms
-    return (
+    query = (
         select(DEALS.c.deal)
         .join(SETTLEMENTS, SETTLEMENTS.c.deal == DEALS.c.deal, isouter=True)
         .where(closed.is_(None) | (closed >= since_ms), SETTLEMENTS.c.deal.is_(None))
     )
+    if bot is not None:
+        query = query.where(DEALS.c.bot == bot)
+    if strategy is not None:  # a bot is STRATEGY/PAIR, and `0` follows `/`: the index serves it
+        query = query.where(DEALS.c.bot >= f"{strategy}/", DEALS.c.bot < f"{strategy}0")
+    if connection is not None:
+        query = query.where(DEALS.c.connection == connection)
+    return query
 
 
-def unsettled_books(since_ms: int) -> tuple[Select[Any], ...]:
+def unsettled_books(
+    since_ms: int, *, bot: str | None, strategy: str | None, connection: str | None
+) -> tuple[Select[Any], ...]:
     """Return the queries for deals without settlement, their filled orders, fills and funding."""
-    ids = _unsettled_deals(since_ms)
+    ids = _unsettled_deals(since_ms, bot, strategy, connection)
     fills_of = (
         select(ORDERS.c.deal, FILLS)
         .join(ORDERS, ORDERS.c.client_order_id == FILLS.c.client_order_id)

@@ -17,7 +17,7 @@ from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import Fee, OrderStatus
 from backfuturectl.model.records import AuditOutcome, FillRecord
 from backfuturectl.model.status import Reason
-from tests.shell.reconcile.town import ACCOUNT, Town, new_town, strategy
+from tests.shell.reconcile.town import ACCOUNT, Town, connection, new_town, strategy
 from tests.unit.strategy.venue import market
 
 pytestmark = pytest.mark.looptime(noop_cycles=3)
@@ -118,6 +118,40 @@ async def test_the_open_deal_is_in_the_sums_from_its_first_fill_on(town: Town) -
         assert row["result"] is None
         assert D(row["realised"]) == -D(row["fees"]) == D(result["realised"]) < 0
         assert D(result["unrealised"]) < 0
+
+
+async def test_what_one_strategy_or_connection_came_to_is_what_the_list_says_of_it(
+    town: Town,
+) -> None:
+    # Names that begin alike: one's bots must not count as the other's.
+    town.write(
+        other=connection("main-2", key="two"),
+        grid2=strategy("grid-2", on="main-2", pairs="[ETH/USDT]"),
+        grid0=strategy("grid0", pairs="[SOL/USDT]"),
+    )
+    use_fees(town, FeeMode.QUOTE)
+    async with town.daemon():
+        await town.until(
+            lambda: len(town.bots) == 3 and all(s.bot.view().open_orders >= 3 for s in town.seats)
+        )
+        for pair, price in {"BTC/USDT": "99", "ETH/USDT": "98.5", "SOL/USDT": "99.5"}.items():
+            town.price(price, pair)
+        await town.rest(5)
+        shown = board(town)
+        seen: list[object] = []
+        for kind, names in {
+            "strategy": {"grid", "grid-2", "grid0"},
+            "connection": {"main", "main-2"},
+        }.items():
+            plural = {"strategy": "strategies"}.get(kind, f"{kind}s")
+            rows = await shown.items(plural, about=None, limit=9, since=0)
+            assert {row["name"] for row in rows} == names
+            for row in rows:
+                one = await shown.describe(kind, row["name"])
+                assert one is not None
+                assert one["results"] == row["results"] != []
+                seen.append(row["results"])
+        assert all(seen[:3].count(each) == 1 for each in seen[:3]), "each has its own result"
 
 
 async def test_fees_in_a_coin_of_the_exchange_are_valued_at_its_price(town: Town) -> None:
