@@ -16,7 +16,7 @@ from backfuturectl.matching.values import (
     VenueOrder,
     Wallet,
 )
-from backfuturectl.model.market import ZERO
+from backfuturectl.model.market import ZERO, round_price
 from backfuturectl.model.orders import Fee, OrderType, Side
 
 
@@ -47,13 +47,17 @@ def liquidate_if_due(
 
 
 def _liquidate(floor: Floor, owner: Account, symbol: str, price: Decimal, at_ms: int) -> VenueFill:
-    """Take a position over at *price*; an isolated one loses exactly its margin."""
+    """Take a position over at *price*, on the tick; an isolated one loses exactly its margin.
+
+    What the tick is kinder to the holder than *price* is the exchange's fee.
+    """
     for order in tuple(owner.open_orders.get(symbol, {}).values()):
         close_order(floor, owner, order, CloseReason.LIQUIDATION, at_ms)
     listing = floor.listings[symbol]
     position = owner.positions[symbol]
     size, margin = abs(position.amount_base), position.margin_quote
     side = Side.SELL if position.sign > 0 else Side.BUY
+    price = round_price(price, listing.market, is_buy=side is Side.BUY)
     order = VenueOrder(
         serial=len(floor.owners) + 1,
         account=owner.name,
@@ -77,10 +81,8 @@ def _liquidate(floor: Floor, owner: Account, symbol: str, price: Decimal, at_ms:
     owner.put_order(order)
     is_isolated = position.margin_mode is MarginMode.ISOLATED
     realised = position.reduce(size, price)
-    if is_isolated:
-        realised = -margin
     note_holder(floor, owner, symbol)
-    fee = Fee(listing.market.quote, ZERO)
+    fee = Fee(listing.market.quote, realised + margin if is_isolated else ZERO)
     serial = floor.fill_count + 1
     book_result(owner, listing, realised, fee, fill_serial=serial, at_ms=at_ms)
     fill = VenueFill(

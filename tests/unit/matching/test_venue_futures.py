@@ -140,6 +140,16 @@ def test_liquidation_costs_exactly_the_margin_however_far_the_price_falls():
     assert made.position("a", FUTURES) is None
 
 
+def test_a_position_is_taken_over_at_a_price_on_the_tick():
+    for open_position, far, told in ((buy, "80", "85.8"), (sell, "120", "114.2")):
+        made = free_venue(7)
+        open_position(made, "1")
+        (fill,) = made.set_price(FUTURES, D(far), 2)
+        assert (fill.is_liquidation, fill.price) == (True, D(told))
+        assert round(D(10_000) - cash(made), 9) == round(D(100) / 7, 9), "exactly the margin"
+        assert D(10_000) - cash(made) == fill.fee.amount - fill.realised_quote
+
+
 def test_liquidation_cancels_what_rests_on_the_market():
     made = free_venue(10)
     buy(made, "1")
