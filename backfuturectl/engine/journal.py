@@ -302,6 +302,7 @@ class Journal:
             order_id=action.order_id,
             filled_base=action.amount_base,
             cost_quote=action.cost_quote,
+            environment=self._name.environment,
         )
 
     def _payment(self, action: FundingBooked) -> FundingRecord:

@@ -11,6 +11,7 @@ from typing import Final
 
 from backfuturectl.engine.bot import Bot
 from backfuturectl.engine.clock import Clock
+from backfuturectl.exchanges.port import AccountPort
 from backfuturectl.model.orders import Fill
 from backfuturectl.model.records import PAPER, DealRecord, FillRecord
 from backfuturectl.planning.auditing import Difference, compare_fills, find_orphans, own
@@ -68,13 +69,22 @@ class Auditor:
         }
         theirs = await bot.account.fills(pair, from_ms)
         recorded = await self._store.orders(name, limit=_ORDERS_MAX)
-        # What the strategy did on paper before it went live is nothing the exchange could know.
-        orders = [order for order in recorded if order.environment != PAPER]
-        on_paper = {order.client_order_id for order in recorded if order.environment == PAPER}
+        # What the strategy did on paper, or through another connection, before it came to this
+        # account is nothing that the account could know.
+        here = {"", bot.name.connection}
+        elsewhere = {d.deal for d in await self._store.deals(name) if d.connection not in here}
+        orders = [
+            order
+            for order in recorded
+            if order.environment != PAPER and order.deal not in elsewhere
+        ]
+        left_out = {order.client_order_id for order in recorded} - {
+            order.client_order_id for order in orders
+        }
         ours = [
             fill
             for fill in await self._store.fills(name)
-            if fill.at_ms >= from_ms and fill.client_order_id not in on_paper
+            if fill.at_ms >= from_ms and fill.client_order_id not in left_out
         ]
         until_ms = now_ms - FRESH_MS
         return BotAudit(
@@ -88,8 +98,12 @@ class Auditor:
             ),
         )
 
-    async def check(self, bot: Bot, deal: DealRecord) -> tuple[Difference, ...] | None:
+    async def check(
+        self, account: AccountPort, deal: DealRecord, pair: str
+    ) -> tuple[Difference, ...] | None:
         """Return how a closed *deal* differs, after adding what came late; None: out of reach.
+
+        *account* is the one that it was traded on.
 
         A fee that the exchange told late, and an execution whose order counts it already, are added
         to the store: the order's own figures were believed while the list of fills lagged behind.
@@ -97,14 +111,14 @@ class Auditor:
         Raises:
             OperationError: The exchange or the store could not be asked.
         """
-        orders = await self._store.orders(bot.name.bot, deal.deal)
+        orders = await self._store.orders(deal.bot, deal.deal)
         from_ms = min((order.intended_at_ms for order in orders), default=deal.opened_at_ms)
         from_ms -= FRESH_MS
         now_ms = self._clock.now_ms()
         if from_ms < now_ms - REACH_MS:
             return None
-        theirs = await bot.account.fills(bot.name.pair, from_ms)
-        late = [_record(bot.name.bot, name, fill) for name, fill in own(orders, theirs)]
+        theirs = await account.fills(pair, from_ms)
+        late = [_record(deal.bot, name, fill) for name, fill in own(orders, theirs)]
         filled = {order.client_order_id: order.filled_base for order in orders}
         explained = {
             name
@@ -112,7 +126,7 @@ class Auditor:
             if amount == sum(row.amount_base for row in late if row.client_order_id == name)
         }
         await self._store.commit([row for row in late if row.client_order_id in explained])
-        ours = await self._store.fills(bot.name.bot, deal=deal.deal)
+        ours = await self._store.fills(deal.bot, deal=deal.deal)
         return compare_fills(orders, ours, theirs, from_ms=from_ms, until_ms=now_ms)
 
 

@@ -321,13 +321,15 @@ class Seating:
         """
         if desired.spec.mode != "paper":
             return None
-        ids = [order.client_order_id for order in journal.orders]
+        # What the bot did on a real exchange before is nothing that this one could remember.
+        orders = [order for order in journal.orders if order.environment in {PAPER, ""}]
+        ids = [order.client_order_id for order in orders]
         return PaperAccount(
             market,
             leverage=desired.spec.leverage or 1,
             margin_mode=desired.spec.margin_mode,
             now_ms=self._clock.now_ms,
-            orders=journal.orders,
+            orders=orders,
             fills=await self._store.fills(desired.bot, client_order_ids=ids),
         )
 

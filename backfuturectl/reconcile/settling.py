@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from backfuturectl.engine.clock import Clock
+from backfuturectl.exchanges.port import AccountPort
 from backfuturectl.model.errors import OperationError, PermanentError, TransientError
 from backfuturectl.model.market import ZERO, MarketKind
 from backfuturectl.model.orders import Fee
@@ -26,7 +27,7 @@ from backfuturectl.model.records import (
 )
 from backfuturectl.planning.accounting import Account, account_of, total
 from backfuturectl.planning.auditing import Difference
-from backfuturectl.reconcile.auditor import Auditor
+from backfuturectl.reconcile.auditor import REACH_MS, Auditor
 from backfuturectl.reconcile.connections import Lines
 from backfuturectl.reconcile.fee_prices import FeePrices
 from backfuturectl.reconcile.seats import Seat
@@ -38,7 +39,7 @@ SETTLE_AFTER_MS: Final = 30_000
 """How long exchanges may take to tell every execution and fee."""
 
 GIVE_UP_MS: Final = 600_000
-"""After this a deal is settled without the exchange's word."""
+"""After this, of a daemon that runs, a deal is settled without the exchange's word."""
 
 _LOOK_S: Final = 10.0
 _LOOK_BACK_MS: Final = 21_600_000  # a fee or funding that is told late changes the result
@@ -86,9 +87,11 @@ class Settler:
         self._store = store
         self._clock = clock
         self._running = running
+        self._lines = lines
         self.auditor = Auditor(store, clock)
         self._fee_prices = FeePrices(store, clock, lines)
         self._totals: dict[Purse, Account] = {}
+        self._started_ms = clock.now_ms()
         self.since_ms = 0
 
     def totals(self) -> Mapping[Purse, Account]:
@@ -131,7 +134,8 @@ class Settler:
         now_ms = self._clock.now_ms()
         assert deal.closed_at_ms is not None, "only closed deals are settled"
         assert deal.result_quote is not None, "a deal closes with its result"
-        outcome = await self._audited(deal, is_last_try=now_ms - deal.closed_at_ms > GIVE_UP_MS)
+        tried_ms = now_ms - max(deal.closed_at_ms, self._started_ms)
+        outcome = await self._audited(deal, is_last_try=tried_ms > GIVE_UP_MS)
         if outcome is None:
             return
         account = account_of(
@@ -163,13 +167,15 @@ class Settler:
 
     async def _audited(self, deal: DealRecord, *, is_last_try: bool) -> AuditOutcome | None:
         """Return what the exchange says; None when it is to be asked again."""
-        if deal.environment == PAPER:
+        assert deal.closed_at_ms is not None, "only closed deals are settled"
+        is_far = deal.closed_at_ms < self._clock.now_ms() - REACH_MS
+        if deal.environment == PAPER or is_far:
             return AuditOutcome.SKIPPED
-        seat = self._running.seats.get(deal.bot)
-        if seat is None:
+        account = self._account_of(deal)
+        if account is None:
             return AuditOutcome.SKIPPED if is_last_try else None
         try:
-            found = await self.auditor.check(seat.bot, deal)
+            found = await self.auditor.check(account, deal, pair_of(deal.bot))
         except PermanentError as error:
             _LOG.warning("%s: its fills cannot be compared: %s", deal.deal, error)
             return AuditOutcome.UNKNOWN
@@ -182,6 +188,16 @@ class Settler:
             self._complain(deal, found)
             return AuditOutcome.DIFFERS
         return AuditOutcome.CLEAN
+
+    def _account_of(self, deal: DealRecord) -> AccountPort | None:
+        """Return the account that *deal* was traded on; None while it is out of reach.
+
+        Its bot may trade elsewhere or on paper by now, or be gone.
+        """
+        if deal.connection:
+            return self._lines.line(deal.connection).account
+        seat = self._running.seats.get(deal.bot)  # older records do not tell
+        return seat.bot.account if seat is not None and seat.paper is None else None
 
     def _complain(self, deal: DealRecord, found: tuple[Difference, ...]) -> None:
         shown = "; ".join(
@@ -228,8 +244,11 @@ def settled_account(record: SettlementRecord) -> Account:
 
 
 def pair_of(bot: str) -> str:
-    """Return the pair of a bot's name: ``eth/BTC-USDT`` trades ``BTC/USDT``."""
-    return bot.rpartition("/")[2].replace("-", "/", 1)
+    """Return the pair of a bot's name: ``eth/BTC-USDT`` trades ``BTC/USDT``.
+
+    So does ``eth/BTC-USDT@spare``, through another connection.
+    """
+    return bot.rpartition("/")[2].partition("@")[0].replace("-", "/", 1)
 
 
 def _negated(account: Account) -> Account:

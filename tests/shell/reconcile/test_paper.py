@@ -191,3 +191,18 @@ async def test_an_audit_of_a_bot_that_went_live_leaves_its_paper_deals_out(town:
         found = await board.act("audit", {"bot": GRID, "since": 0})
         assert found["differences"] == []
         assert found["fills"] == 1
+
+
+async def test_what_was_left_on_the_exchange_is_not_held_on_paper(town: Town) -> None:
+    town.write(grid=strategy(extra="onDelete: abandon"))
+    async with town.daemon():
+        await in_deal(town)
+        town.remove("grid")
+        await town.settled()
+        assert not town.bots
+        town.price("140")  # no deal on paper begins to hold anything by itself
+        town.write(grid=strategy(extra="mode: paper\n  entry: {trigger: priceBelow, price: 90}"))
+        await town.settled()
+        assert GRID in town.bots
+        held = await town.bot().account.balances()
+        assert held.total.get("BTC", D(0)) == 0

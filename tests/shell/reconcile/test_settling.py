@@ -316,3 +316,41 @@ async def test_deals_of_before_there_were_settlements_are_settled_without_their_
         assert town.store is not None
         (settlement,) = await town.store.settlements([gone.deal])
         assert settlement.audit is AuditOutcome.SKIPPED
+
+
+@pytest.mark.parametrize(
+    "edit", [{"extra": "mode: paper"}, {"on": "other"}], ids=["on paper", "elsewhere"]
+)
+async def test_a_deal_is_compared_where_it_was_traded_though_its_bot_trades_elsewhere_by_now(
+    town: Town, edit: dict[str, str]
+) -> None:
+    other = connection("other", key="two")
+    town.aside.add(other)
+    town.write(other=other)
+    async with town.daemon():
+        await town.until(lambda: GRID in town.bots and town.bot().view().open_orders >= 3)
+        town.price("103")
+        await town.until(lambda: town.bot().view().deal_number is None, within_s=90)
+        assert town.store is not None
+        before = await town.store.fills(GRID, deal=DEAL)
+        town.write(grid=strategy(**edit))
+        await town.settled()
+        await town.rest(60)
+        assert (await deal(town))["audit"] == "clean"
+        assert await town.store.fills(GRID, deal=DEAL) == before
+        if "on" in edit:
+            asked = {"bot": GRID, "since": town.clock.now_ms() - 3_600_000}
+            assert (await board(town).act("audit", asked))["differences"] == []
+
+
+async def test_a_deal_of_a_strategy_that_is_gone_is_still_compared(town: Town) -> None:
+    async with town.daemon():
+        await town.until(lambda: GRID in town.bots and town.bot().view().open_orders >= 3)
+        town.write(other=connection("other", key="two"), more=strategy("more", on="main"))
+        town.price("103")
+        await town.until(lambda: town.bot().view().deal_number is None, within_s=90)
+        town.remove("grid")
+        await town.settled()
+        await town.rest(60)
+        assert GRID not in town.bots
+        assert (await deal(town))["audit"] == "clean"

@@ -9,6 +9,7 @@ import pytest
 
 from backfuturectl.model.ids import parse_client_order_id
 from backfuturectl.model.orders import LegKind, Side
+from backfuturectl.model.records import AuditOutcome
 from backfuturectl.model.status import Reason
 from backfuturectl.strategy.base import Gate
 from tests.shell.reconcile.town import SIDE, Town, connection, new_town, strategy
@@ -240,3 +241,17 @@ async def test_another_strategy_of_that_connection_need_not_wait_for_the_second_
         town.write(other=strategy("other", on="spare"))
         await town.until(lambda: "other/BTC-USDT" in town.c.strategies.seats)
         assert deal(town, SECOND) is None
+
+
+async def test_what_is_earned_elsewhere_is_settled_in_the_pairs_own_currency(town: Town) -> None:
+    async with town.daemon() as c:
+        await both(town)
+        town.price("105")
+        await town.until(lambda: deal(town, SECOND) is None, within_s=200)
+        await town.rest(60)
+        assert town.store is not None
+        (settlement,) = await town.store.settlements([f"{SECOND}#1"])
+        assert settlement.audit is AuditOutcome.CLEAN
+        assert settlement.unvalued == ()
+        assert settlement.fees > 0
+        assert {purse.quote for purse in c.settler.totals()} == {"USDT"}
