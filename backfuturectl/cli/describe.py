@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import click
@@ -49,6 +50,14 @@ _TABLES: Final[dict[str, tuple[Column, ...]]] = {
     ),
     "unvaluedFees": (Column("COIN", "currency"), Column("FEES WITHOUT A PRICE", "amount")),
     "fundingPayments": (Column("AGE", "atAge"), Column("AMOUNT", "amount", is_number=True)),
+    "recovery": (
+        Column("RULE", "rule"),
+        Column("OF", "measure"),
+        Column("NOW", "now", is_number=True),
+        Column("ASKS FOR", "asks", is_number=True),
+        Column("TRUE", "isTrue"),
+        Column("FOR", "held"),
+    ),
     "story": (
         Column("AGE", "atAge"),
         Column("LEG", "leg"),
@@ -76,8 +85,9 @@ _TABLES: Final[dict[str, tuple[Column, ...]]] = {
 }
 _HIDDEN: Final = frozenset(
     {"apiVersion", "kind", "shortCommit", "permissionList"}
-    | {"unvaluedShort", "realisedShort", "unrealisedShort"}
+    | {"unvaluedShort", "realisedShort", "unrealisedShort", "scoreShort"}
 )
+_FOUR_PLACES: Final = Decimal("0.0001")
 _MOMENTS: Final = frozenset(
     {"since", "lastTested", "openedAt", "closedAt", "settledAt", "createdAt", "updatedAt"}
 )
@@ -130,12 +140,35 @@ def text_lines(
         yield f"{name:{width}}  {value}"
     for name, columns in _TABLES.items():
         rows = [for_people(row, now_ms) for row in found.get(name, ())]
+        if name == "recovery":
+            rows = [_measured(row) for row in rows]
         is_told = name == "fills" and "story" in found
         if rows and not is_told:
             yield ""
             yield f"{name}:"
             for line in table_lines(columns, rows, is_coloured=is_coloured):
                 yield f"  {line}"
+
+
+def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one rule of Recovery Mode as people read it: how far, what it asks for, how long."""
+    now, limit = (_figure(row[field], row["unit"]) for field in ("value", "limit"))
+    asks = f"below {limit}" if row["isBelow"] else f"at least {limit}"
+    held = f"{age(0, row['heldMs'])} of {age(0, row['confirmMs'])}" if row["isTrue"] else ""
+    is_flag = row["unit"] == "flag"
+    return {
+        **row,
+        "now": "" if is_flag else now,
+        "asks": "" if is_flag else asks,
+        "held": held if row["confirmMs"] else "",
+    }
+
+
+def _figure(value: str, unit: str) -> str:
+    """Return *value* with digits enough to tell it from the limit that it comes near."""
+    if unit == "ms":
+        return age(0, int(value))
+    return f"{Decimal(value).quantize(_FOUR_PLACES).normalize() + 0:f}%"
 
 
 def _fields(found: Mapping[str, Any], now_ms: int, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -54,6 +54,7 @@ LISTS: Final[dict[str, tuple[Column, ...]]] = {
         Column("STOP ON", "stopOn", is_wide=True),
         Column("LIQUIDATED AT", "liquidation", is_number=True, is_wide=True),
         Column("MARGIN", "margin", is_number=True, is_wide=True),
+        Column("RECOVERY", "scoreShort", is_number=True, is_wide=True),
         Column("GATE", "gateReason", is_wide=True),
     ),
     "deals": (
@@ -161,6 +162,8 @@ def for_people(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
             shown[name] = [_money(result, field) for result in row["results"]]
     if "commit" in row:
         shown["shortCommit"] = row["commit"][:_COMMIT_DIGITS]
+    if row.get("recoveryScore") is not None:
+        shown["scoreShort"] = shown["recoveryScore"] = f"{_whole(row['recoveryScore'])}%"
     if row.get("isPaused"):
         shown["state"] = f"{row['state']}/PAUSED"
     return shown
@@ -172,6 +175,11 @@ def _money(result: dict[str, Any], field: str) -> str:
     environment = result["environment"]
     where = f" {environment}" if environment not in {None, "live"} else ""
     return f"{figure} {result['quote']}{where}"
+
+
+def _whole(score: str) -> int:
+    """Return *score* without its fraction: only what is reached reads 100."""
+    return int(Decimal(score))
 
 
 def two_places(figure: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final
 
 import click
@@ -17,9 +18,9 @@ def status(output: str) -> None:
     r"""Show how the daemon is doing: files, connections, strategies, bots, blocked deletions.
 
     Exit code 1 when something needs a person: files that cannot be read, a connection that is not
-    Online, a strategy that has not converged, a bot that may not trade, a deletion that waits for
-    `approve`. A pause or halt does not count. 2 when no
-    daemon answers.
+    Online, a strategy that has not converged, a bot that may not trade or is MANUAL or HALTED, a
+    deletion that waits for `approve`. A pause, a halt or a deal in Recovery Mode does not count. 2
+    when no daemon answers.
 
     \b
     Examples:
@@ -36,17 +37,24 @@ def status(output: str) -> None:
             for row in asked.get(kind)["items"]:
                 if row["status"] not in _GOOD or not row.get("isCurrent", True):
                     click.echo(_unwell(kind, row))
-    degraded = [row for row in asked.get("bots")["items"] if _is_degraded(row, found["holds"])]
+    bots = asked.get("bots")["items"]
+    degraded = [row for row in bots if _is_degraded(row, found["holds"])]
+    stuck = [row for row in bots if _state(row) in _STUCK]
     if output not in {"json", "yaml"}:
-        for row in degraded[:_SHOWN_MAX]:
-            click.echo(f"DEGRADED     bot {row['name']}: {row['gateReason']}")
-        if len(degraded) > _SHOWN_MAX:
-            click.echo(f"DEGRADED     and {len(degraded) - _SHOWN_MAX} more bots")
-    if degraded or _needs_a_person(found):
+        recovering = [row for row in bots if _state(row) in _RECOVERING]
+        for rows, told in ((degraded, _degraded), (stuck, _stuck), (recovering, _recovering)):
+            for row in rows[:_SHOWN_MAX]:
+                click.echo(told(row))
+            if len(rows) > _SHOWN_MAX:
+                label = told(rows[0]).partition(" ")[0]
+                click.echo(f"{label:12} and {len(rows) - _SHOWN_MAX} more bots")
+    if degraded or stuck or _needs_a_person(found):
         raise click.exceptions.Exit(1)
 
 
 _SHOWN_MAX: Final = 10
+_STUCK: Final = frozenset({"MANUAL", "HALTED"})
+_RECOVERING: Final = frozenset({"WATCH", "RECOVERY"})
 _GOOD: Final = frozenset({"Online", "Ready"})
 _ONE_OF: Final = {"connections": "connection", "strategies": "strategy"}
 
@@ -56,6 +64,28 @@ def _unwell(kind: str, row: dict[str, Any]) -> str:
     # A good one that is not current has an edit or a deletion under way.
     label = "CHANGING" if row["status"] in _GOOD else row["status"].upper()
     return f"{label:12} {name}: {row['reason']}; see `backfuturectl describe {name}`"
+
+
+def _state(bot: dict[str, Any]) -> str:
+    state: str = bot["state"]
+    return state.partition("/")[0]
+
+
+def _degraded(bot: dict[str, Any]) -> str:
+    return f"DEGRADED     bot {bot['name']}: {bot['gateReason']}"
+
+
+def _stuck(bot: dict[str, Any]) -> str:
+    return (
+        f"{_state(bot):12} bot {bot['name']} waits for a person; see `backfuturectl describe bot "
+        f"{bot['name']}`, then `backfuturectl resume strategy {bot['strategy']}`"
+    )
+
+
+def _recovering(bot: dict[str, Any]) -> str:
+    score = bot["recoveryScore"]
+    reached = "" if score is None else f": the nearest trigger is {int(Decimal(score))}% reached"
+    return f"{_state(bot):12} bot {bot['name']}{reached}"
 
 
 def _is_degraded(bot: dict[str, Any], holds: list[dict[str, Any]]) -> bool:

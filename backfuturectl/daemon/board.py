@@ -21,6 +21,7 @@ from backfuturectl.daemon.history import (
 )
 from backfuturectl.daemon.logs import RECENT
 from backfuturectl.daemon.results import Results, metric_lines
+from backfuturectl.daemon.score import measure_rows, score_of
 from backfuturectl.engine.clock import Clock
 from backfuturectl.model.errors import UsageError
 from backfuturectl.model.ids import deal_id
@@ -417,6 +418,7 @@ class ControllerBoard:
             "liquidation": rounded(seat.bot.liquidation_price),
             "marginMode": seat.bot.margin_mode,
             "openOrders": view.open_orders,
+            "recoveryScore": score_of(view.recovery),
             "generation": seat.planned.generation,
             "gate": str(gate),
             "gateReason": why,
@@ -433,6 +435,7 @@ class ControllerBoard:
         return {
             "kind": "Bot",
             **self._bot(seat),
+            "recovery": measure_rows(seat.bot.view().recovery),
             "deals": await self._deals(name, limit=10),
             "orders": [order_row(order) for order in await self._store.orders(name, is_open=True)],
             "events": [event_row(event) for event in await self._store.events(f"Bot/{name}")],
@@ -449,7 +452,7 @@ class ControllerBoard:
             "kind": "Deal",
             **deal_row(found),
             **(await self._results.of_deals([found]))[name],
-            "unrealised": self._unrealised(found),
+            **self._of_open(found),
             "fundingPayments": [
                 {"at": each.at_ms, "amount": text(each.amount_quote)}
                 for each in await self._store.funding(bot, deal=name)
@@ -462,11 +465,18 @@ class ControllerBoard:
             ],
         }
 
-    def _unrealised(self, deal: DealRecord) -> str | None:
+    def _of_open(self, deal: DealRecord) -> Row:
+        """Return what only the bot knows, of a deal that is open."""
         seat = self._controller.strategies.seats.get(deal.bot)
         if seat is None or deal.closed_at_ms is not None:
-            return None
-        return rounded(seat.bot.view().unrealised_quote)
+            return {"state": None, "unrealised": None, "recoveryScore": None, "recovery": []}
+        view = seat.bot.view()
+        return {
+            "state": view.state,
+            "unrealised": rounded(view.unrealised_quote),
+            "recoveryScore": score_of(view.recovery),
+            "recovery": measure_rows(view.recovery),
+        }
 
     async def _deals(self, about: str | None, *, limit: int) -> list[Row]:
         deals = await self._store.deals(about, limit=limit)

@@ -310,7 +310,8 @@ class RecoveryReduce(_Document):
     rebound_pct: Percent = Field(Decimal(3), description="Rise from the low that it waits for.")
     min_interval: DurationMs = Field(21_600_000, description="Least time between two reductions.")
     loss_budget_pct: Percent = Field(
-        Decimal("1.0"), description="Most loss realised this way, of the deal's margin."
+        Decimal("1.0"),
+        description="Most loss realised this way within maxPerWindow.window, of the deal's margin.",
     )
 
 

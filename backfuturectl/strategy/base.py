@@ -7,6 +7,7 @@ inputs. The same step drives live, paper, simulation and back-test.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar
@@ -273,6 +274,40 @@ class Exposure:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """How near an open deal is to one rule of Recovery Mode.
+
+    Attributes:
+        rule: ``trigger``, ``exit`` or ``escalate``: what it leads to.
+        unit: ``percent``, ``ms`` or ``flag``, of *value* and *limit*.
+        is_true: What it asks for, before it was confirmed.
+        is_below: It asks for less than *limit*; at least *limit* otherwise.
+    """
+
+    rule: str
+    name: str
+    value: Decimal | int
+    limit: Decimal | int
+    is_true: bool
+    unit: str = "percent"
+    is_below: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryView:
+    """How near an open deal is to Recovery Mode, or to its end.
+
+    Attributes:
+        score_pct: How much of its way the nearest trigger has come; 100 when one is true.
+        held_ms: By rule: for how long it has been true, and for how long it must be.
+    """
+
+    score_pct: Decimal
+    measures: tuple[Measure, ...]
+    held_ms: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class BotView:
     """What people see of a bot.
 
@@ -287,6 +322,7 @@ class BotView:
         stop: Price of the stop loss; None when flat.
         is_stop_resting: Whether it waits on the exchange; otherwise it is watched here.
         is_set_apart: New deals on the pair may begin on another connection meanwhile.
+        recovery: None without an open deal, and where Recovery Mode is off.
     """
 
     state: str
@@ -303,6 +339,7 @@ class BotView:
     is_draining: bool = False
     is_paused: bool = False
     is_set_apart: bool = False
+    recovery: RecoveryView | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from backfuturectl.model.orders import Leg, LegKind, OrderStatus
 from backfuturectl.model.units import format_duration
 from backfuturectl.strategy.arithmetic import precisely
 from backfuturectl.strategy.averaging.ledger import books
+from backfuturectl.strategy.averaging.reduction import reduced_loss
 from backfuturectl.strategy.averaging.state import Closing, Deal, Happening, Setup, State, moved
 from backfuturectl.strategy.base import Action, DealClosed, Note
 from backfuturectl.strategy.violation import figure
@@ -44,6 +45,7 @@ def booked(state: State, deal: Deal, done: list[Action]) -> State:
         deal=replace(deal, is_over=True, closed_at_ms=state.at_ms),
         stop_since_ms=None,
         gauge=None,
+        reductions=_reductions(state, deal),
         loss_day=day,
         day_loss=loss,
         rest_until_ms=state.at_ms + _rest_ms(state, deal, leg),
@@ -57,7 +59,13 @@ def abandoned(state: State, deal: Deal, done: list[Action]) -> State:
     """Book the end of a deal whose position stays as it is."""
     result = _result(deal, state.setup)
     done.append(DealClosed(deal.number, state.at_ms, result, exit_leg=None))
-    return replace(state, deal=replace(deal, is_over=True, closed_at_ms=state.at_ms))
+    ended = replace(deal, is_over=True, closed_at_ms=state.at_ms)
+    return replace(state, deal=ended, reductions=_reductions(state, deal))
+
+
+def _reductions(state: State, deal: Deal) -> tuple[tuple[int, Decimal], ...]:
+    lost = reduced_loss(deal)
+    return (*state.recent_reductions, (state.at_ms, lost)) if lost else state.recent_reductions
 
 
 @precisely

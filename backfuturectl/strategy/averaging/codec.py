@@ -38,6 +38,7 @@ def dump(state: State) -> str:
             "failures": state.failures,
             "gauge": _dump_gauge(state.gauge),
             "escalations": state.escalations,
+            "reductions": [[at_ms, _text(lost)] for at_ms, lost in state.reductions],
             "lossDay": state.loss_day,
             "dayLoss": _text(state.day_loss),
             "lastWindow": state.last_window,
@@ -68,6 +69,7 @@ def load(text: str, setup: Setup) -> State:
         # Records of version 0.1 know nothing of what follows.
         gauge=_load_gauge(tree.get("gauge")),
         escalations=tuple(tree.get("escalations", ())),
+        reductions=tuple((at_ms, Decimal(lost)) for at_ms, lost in tree.get("reductions", ())),
         loss_day=tree.get("lossDay", 0),
         day_loss=Decimal(tree.get("dayLoss", 0)),
         last_window=tree.get("lastWindow"),

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from backfuturectl.model.ids import OrderName, client_order_id
-from backfuturectl.model.market import MarketKind
+from backfuturectl.model.market import ZERO, MarketKind
 from backfuturectl.model.orders import Leg, NewOrder, OrderStatus, OrderType
 from backfuturectl.strategy.averaging.ledger import books, is_dust, target_price
 from backfuturectl.strategy.averaging.state import NEVER_MS, Deal, LegOrder, Phase, Setup, State
@@ -34,6 +34,7 @@ class Draft:
     Attributes:
         deal: As it will be after the actions.
         may_begin: Whether a deal without a fill may still become one.
+        lost_before: What reductions of earlier deals have lost within the budget's window, quote.
         actions: In order.
         wake_ms: When to look again even if nothing happens.
     """
@@ -45,6 +46,7 @@ class Draft:
     gate: Gate
     phase: Phase
     may_begin: bool
+    lost_before: Decimal
     actions: list[Action] = field(default_factory=list)
     wake_ms: int = NEVER_MS
 
@@ -59,6 +61,7 @@ class Draft:
             gate=state.gate,
             phase=state.phase,
             may_begin=state.may_begin,
+            lost_before=sum((lost for _, lost in state.recent_reductions), ZERO),
         )
 
     @property

@@ -23,6 +23,7 @@ from backfuturectl.strategy.assumptions import rules_of
 from backfuturectl.strategy.averaging import codec
 from backfuturectl.strategy.averaging.closing import booked, corrected
 from backfuturectl.strategy.averaging.exposure import exposure
+from backfuturectl.strategy.averaging.gauging import GAP_MS, calm_price, recovery_view, smoothed
 from backfuturectl.strategy.averaging.imposed import on_funding, on_liquidated
 from backfuturectl.strategy.averaging.ledger import (
     books,
@@ -33,7 +34,7 @@ from backfuturectl.strategy.averaging.ledger import (
     trailed_price,
 )
 from backfuturectl.strategy.averaging.progress import on_price, settle
-from backfuturectl.strategy.averaging.recovery import GAP_MS, calm_price, smoothed
+from backfuturectl.strategy.averaging.recovery import unheld
 from backfuturectl.strategy.averaging.state import (
     Closing,
     Deal,
@@ -157,7 +158,7 @@ class Averaging:
             case SetupChanged():
                 return settle(_with_setup(_at(state, event.at_ms), event.setup))
             case Commanded(command=Command.RESUME) if state.phase is Phase.MANUAL:
-                resumed = replace(state, is_paused=False, is_draining=False)
+                resumed = replace(unheld(state), is_paused=False, is_draining=False)
                 return settle(*_cleared(_at(resumed, event.at_ms)))
             case Commanded():
                 told = _commanded(_at(state, event.at_ms), event)
@@ -216,6 +217,7 @@ class Averaging:
             is_draining=state.is_draining,
             is_paused=state.is_paused,
             is_set_apart=state.phase in {Phase.RECOVERY, Phase.HALTING},
+            recovery=recovery_view(state),
         )
 
     def open_orders(self, state: State) -> tuple[OpenOrder, ...]:

@@ -36,12 +36,12 @@ def arrange(draft: Draft) -> None:
         _await_base(draft)
     elif not _is_stopping(draft):
         rest_exits(draft)
-        if draft.gate is Gate.OPEN and not deal.is_winding:
-            rest_rungs(draft)
-        elif deal.is_winding:
+        if deal.is_winding:
             draft.cancel_all(
                 (order for order in deal.resting if order.leg.kind.is_adding), "the deal is ending"
             )
+        else:
+            rest_rungs(draft)
         rest_stop(draft)
 
 

@@ -209,7 +209,6 @@ def _levels(state: State, deal: Deal, average: Decimal) -> Iterator[Decimal]:
     recovery, trailing_pct = setup.terms.recovery, setup.terms.trailing_pct
     if state.phase is Phase.RECOVERY:
         if recovery.reduce is not None and deal.low is not None:
-            yield deal.low
             yield beyond(deal.low, -sign, recovery.reduce.rebound_pct)
         return
     if deal.peak is not None and trailing_pct is not None:

@@ -2,7 +2,8 @@
 
 A reduction is a limit order at the price that was seen, never at market: its loss is known before
 it is sent and can only turn out smaller. The budget counts what each order may lose at worst while
-it rests, and what it did fill afterwards.
+it rests, and what it did fill afterwards; and what earlier deals on the pair lost this way within
+the window of ``maxPerWindow``, so that no row of deals loses what one of them may not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 
 from backfuturectl.model.market import HUNDRED, ZERO, round_amount, round_price
 from backfuturectl.model.orders import Leg, LegKind, OrderType, Side
+from backfuturectl.model.units import format_duration
 from backfuturectl.strategy.arithmetic import beyond, notional, precisely
 from backfuturectl.strategy.averaging.draft import Draft
 from backfuturectl.strategy.averaging.ledger import Books, is_dust, target_price
@@ -121,12 +123,13 @@ def _decided(draft: Draft, kept: Books) -> Reduction | None:
     loss = sign * (average - price) + fee * (average + price)
     if loss <= ZERO:
         return None  # the take profit is the better way out
-    budget, spent = budget_of(deal, setup), reduced_loss(deal)
+    budget, spent = budget_of(deal, setup), draft.lost_before + reduced_loss(deal)
     if spent + loss * amount > budget:
         draft.note(
             "ReduceBudgetSpent",
             f"no reduction: it would lose {figure(loss * amount)} {market.quote}, and "
-            f"{figure(spent)} of the budget of {figure(budget)} are spent",
+            f"{figure(spent)} of the budget of {figure(budget)} are spent within "
+            f"{format_duration(setup.terms.recovery.window_ms)}",
             once="reduce budget",
         )
         return None

@@ -28,7 +28,8 @@ from backfuturectl.strategy.arithmetic import (
 )
 from backfuturectl.strategy.averaging.draft import Draft, at_most, failures
 from backfuturectl.strategy.averaging.ledger import Books, books, stop_of
-from backfuturectl.strategy.averaging.state import Deal, LegOrder, Pace, Phase
+from backfuturectl.strategy.averaging.state import Deal, Pace, Phase, Setup
+from backfuturectl.strategy.base import Gate
 from backfuturectl.strategy.presets import RecoveryTerms
 from backfuturectl.strategy.violation import figure
 
@@ -70,7 +71,7 @@ def rest_rungs(draft: Draft) -> None:
             amount += by_rung[k].left_base
             cost += by_rung[k].left_base * by_rung[k].price
             continue
-        if draft.phase is Phase.WATCH:
+        if draft.phase is Phase.WATCH or draft.gate is not Gate.OPEN:
             continue  # what rests may stay; nothing new is added while trouble is confirmed
         placed = _place_rung(draft, k, amount=amount, cost=cost, room=room)
         amount += placed.amount_base
@@ -152,15 +153,22 @@ def _strict_window(draft: Draft, kept: Books) -> tuple[int, ...]:
     """Return the one add-on that Recovery Mode allows now, if any.
 
     It is the nearest open rung that lies far enough from the last fill and improves the average
-    enough; one beyond the ladder only once the ladder has no open rung left.
+    enough; one beyond the ladder only once the ladder has no open rung left. One that is filled in
+    part is judged as the whole that it is, so that its own fills never take its rest back.
     """
     deal, setup = draft.deal, draft.setup
     terms = setup.terms.recovery
-    if not terms.is_adding or not _is_rested(draft, terms.min_interval_ms):
+    if not terms.is_adding:
         return ()
-    amount = kept.entered_base - deal.settled_base
-    cost = kept.entered_cost - deal.settled_cost
+    is_rested = _is_rested(draft, terms.min_interval_ms)
     for k in _open_rungs(draft, terms.extra_orders):
+        parts = [order for order in deal.of(LegKind.RUNG, k) if order.filled_base]
+        if not (is_rested or any(order.may_rest for order in parts)):
+            continue
+        amount = kept.entered_base - deal.settled_base
+        amount -= sum((part.filled_base for part in parts), ZERO)
+        done_quote = sum((part.cost_quote for part in parts), ZERO)
+        cost = kept.entered_cost - deal.settled_cost - done_quote
         price = round_price(_rung_price(draft, k), setup.market, is_buy=setup.terms.sign > 0)
         if price <= 0 or not _is_before_stop(draft, price):
             return ()
@@ -169,9 +177,9 @@ def _strict_window(draft: Draft, kept: Books) -> tuple[int, ...]:
             setup.terms.sign,
             total_quote=cost,
             amount_base=amount,
-            last_fill=_worst_fill(deal, setup.terms.sign),
+            last_fill=_worst_fill(_without_rung(deal, k), setup.terms.sign),
             price=price,
-            size_quote=_rung_left(deal, k),
+            size_quote=_rung_left(deal, k) + done_quote,
         ):
             return (k,)
     return ()
@@ -218,7 +226,7 @@ def _open_rungs(draft: Draft, extra: int = 0) -> Iterator[int]:
     deal = draft.deal
     for k in range(1, deal.shape.max_orders + extra + 1):
         orders = deal.of(LegKind.RUNG, k)
-        if _is_done(draft, k, orders):
+        if is_done(deal, draft.setup, k):
             continue
         if failures(orders) >= RUNG_FAILURES_MAX:
             draft.note(
@@ -230,15 +238,15 @@ def _open_rungs(draft: Draft, extra: int = 0) -> Iterator[int]:
         yield k
 
 
-def _is_done(draft: Draft, k: int, orders: tuple[LegOrder, ...]) -> bool:
+def is_done(deal: Deal, setup: Setup, k: int) -> bool:
+    """Return whether rung *k* is filled, but for a rest too small for an order of its own."""
+    orders = deal.of(LegKind.RUNG, k)
     if any(order.status is OrderStatus.FILLED for order in orders):
         return True
     if not any(order.filled_base for order in orders) or any(order.may_rest for order in orders):
         return False
-    # Canceled after a part was filled: done when the rest is too small for an order of its own.
-    market = draft.setup.market
-    price = orders[-1].price
-    return not is_tradable(round_amount(_rung_left(draft.deal, k) / price, market), price, market)
+    market, price = setup.market, orders[-1].price
+    return not is_tradable(round_amount(_rung_left(deal, k) / price, market), price, market)
 
 
 def _rung_left(deal: Deal, k: int) -> Decimal:
@@ -256,10 +264,7 @@ def _rung_price(draft: Draft, k: int) -> Decimal:
     """
     deal, terms = draft.deal, draft.setup.terms
     if k > deal.shape.max_orders:
-        before = tuple(
-            o for o in deal.orders if not (o.leg.kind is LegKind.RUNG and o.leg.index >= k)
-        )
-        worst = _worst_fill(replace(deal, orders=before), terms.sign)
+        worst = _worst_fill(_without_rung(deal, k), terms.sign)
         return beyond(worst, terms.sign, terms.recovery.min_spacing_pct)
     last, price = 0, deal.base.cost_quote / deal.base.filled_base
     if deal.shape.reference == "baseOrder":
@@ -271,6 +276,12 @@ def _rung_price(draft: Draft, k: int) -> Decimal:
     for number in range(last + 1, k + 1):
         price = next_price(deal.shape, k=number, previous=price)
     return price
+
+
+def _without_rung(deal: Deal, k: int) -> Deal:
+    """Return *deal* as if nothing had ever been sent for rung *k*."""
+    orders = (order for order in deal.orders if order.leg != Leg(LegKind.RUNG, k))
+    return replace(deal, orders=tuple(orders))
 
 
 def _worst_fill(deal: Deal, sign: int) -> Decimal:

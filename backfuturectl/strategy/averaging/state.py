@@ -268,7 +268,7 @@ class Deal:
         recovery_since_ms: Since when it has been in Recovery Mode; None while it is not.
         peak: Best price since the trailing take profit was armed; None while it is not. Only what
             an action recorded survives a restart, so the turn may come a little later then.
-        low: Worst price in Recovery Mode since its beginning or the last reduction, likewise.
+        low: Worst calm price in Recovery Mode since its beginning or the last reduction, likewise.
         reduction: What is being sold at a loss now.
         reduced: Id and loss per base unit of each order that sold at a loss.
         reduced_ms: When the last reduction was decided.
@@ -413,6 +413,8 @@ class State:
         failures: Entries that were refused in a row.
         gauge: Recovery Mode's view of the prices; None while no deal is open.
         escalations: When Recovery Mode gave up, oldest first, as far as the window reaches.
+        reductions: When deals ended that Recovery Mode reduced, and what that lost, quote; oldest
+            first, as far as the window reaches.
         loss_day: UTC day, counted from the epoch, that `day_loss` belongs to.
         day_loss: What deals closed on that day lost, unsigned quote; gains do not make up for it.
         last_window: Schedule window in which the newest deal began, see `schedule.Windows`.
@@ -434,6 +436,7 @@ class State:
     failures: int = 0
     gauge: Gauge | None = None
     escalations: tuple[int, ...] = ()
+    reductions: tuple[tuple[int, Decimal], ...] = ()
     loss_day: int = 0
     day_loss: Decimal = ZERO
     last_window: int | None = None
@@ -448,6 +451,12 @@ class State:
     def live_deal(self) -> Deal | None:
         """The deal that has not ended."""
         return self.deal if self.deal is not None and not self.deal.is_over else None
+
+    @property
+    def recent_reductions(self) -> tuple[tuple[int, Decimal], ...]:
+        """What earlier deals lost by reductions, as far as it still counts."""
+        since_ms = self.at_ms - self.setup.terms.recovery.window_ms
+        return tuple(each for each in self.reductions if each[0] > since_ms)
 
     @property
     def may_begin(self) -> bool:

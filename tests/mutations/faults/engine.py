@@ -268,8 +268,13 @@ FAULTS = (
     Fault(
         "EXITS_ONLY lets a rung through",
         GATE,
-        "strategy/averaging/orders.py",
-        (("if draft.gate is Gate.OPEN and not deal.is_winding:", "if not deal.is_winding:"),),
+        "strategy/averaging/rungs.py",
+        (
+            (
+                "if draft.phase is Phase.WATCH or draft.gate is not Gate.OPEN:",
+                "if draft.phase is Phase.WATCH:",
+            ),
+        ),
         (_AVERAGING, _PATHS, _BOT),
     ),
     Fault(

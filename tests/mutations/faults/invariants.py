@@ -125,7 +125,7 @@ FAULTS = (
         "minInterval between add-ons is ignored",
         AVERAGE,
         "strategy/averaging",
-        ((" or not _is_rested(draft, terms.min_interval_ms):", ":"),),
+        (("is_rested = _is_rested(draft, terms.min_interval_ms)", "is_rested = True"),),
         (_RECOVERY, _PATHS),
     ),
     # 3
@@ -173,8 +173,8 @@ FAULTS = (
         "strategy/averaging",
         (
             (
-                "if draft.phase is Phase.WATCH:\n            continue",
-                "if False:\n            continue",
+                "if draft.phase is Phase.WATCH or draft.gate is not Gate.OPEN:",
+                "if draft.gate is not Gate.OPEN:",
             ),
         ),
         (_RECOVERY, _PATHS),
@@ -345,7 +345,7 @@ FAULTS = (
     Fault(
         "the bare price is judged, not the calm one",
         WICK,
-        "strategy/averaging/recovery.py",
+        "strategy/averaging/gauging.py",
         (
             (
                 "return max(price, gauge.smooth) if sign > 0 else min(price, gauge.smooth)",
@@ -364,7 +364,7 @@ FAULTS = (
     Fault(
         "an unseen time counts as held",
         WICK,
-        "strategy/averaging/recovery.py",
+        "strategy/averaging/gauging.py",
         (("if passed_ms > GAP_MS:", "if passed_ms > GAP_MS * 1000:"),),
         (_RECOVERY, _PATHS),
     ),

@@ -528,6 +528,18 @@ def test_a_shorts_stop_lies_above() -> None:
     assert cancels(venue.tick("109.67"))
 
 
+def test_a_stop_is_confirmed_anew_when_a_person_gives_the_deal_back() -> None:
+    venue = Venue.start(setup(stopLoss={"confirmFor": "60s"}))
+    venue.run(100, 90)
+    venue.command(Command.TAKE_OVER)
+    venue.run(97, 90, after_ms=120_000)
+    venue.command(Command.RESUME)
+    venue.tick(90)
+    assert venue.phase() == "ACTIVE"
+    venue.tick(90, after_ms=60_000)
+    assert venue.phase() == "HALTING"
+
+
 def test_a_wick_shorter_than_confirm_for_changes_nothing() -> None:
     venue = opened(stopLoss={"confirmFor": "30s"})
     assert not venue.tick(80)

@@ -21,7 +21,7 @@ from backfuturectl.strategy.arithmetic import (
     prices,
     sizes_quote,
 )
-from backfuturectl.strategy.averaging.recovery import (
+from backfuturectl.strategy.averaging.gauging import (
     GAP_MS,
     calm_price,
     figures_of,
@@ -30,7 +30,7 @@ from backfuturectl.strategy.averaging.recovery import (
 from backfuturectl.strategy.averaging.reduction import budget_of, reduced_loss
 from backfuturectl.strategy.averaging.rungs import allows_add_on
 from backfuturectl.strategy.averaging.state import Deal, Gauge, LegOrder, Setup
-from backfuturectl.strategy.base import Cancel, Command, SetupChanged
+from backfuturectl.strategy.base import Cancel, Command, Gate, SetupChanged
 from backfuturectl.strategy.presets import PRESETS, resolve
 from tests.unit.strategy.venue import IDENTITY, KIND, Venue, market, setup
 
@@ -201,13 +201,43 @@ def test_a_restart_goes_on_from_the_last_recorded_step() -> None:
 def test_a_state_written_before_recovery_existed_can_be_read() -> None:
     venue = opened()
     tree = json.loads(KIND.dump(venue.state))
-    for name in ("gauge", "escalations", "lossDay", "dayLoss", "lastWindow"):
+    for name in ("gauge", "escalations", "reductions", "lossDay", "dayLoss", "lastWindow"):
         del tree[name]
     for name in ("recoverySinceMs", "peak", "low", "reduction", "reduced", "reducedMs"):
         del tree["deal"][name]
     loaded = KIND.load(json.dumps(tree), venue.state.setup)
     assert loaded.deal == venue.state.deal
     assert loaded.gauge is None
+
+
+def test_a_rung_filled_in_part_is_not_used_until_it_is_filled_whole() -> None:
+    rules = document(trigger={"averagingUsedPct": D(50)})
+    venue = opened(deep(averaging={"maxOrders": 1}, recovery=rules))
+    (rung,) = venue.live(LegKind.RUNG)
+    venue.fill(rung.order.client_order_id, D("0.01"))
+    venue.cancel(rung.order.client_order_id)  # the exchange ended it by itself
+    venue.report(rung.order.client_order_id)
+    venue.settle()
+    hold(venue, "99.5", 22)
+    assert venue.phase() == "ACTIVE"
+    hold(venue, "98.2", 22)
+    assert venue.phase() == "RECOVERY"
+    assert "rungs used 100%" in venue.message("RecoveryBegan")
+
+
+def test_what_a_person_did_not_let_the_bot_judge_confirms_nothing() -> None:
+    venue = opened()
+    hold(venue, "95.5", 8)
+    assert venue.phase() == "WATCH"
+    venue.command(Command.TAKE_OVER)
+    hold(venue, "99.9", 60)
+    hold(venue, "95.5", 8)
+    venue.command(Command.RESUME)
+    since_ms = venue.now_ms
+    while venue.phase() in {"ACTIVE", "WATCH"}:
+        hold(venue, "95.5", 1)
+    assert venue.phase() == "RECOVERY"
+    assert venue.now_ms - since_ms >= 15 * MINUTE
 
 
 def test_recovery_switched_off_never_begins() -> None:
@@ -255,6 +285,64 @@ def test_resting_rungs_are_taken_back_unless_strict_allows_one() -> None:
     assert not venue.live(LegKind.RUNG)  # the last add-on is less than an hour ago
     hold(venue, "98.2", 40)
     assert [rung.order.price for rung in venue.live(LegKind.RUNG)] == [D("96.28")]
+
+
+def test_recovery_takes_rungs_back_although_only_exits_are_allowed() -> None:
+    off = document(trigger={"manual": True}, actions={"addOns": "off"})
+    venue = opened(deep(averaging={"maxOrders": 3, "stepScale": D(1)}, recovery=off))
+    sent = len(venue.sent)
+    assert venue.live(LegKind.RUNG)
+    venue.gate(Gate.EXITS_ONLY)
+    hold(venue, "99.5", 22)
+    assert (venue.phase(), venue.live(LegKind.RUNG)) == ("RECOVERY", [])
+    assert [place.leg.kind for place in venue.sent[sent:]] == [LegKind.TAKE_PROFIT]
+
+
+def one_add_on(**changes: object) -> tuple[Venue, str]:
+    """A deal that recovers from 99.5 on, and the id of the one rung that rests, at 98.29."""
+    rules = document(trigger={"manual": True})
+    averaging = {"maxOrders": 3, "stepScale": D(1)}
+    venue = opened(deep(**{"averaging": averaging, "recovery": rules, **changes}))
+    hold(venue, "99.5", 22)
+    (rung,) = venue.live(LegKind.RUNG)
+    assert rung.order.price == D("98.29")
+    return venue, rung.order.client_order_id
+
+
+def test_an_add_on_filled_in_part_goes_on_resting_for_the_rest() -> None:
+    venue, rung = one_add_on()
+    venue.fill(rung, D("0.2"))
+    venue.report(rung)
+    hold(venue, "99.4", 30)
+    assert [each.order.client_order_id for each in venue.live(LegKind.RUNG)] == [rung]
+    venue.run("98.2")
+    assert not venue.live(LegKind.RUNG)  # and then minInterval counts
+    assert len([place for place in venue.sent if place.leg == Leg(LegKind.RUNG, 1)]) == 1
+
+
+def test_the_rest_of_an_add_on_that_the_exchange_ended_is_placed_again_after_min_interval() -> None:
+    venue, rung = one_add_on()
+    venue.fill(rung, D("0.2"))
+    venue.cancel(rung)
+    venue.report(rung)
+    hold(venue, "99.4", 58)
+    assert not venue.live(LegKind.RUNG)
+    hold(venue, "99.4", 4)
+    (again,) = venue.live(LegKind.RUNG)
+    first = venue.orders[rung].order
+    assert again.order.price == first.price
+    assert again.left == first.amount_base - D("0.2")
+
+
+def test_an_add_on_is_measured_from_the_worst_fill_although_a_nearer_rung_is_open() -> None:
+    rules = document(trigger={"manual": True})
+    venue = opened(deep(averaging={"maxOrders": 2, "stepScale": D(1)}, recovery=rules))
+    near, far = venue.live(LegKind.RUNG)
+    assert (near.order.price, far.order.price) == (D("98.29"), D("96.28"))
+    venue.fill(far.order.client_order_id)
+    venue.report(far.order.client_order_id)
+    hold(venue, "98.4", 90)
+    assert (venue.phase(), venue.live(LegKind.RUNG)) == ("RECOVERY", [])
 
 
 def test_an_add_on_too_near_to_the_last_fill_gives_way_to_the_next() -> None:
@@ -433,6 +521,53 @@ def test_a_rebound_sells_a_part_at_a_limit_after_the_take_profit_made_room() -> 
     assert len([p for p in venue.sent if p.leg.kind is LegKind.REDUCE]) == 1  # too soon
 
 
+def test_the_way_back_from_a_wick_is_no_rebound() -> None:
+    reduce = {"enabled": True, "closePct": D(10), "reboundPct": D(1), "minInterval": "1h"}
+    slow = document(actions={"reduce": reduce}, trigger={"emaSpan": "60m"})
+    venue = opened(deep(recovery=slow))
+    hold(venue, "95.5", 240)
+    assert venue.phase() == "RECOVERY"
+    venue.run("93", "95.5", after_ms=20_000)
+    hold(venue, "95.5", 30)
+    assert not [place for place in venue.sent if place.leg.kind is LegKind.REDUCE]
+    venue.run("96.6")  # 1 % above what the price was at for hours
+    assert [place.order.price for place in venue.sent if place.leg.kind is LegKind.REDUCE]
+
+
+def test_deals_in_a_row_share_the_budget_of_one_within_the_window() -> None:
+    reduce = {
+        "enabled": True,
+        "closePct": D(10),
+        "reboundPct": D(1),
+        "minInterval": "1h",
+        "lossBudgetPct": D("0.3"),
+    }
+    rules = document(
+        actions={"reduce": reduce},
+        escalate={"cooldown": "1h", "maxPerWindow": {"count": 5, "window": "7d"}},
+    )
+    venue = recovering(deep(recovery=rules, cooldown={"afterRecovery": "1h"}))
+
+    def reduced() -> int:
+        return len([place for place in venue.sent if place.leg.kind is LegKind.REDUCE])
+
+    def next_deal(after_ms: int) -> None:
+        venue.run("99.9")
+        assert venue.phase() == "COOLDOWN"
+        venue.run(100, 100, after_ms=after_ms)
+        hold(venue, "95.5", 22)
+        assert venue.phase() == "RECOVERY"
+        venue.run("96.5")
+
+    venue.run("96.5")
+    assert reduced() == 1
+    next_deal(HOUR)
+    assert (venue.state.deals, reduced()) == (2, 1)
+    assert "spent within 7d" in venue.message("ReduceBudgetSpent")
+    next_deal(7 * 24 * HOUR)
+    assert (venue.state.deals, reduced()) == (3, 2)
+
+
 def test_a_reduction_that_nobody_takes_is_given_up() -> None:
     venue = reducing()
     venue.tick("96.5")
@@ -525,6 +660,19 @@ def test_escalation_closes_at_market_and_rests() -> None:
     assert 35 * HOUR < left_ms <= 36 * HOUR
     venue.run("93.5", after_ms=left_ms - 1)
     assert len(venue.sent) == sent
+
+
+def test_what_a_person_did_not_let_the_bot_judge_gives_nothing_up() -> None:
+    venue = recovering()
+    hold(venue, "93.3", 6)
+    venue.command(Command.TAKE_OVER)
+    hold(venue, "97", 60)
+    hold(venue, "93.3", 8)
+    venue.command(Command.RESUME)
+    hold(venue, "93.3", 14)
+    assert venue.phase() == "RECOVERY"
+    hold(venue, "93.3", 2)
+    assert "RecoveryGaveUp" in venue.notes()
 
 
 def test_too_long_in_recovery_closes_as_well() -> None:
@@ -642,6 +790,57 @@ def test_one_resume_ends_a_halt_although_its_deal_was_told_to_close() -> None:
     venue.command(Command.RESUME)
     venue.run("91")
     assert venue.phase() == "ACTIVE"
+
+
+# What people see.
+
+
+def measures(venue: Venue) -> dict[tuple[str, str], tuple[str, bool]]:
+    view = KIND.view(venue.state).recovery
+    assert view is not None
+    return {
+        (each.rule, each.name): (f"{D(each.value):.1f} of {D(each.limit):.1f}", each.is_true)
+        for each in view.measures
+    }
+
+
+def test_a_person_sees_how_near_each_trigger_is() -> None:
+    limits = {"drawdownPct": D(4), "marginUsedPct": D(80), "averagingUsedPct": D(90)}
+    venue = opened(deep(recovery=document(trigger={**limits, "underwaterFor": "2h"})))
+    hold(venue, "98.29", 60)
+    assert measures(venue) == {
+        ("trigger", "drawdown"): ("1.1 of 4.0", False),
+        ("trigger", "margin used"): ("66.7 of 80.0", False),
+        ("trigger", "rungs used"): ("50.0 of 90.0", False),
+        ("trigger", "at a loss"): ("3540000.0 of 7200000.0", False),
+    }
+    view = KIND.view(venue.state).recovery
+    assert view is not None
+    assert (round(view.score_pct), view.held_ms) == (83, {"trigger": (0, 15 * MINUTE)})
+
+
+def test_a_person_sees_how_long_a_trigger_has_held_and_what_ends_recovery() -> None:
+    venue = opened()
+    hold(venue, "95.5", 8)
+    view = KIND.view(venue.state).recovery
+    assert view is not None
+    held_ms, of_ms = view.held_ms["trigger"]
+    assert (venue.phase(), view.score_pct, of_ms) == ("WATCH", 100, 15 * MINUTE)
+    assert 4 * MINUTE < held_ms < 8 * MINUTE
+    hold(venue, "95.5", 20)
+    assert measures(venue) | {("escalate", "duration"): ("", False)} == {
+        ("trigger", "drawdown"): ("3.9 of 3.0", True),
+        ("trigger", "at a loss"): ("1620000.0 of 259200000.0", False),
+        ("exit", "drawdown"): ("3.9 of 1.5", False),
+        ("exit", "margin used"): ("66.7 of 99.0", True),
+        ("escalate", "drawdown"): ("3.9 of 5.0", False),
+        ("escalate", "duration"): ("", False),
+    }
+
+
+def test_without_a_deal_or_with_recovery_switched_off_there_is_nothing_to_see() -> None:
+    assert KIND.view(Venue.start(deep()).state).recovery is None
+    assert KIND.view(opened(deep(recovery=document(enabled=False))).state).recovery is None
 
 
 # Smoothing.
