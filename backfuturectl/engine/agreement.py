@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from backfuturectl.engine.context import Context
@@ -9,18 +11,33 @@ from backfuturectl.engine.liquidation import PositionWatch
 from backfuturectl.engine.lookups import Lookups
 from backfuturectl.engine.pace import URGENT_POLL_S
 from backfuturectl.engine.recover import position_mismatch
+from backfuturectl.engine.rulings import RULINGS, Action, Known, Shown
 from backfuturectl.engine.stepper import Stepper
 from backfuturectl.engine.strangers import FORGOTTEN
 from backfuturectl.model.ids import OrderName, bot_code, client_order_id, parse_client_order_id
 from backfuturectl.model.market import ZERO, MarketKind
-from backfuturectl.model.orders import Leg, LegKind, OrderStatus
-from backfuturectl.model.status import Reason
-from backfuturectl.strategy.base import Gate, Note
+from backfuturectl.model.orders import Fill, Leg, LegKind, OrderStatus
+from backfuturectl.strategy.base import Note
 
 MISMATCH_LOOKS: Final = 5
 """A fill between two questions looks like a mismatch: only one that stays is believed."""
 
 _POSITION: Final = "position"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A pair of journal and exchange view.
+
+    Attributes:
+        why: The mismatch in words; empty for none.
+        forced: What the exchange itself closed and no row has, by its order id.
+    """
+
+    known: Known
+    shown: Shown
+    why: str = ""
+    forced: Mapping[str, list[Fill]] = field(default_factory=dict)
 
 
 class Agreement:
@@ -53,20 +70,28 @@ class Agreement:
         """
         context = self._context
         await self._settle()
-        mismatch = await self._forgotten() or await self._lasting_mismatch()
-        if mismatch is not None and await self._positions.take_forced():
-            mismatch = await self._mismatch()
+        found = await self._find()
+        if RULINGS[found.known, found.shown].action is Action.TAKE:
+            await self._positions.take(found.forced)
+            found = await self._compare()
         if context.is_stopping:
             return False
-        if mismatch is None:
+        ruling = RULINGS[found.known, found.shown]
+        if ruling.action is not Action.HOLD:
             context.holds.lift(_POSITION)
         elif not self.is_contradicted:
-            context.holds.put(_POSITION, Gate.SHUT, mismatch)
-            context.journal.note(
-                Note(str(Reason.POSITION_MISMATCH), mismatch, is_warning=True),
-                context.clock.now_ms(),
-            )
+            context.holds.put(_POSITION, ruling.gate, found.why)
+            note = Note(ruling.note, found.why, is_warning=True)
+            context.journal.note(note, context.clock.now_ms())
         return True
+
+    async def _find(self) -> _Found:
+        forgotten = await self._forgotten()
+        if forgotten is not None:
+            return _Found(Known.LOST, Shown.FILLED, forgotten)
+        found = await self._lasting()
+        forced = await self._positions.forced() if found.shown is Shown.OTHER else {}
+        return replace(found, shown=Shown.FORCED, forced=forced) if forced else found
 
     async def _settle(self) -> None:
         """Look at our orders until none is left whose fate is open."""
@@ -113,25 +138,28 @@ class Agreement:
         self._is_memory_proven = True
         return None
 
-    async def _lasting_mismatch(self) -> str | None:
-        mismatch = await self._mismatch()
+    async def _lasting(self) -> _Found:
+        """Return what is held, and how the exchange shows it in several looks in a row."""
+        found = await self._compare()
         looks = 0 if self.is_contradicted else MISMATCH_LOOKS - 1
         for _ in range(looks):
-            if mismatch is None or self._context.is_stopping:
-                return None
+            if found.shown is Shown.SAME or self._context.is_stopping:
+                return found
             await self._context.pause(URGENT_POLL_S)
             await self._settle()
-            mismatch = await self._mismatch()
-        return mismatch
+            found = await self._compare()
+        return found
 
-    async def _mismatch(self) -> str | None:
+    async def _compare(self) -> _Found:
         context = self._context
         expected, market = self._stepper.view().position_base, context.market
         if market.kind is MarketKind.FUTURES:
             position = await context.account.position(context.name.pair)
             await self._positions.judge(position)
-            return position_mismatch(expected, market=market, position=position, balances=None)
+            why = position_mismatch(expected, market=market, position=position, balances=None)
+            return _Found(Known.POSITION, Shown.OTHER if why else Shown.SAME, why or "")
         if expected == ZERO:
-            return None
+            return _Found(Known.COINS, Shown.SAME)
         balances = await context.account.balances()
-        return position_mismatch(expected, market=market, position=None, balances=balances)
+        why = position_mismatch(expected, market=market, position=None, balances=balances)
+        return _Found(Known.COINS, Shown.LESS if why else Shown.SAME, why or "")

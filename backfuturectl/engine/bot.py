@@ -330,7 +330,7 @@ class Bot:
             context.pace.urgent()
         if self._agreement.is_contradicted:
             self.reconcile_soon()  # it may have been a view that lagged behind
-        elif self._stepper.open_orders() or context.pace.watches_absent:
+        elif self._lookups.is_due:
             await self._lookups.look()
 
     async def _watch(self) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from backfuturectl.config.places import line_of
 from backfuturectl.model.errors import InvalidTransitionError
 from backfuturectl.model.ids import deal_id, parse_client_order_id
+from backfuturectl.model.market import ZERO
 from backfuturectl.model.orders import Fill, LegKind, OrderStatus, OrderType, advance
 from backfuturectl.model.records import (
     ABANDONED,
@@ -87,10 +89,12 @@ class Journal:
         orders: Iterable[OrderRecord],
         open_deal: DealRecord | None,
         closed_deal: DealRecord | None = None,
+        fills: Iterable[FillRecord] = (),
     ) -> None:
         self._store = store
         self._name = name
         self._orders = {order.client_order_id: order for order in orders}
+        self._explained = _sums(fills)
         self._deal = open_deal
         self._closed = closed_deal
 
@@ -99,11 +103,15 @@ class Journal:
         """Return the journal with what the store remembers."""
         deals = await store.deals(name.bot, limit=1)
         newest = await store.orders(name.bot, limit=1)
-        of_newest = await store.orders(name.bot, newest[0].deal) if newest else ()
+        deal = newest[0].deal if newest else ""
         return cls(
             store,
             name,
-            orders=(*await store.orders(name.bot, is_open=True), *of_newest),
+            orders=(
+                *await store.orders(name.bot, is_open=True),
+                *(await store.orders(name.bot, deal) if newest else ()),
+            ),
+            fills=await store.fills(name.bot, deal=deal) if newest else (),
             open_deal=deals[0] if deals and deals[0].closed_at_ms is None else None,
             closed_deal=deals[0] if deals and deals[0].closed_at_ms is not None else None,
         )
@@ -133,6 +141,17 @@ class Journal:
         """Return the orders of the newest deal that were the exchange's own, oldest first."""
         found = [row for row in self._orders.values() if row.leg.kind is LegKind.LIQUIDATION]
         return tuple(sorted(found, key=lambda row: row.client_order_id))
+
+    def bare(self) -> tuple[OrderRecord, ...]:
+        """Return the orders of the newest deal that ended with more filled than its fills say."""
+        return tuple(
+            row
+            for row in self._orders.values()
+            if row.filled_base
+            and row.status.is_final
+            and row.leg.kind is not LegKind.LIQUIDATION
+            and self._explained.get(row.client_order_id, ZERO) < row.filled_base
+        )
 
     async def recall(self, client_order_id: str) -> OrderRecord | None:
         """Return the row of an order of any deal, from the store where memory has it no more."""
@@ -170,12 +189,12 @@ class Journal:
         """
         orders = dict(self._orders)
         deal, closed = self._deal, self._closed
-        writes: list[Write] = []
+        listed = [self._fill(fill) for fill in fills]
+        writes: list[Write] = [*listed]
         if change is not None and change.client_order_id in orders:
             row = _changed(orders[change.client_order_id], change, now_ms)
             orders[row.client_order_id] = row
             writes.append(row)
-        writes.extend(self._fill(fill) for fill in fills)
         about = self._concerned(actions, change)
         for action in actions:
             match action:
@@ -236,6 +255,9 @@ class Journal:
             key: row for key, row in orders.items() if row.deal == newest or not row.status.is_final
         }
         self._deal, self._closed = deal, closed
+        # Each list of an order's fills is all of them that there are by then.
+        explained = self._explained | _sums(listed)
+        self._explained = {key: explained[key] for key in self._orders if key in explained}
 
     def acknowledge(self, client_order_id: str, order_id: str) -> None:
         """Keep the exchange's order id beside ours; the next record of the order stores it."""
@@ -337,6 +359,15 @@ class Journal:
             message=note.message,
             deal=deal,
         )
+
+
+def _sums(fills: Iterable[FillRecord]) -> dict[str, Decimal]:
+    """Return how much *fills* say of each order, every execution counted once."""
+    found: dict[str, Decimal] = {}
+    for fill in {fill.fill_id: fill for fill in fills}.values():
+        known = found.get(fill.client_order_id, ZERO)
+        found[fill.client_order_id] = known + fill.amount_base
+    return found
 
 
 def _changed(row: OrderRecord, change: OrderChanged, now_ms: int) -> OrderRecord:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -18,7 +19,7 @@ from backfuturectl.engine.settings import SETTINGS, SETTINGS_REASON, restrict, s
 from backfuturectl.engine.stepper import Stepper
 from backfuturectl.model.errors import OperationError
 from backfuturectl.model.ids import OrderName, bot_code, client_order_id
-from backfuturectl.model.market import MarketKind
+from backfuturectl.model.market import ZERO, MarketKind
 from backfuturectl.model.orders import Fill, Leg, LegKind, Position
 from backfuturectl.strategy.arithmetic import gap_pct
 from backfuturectl.strategy.base import Exposure, Liquidated
@@ -142,36 +143,43 @@ class PositionWatch:
         near = nearness(exposure, position.liquidation_price)
         restrict(context, LIQUIDATION, "LiquidationNear", near)
 
-    async def take_forced(self) -> bool:
-        """Book what the exchange itself closed of the newest deal; return whether there was any.
+    async def forced(self) -> dict[str, list[Fill]]:
+        """Return what the exchange itself closed of the open deal and no row has, by its order id.
 
         Raises:
-            TransientError: The exchange does not answer, or the store failed.
+            TransientError: The exchange does not answer.
         """
         context, deal = self._context, self._context.journal.deal
-        if context.market.kind is MarketKind.SPOT or deal is None or deal.closed_at_ms is not None:
-            return False
         began_ms = context.journal.began_ms
-        if began_ms is None:
-            return False
-        fills = await context.account.fills(context.name.pair, began_ms - _SKEW_MS)
+        is_open = deal is not None and deal.closed_at_ms is None
+        if context.market.kind is MarketKind.SPOT or not is_open or began_ms is None:
+            return {}
         by_order: dict[str, list[Fill]] = {}
-        for fill in fills:
+        for fill in await context.account.fills(context.name.pair, began_ms - _SKEW_MS):
             if fill.is_forced:
                 by_order.setdefault(fill.order_id, []).append(fill)
-        found = False
-        for order_id, forced in by_order.items():
-            found = await self._take(order_id, forced) or found
-        return found
+        booked = {row.order_id: row.filled_base for row in context.journal.taken()}
+        return {
+            order_id: fills
+            for order_id, fills in by_order.items()
+            if sum((fill.amount_base for fill in fills), ZERO) > booked.get(order_id, ZERO)
+        }
 
-    async def _take(self, order_id: str, forced: list[Fill]) -> bool:
+    async def take(self, forced: Mapping[str, list[Fill]]) -> None:
+        """Book what `forced` found.
+
+        Raises:
+            TransientError: The store failed.
+        """
+        for order_id, fills in forced.items():
+            await self._take(order_id, fills)
+
+    async def _take(self, order_id: str, forced: list[Fill]) -> None:
         context = self._context
         taken = context.journal.taken()
         known = next((row for row in taken if row.order_id == order_id), None)
         name = self._name(len(taken)) if known is None else known.client_order_id
         told = executed(forced, client_order_id=name, order_id=order_id)
-        if known is not None and told.amount_base <= known.filled_base:
-            return False
         event = Liquidated(
             client_order_id=name,
             order_id=order_id,
@@ -182,7 +190,6 @@ class PositionWatch:
         )
         fills = tuple(replace(fill, client_order_id=name) for fill in forced)
         await self._stepper.take(event, fills)
-        return True
 
     def _name(self, attempt: int) -> str:
         context = self._context

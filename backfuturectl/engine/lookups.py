@@ -1,27 +1,36 @@
-"""What became of a bot's orders: the open ones are listed, what is not listed is looked up."""
+"""What became of a bot's orders: the open ones are listed, what is not listed is looked up.
+
+What it means is in `rulings`. How long something has lasted is counted on the loop's clock: wall
+time may jump, and a jump must not turn an order that is on its way into one that never arrived.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
 from backfuturectl.engine.context import Context
-from backfuturectl.engine.recover import executed
+from backfuturectl.engine.recover import Executed, executed
+from backfuturectl.engine.rulings import RULINGS, Action, Known, Ruling, Shown, known_of
 from backfuturectl.engine.stepper import Stepper
 from backfuturectl.engine.strangers import Strangers
 from backfuturectl.engine.wire import Wire
 from backfuturectl.model.orders import Fill, Order, OrderStatus
 from backfuturectl.model.records import OrderRecord
-from backfuturectl.strategy.base import Cancel, Gate, OpenOrder, OrderChanged
+from backfuturectl.strategy.base import Cancel, Note, OpenOrder, OrderChanged
 
 _LOG = logging.getLogger(__name__)
 
-FILLS_PATIENCE_MS: Final = 10_000
+FILLS_PATIENCE_S: Final = 10.0
 """How long a fill list may lag behind its order before the order's own figures are believed."""
 
-MISSING_PATIENCE_MS: Final = 120_000
+LATE_FILLS_S: Final = 600.0
+"""How long fills are asked for after that; then the comparison at the deal's end has its say."""
+
+MISSING_PATIENCE_S: Final = 120.0
 """How long an acknowledged order may be invisible before a person has to look."""
 
 _MISSING: Final = "missing/"
@@ -37,18 +46,19 @@ class Lookups:
         self._wire = wire
         self._stepper = stepper
         self._strangers = strangers
-        self._started_ms = context.clock.now_ms()
-        self._first_missing_ms: dict[str, int] = {}
-        self._fills_awaited_ms: dict[tuple[str, bool], int] = {}
+        self._started_s = _now_s()
+        self._first_missing_s: dict[str, float] = {}
+        self._fills_awaited_s: dict[tuple[str, bool], float] = {}
+        self._bare_since_s: dict[str, float] = {}
 
     @property
     def awaits_fills(self) -> bool:
         """Whether an order has filled by an amount that its fills do not explain yet."""
-        return bool(self._fills_awaited_ms)
+        return bool(self._fills_awaited_s)
 
     def forgive(self) -> None:
         """Wait anew for orders that the exchange had acknowledged and no longer knows."""
-        self._first_missing_ms.clear()
+        self._first_missing_s.clear()
         self._context.holds.lift_where(lambda who: who.startswith(_MISSING))
 
     def touch(self, price: Decimal) -> bool:
@@ -60,23 +70,34 @@ class Lookups:
         is_reached = any(order.is_reached(price) for order in self._stepper.open_orders())
         return is_reached and self._context.pace.touched()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there is anything to look at."""
+        return bool(
+            self._stepper.open_orders()
+            or self._context.pace.watches_absent
+            or self._context.journal.bare()
+        )
+
     async def look(self) -> None:
-        """Ask how every order stands that may rest."""
+        """Ask how every order stands that may rest, and for fills that are still owed."""
         context = self._context
         listed = await context.account.open_orders(context.name.pair)
         mine = self._stepper.open_orders()
         by_id = {order.client_order_id: order for order in listed}
         ours = {order.client_order_id for order in mine}
-        for order, absent in await self._strangers.judge(listed, ours):
-            await self._expel(order, absent)
-        for known in mine:
-            seen = by_id.get(known.client_order_id)
+        for stranger, absent in await self._strangers.judge(listed, ours):
+            await self._expel(stranger, absent)
+        for order in mine:
+            seen = by_id.get(order.client_order_id)
             if seen is None:
-                seen = await self._ask(known.client_order_id)
+                seen = await self._ask(order.client_order_id)
             if seen is None:
-                self._judge_missing(known)
+                self._judge_unseen(order)
             else:
-                await self._learn(known, seen)
+                await self._judge(order, seen)
+        for row in context.journal.bare():
+            await self._judge_bare(row)
 
     async def _ask(self, client_order_id: str) -> Order | None:
         context = self._context
@@ -105,84 +126,141 @@ class Lookups:
                 filled_base=row.filled_base,
                 trigger_price=row.trigger_price,
             )
-            await self._learn(known, seen)
+            await self._judge(known, seen)
 
-    async def _learn(self, known: OpenOrder, seen: Order) -> None:
-        context, client_order_id = self._context, known.client_order_id
-        self._first_missing_ms.pop(client_order_id, None)
+    async def _judge(self, order: OpenOrder, seen: Order) -> None:
+        """Do what the rulings say of an *order* that the exchange shows as *seen*."""
+        context, client_order_id = self._context, order.client_order_id
+        known = self._known(order)
+        self._first_missing_s.pop(client_order_id, None)
         context.holds.lift(_MISSING + client_order_id)
         self._wire.is_known(client_order_id)
         context.journal.acknowledge(client_order_id, seen.order_id)
-        filled, cost, fees = seen.filled_base, seen.cost_quote, seen.fees
+        told = Executed(seen.filled_base, seen.cost_quote, seen.fees)
         fills: tuple[Fill, ...] = ()
-        if filled > known.filled_base or (filled and seen.status.is_final):
-            fills = await self._fills_of(client_order_id, seen.order_id)
-            told = executed(fills, client_order_id=client_order_id, order_id=seen.order_id)
-            if told.amount_base >= filled:
-                filled, cost, fees = told.amount_base, told.cost_quote, told.fees
+        shown = Shown.MORE
+        if seen.filled_base > order.filled_base or (seen.filled_base and seen.status.is_final):
+            fills = await self._fills_of(client_order_id, seen.order_id, seen.created_at_ms)
+            listed = executed(fills, client_order_id=client_order_id, order_id=seen.order_id)
+            if listed.amount_base >= seen.filled_base:
+                told = listed
             elif self._is_patient(client_order_id, is_final=seen.status.is_final):
-                context.pace.urgent()
-                return
-            for is_final in (False, True):
-                self._fills_awaited_ms.pop((client_order_id, is_final), None)
-        if seen.status is known.status and filled == known.filled_base:
+                shown = Shown.UNEXPLAINED
+            else:
+                shown = Shown.OVERDUE
+        is_same = seen.status is order.status and told.amount_base == order.filled_base
+        if shown is Shown.MORE and is_same:
+            shown = Shown.SAME
+        ruling = RULINGS[known, shown]
+        if ruling.action is Action.LOOK_AGAIN:
+            context.pace.urgent()
             return
+        for is_final in (False, True):
+            self._fills_awaited_s.pop((client_order_id, is_final), None)
+        if ruling.action in {Action.BOOK, Action.BELIEVE} and not is_same:
+            self._learn(client_order_id, seen.status, told, fills)
+
+    def _judge_unseen(self, order: OpenOrder) -> None:
+        """Do what the rulings say of an *order* that the exchange does not show."""
+        context, client_order_id = self._context, order.client_order_id
+        known, now_s = self._known(order), _now_s()
+        if known is Known.UNANSWERED:
+            # An intent of an earlier process may have been sent at any time before that one died.
+            since_s = self._wire.sent_at_s(client_order_id) or self._started_s
+            patience_s = context.account.horizon_ms / 1000
+        else:
+            since_s = self._first_missing_s.setdefault(client_order_id, now_s)
+            patience_s = MISSING_PATIENCE_S
+        ruling = RULINGS[known, Shown.GONE if now_s - since_s > patience_s else Shown.UNSEEN]
+        if ruling.action is Action.BURY:
+            self._wire.is_known(client_order_id)
+            context.report(client_order_id, OrderStatus.ABSENT)
+        elif ruling.action is Action.END:
+            context.report(client_order_id, OrderStatus.CANCELED)
+        elif ruling.action is Action.HOLD:
+            # Exits wait for it, since it may fill; it is looked for at the pace of resting orders.
+            self._hold(order, ruling)
+        else:
+            context.pace.urgent()
+
+    def _hold(self, order: OpenOrder, ruling: Ruling) -> None:
+        context, who = self._context, _MISSING + order.client_order_id
+        why = (
+            f"the exchange no longer knows {order.leg} ({order.client_order_id}), which it had "
+            "acknowledged"
+        )
+        if who not in context.holds:
+            note = Note(ruling.note, why, is_warning=True)
+            context.journal.note(note, context.clock.now_ms())
+        context.holds.put(who, ruling.gate, why)
+
+    async def _judge_bare(self, row: OrderRecord) -> None:
+        """Ask for the fills of an order whose own figures had to be believed."""
+        client_order_id = row.client_order_id
+        since_s = self._bare_since_s.setdefault(client_order_id, _now_s())
+        if _now_s() - since_s > LATE_FILLS_S:
+            return
+        fills = await self._fills_of(client_order_id, row.order_id or "")
+        listed = executed(fills, client_order_id=client_order_id, order_id=row.order_id)
+        is_whole = listed.amount_base >= row.filled_base
+        ruling = RULINGS[Known.BARE, Shown.MORE if is_whole else Shown.UNEXPLAINED]
+        if ruling.action is Action.BOOK:
+            self._bare_since_s.pop(client_order_id)
+            self._learn(client_order_id, row.status, listed, fills)
+
+    def _learn(
+        self,
+        client_order_id: str,
+        status: OrderStatus,
+        told: Executed,
+        fills: tuple[Fill, ...],
+    ) -> None:
         change = OrderChanged(
             client_order_id=client_order_id,
-            status=seen.status,
-            filled_base=filled,
-            cost_quote=cost,
-            fees=fees,
-            at_ms=context.clock.now_ms(),
+            status=status,
+            filled_base=told.amount_base,
+            cost_quote=told.cost_quote,
+            fees=told.fees,
+            at_ms=self._context.clock.now_ms(),
         )
-        context.results.append((change, fills))
+        self._context.results.append((change, fills))
 
-    async def _fills_of(self, client_order_id: str, order_id: str) -> tuple[Fill, ...]:
+    def _known(self, order: OpenOrder) -> Known:
+        row = self._context.journal.order(order.client_order_id)
+        has_id = row is not None and row.order_id is not None
+        return known_of(order, has_answer=has_id or order.status is OrderStatus.OPEN)
+
+    async def _fills_of(
+        self, client_order_id: str, order_id: str, created_at_ms: int = 0
+    ) -> tuple[Fill, ...]:
+        """Return an order's fills; looked for from its creation on, by whichever clock was behind.
+
+        Args:
+            client_order_id: Its id here.
+            order_id: The exchange's.
+            created_at_ms: By the exchange's clock; 0 where that is not known.
+        """
         context = self._context
         row = context.journal.order(client_order_id)
-        since_ms = (row.intended_at_ms if row is not None else context.clock.now_ms()) - 60_000
+        since_ms = row.intended_at_ms if row is not None else context.clock.now_ms()
+        if created_at_ms:
+            since_ms = min(since_ms, created_at_ms)
         return tuple(
             replace(fill, client_order_id=client_order_id)
-            for fill in await context.account.fills(context.name.pair, since_ms)
+            for fill in await context.account.fills(context.name.pair, since_ms - 60_000)
             if fill.order_id == order_id or fill.client_order_id == client_order_id
         )
 
     def _is_patient(self, client_order_id: str, *, is_final: bool) -> bool:
         """Return whether the fill list may still catch up.
 
-        The end of an order is waited for anew, however long its pieces were late: nobody looks at
-        it again afterwards, and what is not listed by then is never booked with its fees.
+        The end of an order is waited for anew, however long its pieces were late: what is booked
+        then without its fees may be more than can be sold.
         """
-        now_ms = self._context.clock.now_ms()
-        since_ms = self._fills_awaited_ms.setdefault((client_order_id, is_final), now_ms)
-        return now_ms - since_ms < FILLS_PATIENCE_MS
+        now_s = _now_s()
+        since_s = self._fills_awaited_s.setdefault((client_order_id, is_final), now_s)
+        return now_s - since_s < FILLS_PATIENCE_S
 
-    def _judge_missing(self, known: OpenOrder) -> None:
-        """Decide what it means that the exchange does not know an order of ours."""
-        context, client_order_id = self._context, known.client_order_id
-        row = context.journal.order(client_order_id)
-        now_ms = context.clock.now_ms()
-        if row is None or row.order_id is None:
-            # An intent of an earlier process may have been sent at any time before that one died.
-            sent_at_ms = self._wire.sent_at_ms(client_order_id)
-            if now_ms - (sent_at_ms or self._started_ms) > context.account.horizon_ms:
-                self._wire.is_known(client_order_id)
-                context.report(client_order_id, OrderStatus.ABSENT)
-            else:
-                context.pace.urgent()
-            return
-        first_ms = self._first_missing_ms.setdefault(client_order_id, now_ms)
-        if now_ms - first_ms > MISSING_PATIENCE_MS:
-            if known.trigger_price is not None and known.is_canceling:
-                # UNVERIFIED whether every exchange remembers a stop that never triggered.
-                context.report(client_order_id, OrderStatus.CANCELED)
-                return
-            # Exits wait for it, since it may fill; it is looked for at the pace of resting orders.
-            context.holds.put(
-                _MISSING + client_order_id,
-                Gate.EXITS_ONLY,
-                f"the exchange no longer knows {known.leg} ({client_order_id}), which it "
-                "had acknowledged",
-            )
-            return
-        context.pace.urgent()
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""Compare the journal with the exchange: what each mismatch means, as pure functions.
+"""Compare the journal with the exchange, as pure functions; `rulings` says what follows.
 
 Invariants:
 - An order is ours only if its client id carries this installation's and this bot's code *and* the
@@ -10,27 +10,14 @@ Invariants:
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from backfuturectl.engine.rulings import Known
 from backfuturectl.model.ids import bot_code, parse_client_order_id
 from backfuturectl.model.market import Market, MarketKind
-from backfuturectl.model.orders import Balances, Fee, Fill, Order, Position
-
-
-class Owner(enum.StrEnum):
-    """Whose order it is, as far as this bot is concerned.
-
-    MINE: in this bot's journal. LOST: this bot's id, but its journal does not know it (an older
-    store was restored). TWIN: another backfuturectl's. FOREIGN: a person's or another program's.
-    """
-
-    MINE = "mine"
-    LOST = "lost"
-    TWIN = "twin"
-    FOREIGN = "foreign"
+from backfuturectl.model.orders import Balances, Fee, Fill, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +29,17 @@ class Executed:
     fees: tuple[Fee, ...]
 
 
-def owner(order: Order, *, journal: Collection[str], installation: str, bot: str) -> Owner:
-    """Return whose *order* is, for the bot named *bot*; *journal* holds its client order ids."""
-    if order.client_order_id in journal:
-        return Owner.MINE
-    name = parse_client_order_id(order.client_order_id)
+def owner(client_order_id: str, *, installation: str, bot: str) -> Known:
+    """Return whose an order is by its id alone, for the bot named *bot*; LOST is its own.
+
+    SIBLING is another bot of this installation on the same account and pair, a long beside a short.
+    """
+    name = parse_client_order_id(client_order_id)
     if name is None:
-        return Owner.FOREIGN
-    if name.installation == installation and name.bot == bot_code(bot):
-        return Owner.LOST
-    # Another bot of this installation on the same account and pair (a long beside a short) is no
-    # stranger: its own journal answers for the order.
-    return Owner.MINE if name.installation == installation else Owner.TWIN
+        return Known.FOREIGN
+    if name.installation != installation:
+        return Known.TWIN
+    return Known.LOST if name.bot == bot_code(bot) else Known.SIBLING
 
 
 def executed(fills: Iterable[Fill], *, client_order_id: str, order_id: str | None) -> Executed:

@@ -1,4 +1,4 @@
-"""Open orders that a bot's state does not know: whose they are, and what that means."""
+"""Open orders that a bot's state does not know: whose they are, and what `rulings` says of that."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Collection
 from typing import Final
 
 from backfuturectl.engine.context import Context
-from backfuturectl.engine.recover import Owner, owner
-from backfuturectl.model.orders import Order, OrderStatus
+from backfuturectl.engine.recover import owner
+from backfuturectl.engine.rulings import RULINGS, Action, Known, Ruling, Shown, known_of_row
+from backfuturectl.model.orders import Order
 from backfuturectl.model.records import OrderRecord
 from backfuturectl.strategy.base import Gate, Note
 
 FORGOTTEN: Final = (
     "order {} carries this bot's id but is not in its journal; was an older state restored?"
 )
+_TWIN: Final = "another backfuturectl trades this account (order {})"
 
-_JOURNAL: Final = "journal"
-_TWIN: Final = "twin"
+_WHY: Final = {Known.LOST: FORGOTTEN, Known.TWIN: _TWIN}
 
 
 class Strangers:
@@ -28,7 +29,7 @@ class Strangers:
 
     def forgive(self) -> None:
         """Drop what was held against the account; what still rests there is told anew."""
-        self._context.holds.lift_where({_JOURNAL, _TWIN}.__contains__)
+        self._context.holds.lift_where({known.name for known in _WHY}.__contains__)
         self._seen.clear()
 
     async def judge(
@@ -39,41 +40,36 @@ class Strangers:
         Returns:
             Orders of ours that were believed never to have arrived, with their rows.
         """
-        context = self._context
         intruders = []
         for order in listed:
-            whose = owner(
-                order, journal=ours, installation=context.installation, bot=context.name.bot
-            )
-            row = None
-            if whose is Owner.LOST:
-                row = await context.journal.recall(order.client_order_id)
-            if row is not None:
-                if row.status is OrderStatus.ABSENT:
-                    intruders.append((order, row))
-                continue  # otherwise the list is older than what is known
-            if whose is Owner.MINE or order.order_id in self._seen:
+            if order.client_order_id in ours:
                 continue
-            self._seen.add(order.order_id)
-            self._tell(order, whose)
+            known, row = await self._known(order)
+            ruling = RULINGS[known, Shown.OPEN]
+            if ruling.action is Action.GO_ON:
+                continue
+            if ruling.action is Action.EXPEL:
+                assert row is not None, "only a row can say that an order never arrived"
+                intruders.append((order, row))
+            if order.order_id not in self._seen:
+                self._seen.add(order.order_id)
+                self._tell(order, known, ruling)
         return intruders
 
-    def _tell(self, order: Order, whose: Owner) -> None:
+    async def _known(self, order: Order) -> tuple[Known, OrderRecord | None]:
+        context, name = self._context, order.client_order_id
+        known = owner(name, installation=context.installation, bot=context.name.bot)
+        row = await context.journal.recall(name) if known is Known.LOST else None
+        return (known if row is None else known_of_row(row.status)), row
+
+    def _tell(self, order: Order, known: Known, ruling: Ruling) -> None:
         context = self._context
-        if whose is Owner.LOST:
-            context.holds.put(_JOURNAL, Gate.SHUT, FORGOTTEN.format(order.client_order_id))
-        elif whose is Owner.TWIN:
-            context.holds.put(
-                _TWIN,
-                Gate.EXITS_ONLY,
-                f"another backfuturectl trades this account (order {order.client_order_id})",
-            )
-        context.journal.note(
-            Note(
-                f"{whose.value.capitalize()}Order",
-                f"{order.side} {order.amount_base:f} at {order.price:f} is not this bot's; "
-                "it is left alone",
-                is_warning=True,
-            ),
-            context.clock.now_ms(),
+        if ruling.gate is not Gate.OPEN:
+            context.holds.put(known.name, ruling.gate, _WHY[known].format(order.client_order_id))
+        what = (
+            "was believed never to have arrived; it is canceled"
+            if ruling.action is Action.EXPEL
+            else "is not this bot's; it is left alone"
         )
+        message = f"{order.side} {order.amount_base:f} at {order.price:f} {what}"
+        context.journal.note(Note(ruling.note, message, is_warning=True), context.clock.now_ms())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from backfuturectl.engine.context import Context
@@ -26,19 +27,22 @@ class Wire:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._is_verified = False
-        self._sent_at_ms: dict[str, int] = {}
+        self._sent_at_s: dict[str, float] = {}
 
     def verify_again(self) -> None:
         """Check leverage and margin mode anew before the next order that adds."""
         self._is_verified = False
 
-    def sent_at_ms(self, client_order_id: str) -> int | None:
-        """Return when this process sent an order whose fate is open; None when it did not."""
-        return self._sent_at_ms.get(client_order_id)
+    def sent_at_s(self, client_order_id: str) -> float | None:
+        """Return when this process sent an order whose fate is open; None when it did not.
+
+        On the loop's clock: see `lookups`.
+        """
+        return self._sent_at_s.get(client_order_id)
 
     def is_known(self, client_order_id: str) -> None:
         """Forget when an order was sent: its fate is no longer open."""
-        self._sent_at_ms.pop(client_order_id, None)
+        self._sent_at_s.pop(client_order_id, None)
 
     async def place(self, action: Place) -> None:
         """Send an order and report how it stands; what it filled is told by a look-up."""
@@ -51,7 +55,7 @@ class Wire:
                 # The world changed while the intent was being recorded; nothing has been sent.
                 context.report(client_order_id, OrderStatus.ABSENT)
                 return
-            self._sent_at_ms[client_order_id] = context.clock.now_ms()
+            self._sent_at_s[client_order_id] = asyncio.get_running_loop().time()
             placed = await context.account.place(order)
         except OutcomeUnknownError as error:
             _LOG.warning("%s: outcome of %s unknown: %s", bot, action.leg, error)

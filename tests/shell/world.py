@@ -51,11 +51,14 @@ BUSY = TransientError(Reason.RATE_LIMITED, "too many requests")
 REFUSED = PermanentError(Reason.ORDER_REJECTED, "no", raw_code="30004")
 
 
+@dataclass
 class LoopClock:
-    """Wall time that goes with the loop's virtual time."""
+    """Wall time that goes with the loop's virtual time, until somebody sets it by *jump_ms*."""
+
+    jump_ms: int = 0
 
     def now_ms(self) -> int:
-        return START_MS + int(asyncio.get_running_loop().time() * 1000)
+        return START_MS + int(asyncio.get_running_loop().time() * 1000) + self.jump_ms
 
 
 @dataclass

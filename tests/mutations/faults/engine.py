@@ -137,8 +137,8 @@ FAULTS = (
         "engine",
         (
             (
-                "if now_ms - (sent_at_ms or self._started_ms) > context.account.horizon_ms:",
-                "if now_ms > (sent_at_ms or self._started_ms):",
+                "patience_s = context.account.horizon_ms / 1000",
+                "patience_s = 0.0",
             ),
         ),
         (_BOT, _RECOVER),
@@ -149,24 +149,49 @@ FAULTS = (
         "engine",
         (
             (
-                "(sent_at_ms or self._started_ms)",
-                "(sent_at_ms or (row.intended_at_ms if row else 0))",
+                "self._wire.sent_at_s(client_order_id) or self._started_s",
+                "self._wire.sent_at_s(client_order_id) or -1e9",
             ),
         ),
         (_FOUND,),
     ),
     Fault(
+        "a clock that is set forth makes orders absent",
+        UNKNOWN,
+        "engine/lookups.py",
+        (
+            (
+                "    return asyncio.get_running_loop().time()\n",
+                "    return time.time()\n",
+            ),
+            ("import asyncio\n", "import time\n"),
+        ),
+        ("tests/shell/engine/test_clock_jumps.py",),
+    ),
+    Fault(
+        "fills that come late are not asked for",
+        UNKNOWN,
+        "engine/lookups.py",
+        (
+            (
+                "            self._learn(client_order_id, row.status, listed, fills)\n",
+                "            pass\n",
+            ),
+        ),
+        ("tests/shell/engine/test_late_fills.py",),
+    ),
+    Fault(
         "an order that appears after all is left to itself",
         UNKNOWN,
         "engine",
-        (("            await self._expel(order, absent)\n", "            pass\n"),),
+        (("            await self._expel(stranger, absent)\n", "            pass\n"),),
         (_BOT, _FOUND),
     ),
     Fault(
         "an acknowledged order that cannot be seen counts as absent",
         UNKNOWN,
         "engine",
-        (("if row is None or row.order_id is None:", "if True:"),),
+        (("    if not has_answer:\n", "    if True:\n"),),
         (_BOT,),
     ),
     Fault(
@@ -208,8 +233,8 @@ FAULTS = (
         "engine",
         (
             (
-                "            self._seen.add(order.order_id)\n",
-                "            self._seen.add(order.order_id)\n            await context.account.cancel(\n                context.name.pair, order.client_order_id, order.order_id\n            )\n",
+                "                self._seen.add(order.order_id)\n",
+                "                self._seen.add(order.order_id)\n                await self._context.account.cancel(\n                    self._context.name.pair, order.client_order_id, order.order_id\n                )\n",
             ),
         ),
         (_BOT, _RECOVER),
@@ -220,8 +245,8 @@ FAULTS = (
         "engine/recover.py",
         (
             (
-                "return Owner.MINE if name.installation == installation else Owner.TWIN",
-                "return Owner.MINE",
+                "    if name.installation != installation:\n        return Known.TWIN\n",
+                "",
             ),
         ),
         (_RECOVER, _BOT),
@@ -233,8 +258,8 @@ FAULTS = (
         "engine",
         (
             (
-                "                _TWIN,\n                Gate.EXITS_ONLY,",
-                "                _TWIN,\n                Gate.OPEN,",
+                '        gate=Gate.EXITS_ONLY,\n        note="TwinOrder",',
+                '        note="TwinOrder",',
             ),
         ),
         (_BOT,),
@@ -243,7 +268,7 @@ FAULTS = (
         "orders of ours that the journal lacks change nothing",
         FOREIGN,
         "engine",
-        (("put(_JOURNAL, Gate.SHUT", "put(_JOURNAL, Gate.OPEN"),),
+        (('        gate=Gate.SHUT,\n        note="LostOrder",', '        note="LostOrder",'),),
         (_BOT,),
     ),
     Fault(
@@ -252,8 +277,8 @@ FAULTS = (
         "engine",
         (
             (
-                "await self._forgotten() or await self._lasting_mismatch()",
-                "await self._lasting_mismatch()",
+                "forgotten = await self._forgotten()",
+                "forgotten = None",
             ),
         ),
         (_FOUND,),
@@ -262,7 +287,7 @@ FAULTS = (
         "a position that contradicts the journal is no matter",
         FOREIGN,
         "engine",
-        (("put(_POSITION, Gate.SHUT", "put(_POSITION, Gate.OPEN"),),
+        (("put(_POSITION, ruling.gate", "put(_POSITION, Gate.OPEN"),),
         (_BOT, _RECOVER),
     ),
     Fault(

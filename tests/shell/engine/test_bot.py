@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from backfuturectl.engine.lookups import FILLS_PATIENCE_MS, MISSING_PATIENCE_MS
+from backfuturectl.engine.lookups import FILLS_PATIENCE_S, MISSING_PATIENCE_S
 from backfuturectl.engine.stepper import Stepper
 from backfuturectl.exchanges.simulated import PortCall
 from backfuturectl.matching.values import OrderRequest, Wallet
@@ -232,11 +232,11 @@ async def test_orders_that_ended_leave_nothing_behind() -> None:
         w.account.hidden_orders = frozenset({gone.client_id or ""})
         await w.price("100", for_s=60)
         assert w.bot is not None
-        assert w.bot._lookups._first_missing_ms.keys() == {gone.client_id}
+        assert w.bot._lookups._first_missing_s.keys() == {gone.client_id}
         w.account.hidden_orders = frozenset()
         await w.price("100", for_s=30)
-        assert w.bot._wire._sent_at_ms == {}
-        assert w.bot._lookups._first_missing_ms == {}
+        assert w.bot._wire._sent_at_s == {}
+        assert w.bot._lookups._first_missing_s == {}
 
 
 # Fills.
@@ -278,7 +278,7 @@ async def test_a_fill_list_that_lags_is_waited_for() -> None:
     async with world(starts=False) as w:
         w.account.hides_fills = True
         await w.start()
-        await w.price("100", for_s=FILLS_PATIENCE_MS // 1000 - 2)
+        await w.price("100", for_s=FILLS_PATIENCE_S - 2)
         assert w.orders(TAKE_PROFIT) == []
         assert await w.statuses(BASE) == [OrderStatus.OPEN]
         w.account.hides_fills = False
@@ -296,8 +296,8 @@ async def test_fills_that_are_always_late_are_all_booked_in_the_end() -> None:
         while not w.orders(BASE) or w.orders(BASE)[0].is_open:
             await w.price("100", for_s=1)
         (order,) = w.orders(BASE)
-        assert order.updated_at_ms - order.created_at_ms > FILLS_PATIENCE_MS
-        await w.price("100", for_s=FILLS_PATIENCE_MS // 1000 - 4)
+        assert order.updated_at_ms - order.created_at_ms > FILLS_PATIENCE_S * 1000
+        await w.price("100", for_s=FILLS_PATIENCE_S - 4)
         w.account.hides_fills = False
         await w.price("100", for_s=5)
         (base,) = await w.rows(BASE)
@@ -310,7 +310,7 @@ async def test_a_fill_list_that_never_comes_is_not_waited_for_for_ever() -> None
     async with world(starts=False) as w:
         w.account.hides_fills = True
         await w.start()
-        await w.price("100", for_s=FILLS_PATIENCE_MS // 1000 + 10)
+        await w.price("100", for_s=FILLS_PATIENCE_S + 10)
         (base,) = await w.rows(BASE)
         assert (base.status, base.filled_base) == (OrderStatus.FILLED, base.amount_base)
         assert len(w.resting(TAKE_PROFIT)) == 1
@@ -321,7 +321,7 @@ async def test_an_acknowledged_order_that_vanishes_leaves_exits_only_and_is_not_
         await w.price("100", for_s=5)
         (gone,) = w.resting(TAKE_PROFIT)
         w.account.hidden_orders = frozenset({gone.client_id or ""})
-        await w.price("100", for_s=MISSING_PATIENCE_MS // 1000 - 10)
+        await w.price("100", for_s=MISSING_PATIENCE_S - 10)
         assert w.bot is not None
         assert w.bot.gate[0] is Gate.OPEN
         await w.price("100", for_s=60)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfuturectl.engine.recover import Owner, executed, owner, position_mismatch
+from backfuturectl.engine.recover import executed, owner, position_mismatch
+from backfuturectl.engine.rulings import Known
 from backfuturectl.model.ids import OrderName, bot_code, client_order_id, parse_client_order_id
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import (
@@ -19,9 +20,6 @@ from backfuturectl.model.orders import (
     Fill,
     Leg,
     LegKind,
-    Order,
-    OrderStatus,
-    OrderType,
     Position,
     Side,
 )
@@ -41,32 +39,21 @@ names = st.builds(
 )
 
 
-def order(client_id: str) -> Order:
-    return Order(
-        client_id, "1", "BTC/USDT", Side.BUY, OrderType.LIMIT, OrderStatus.OPEN, D(100), D(1)
-    )
-
-
-def whose(client_id: str, *journal: str) -> Owner:
-    return owner(order(client_id), journal=journal, installation=HOME, bot=BOT)
+def whose(client_id: str) -> Known:
+    return owner(client_id, installation=HOME, bot=BOT)
 
 
 # Whose an order is.
 
 
 @given(names)
-def test_an_order_in_the_journal_is_the_bots_own(name: OrderName) -> None:
-    assert whose(client_order_id(name), client_order_id(name)) is Owner.MINE
-
-
-@given(names)
-def test_an_order_outside_of_the_journal_is_judged_by_its_name(name: OrderName) -> None:
+def test_an_order_is_judged_by_its_name(name: OrderName) -> None:
     expected = (
-        Owner.TWIN
+        Known.TWIN
         if name.installation == ABROAD
-        else Owner.LOST
+        else Known.LOST
         if name.bot == bot_code(BOT)
-        else Owner.MINE  # another bot's, whose own journal answers for it
+        else Known.SIBLING
     )
     assert whose(client_order_id(name)) is expected
 
@@ -74,7 +61,7 @@ def test_an_order_outside_of_the_journal_is_judged_by_its_name(name: OrderName) 
 @given(st.text(max_size=40))
 def test_an_order_without_such_a_name_is_foreign(text: str) -> None:
     if parse_client_order_id(text) is None:
-        assert whose(text) is Owner.FOREIGN
+        assert whose(text) is Known.FOREIGN
 
 
 @pytest.mark.parametrize(
@@ -82,7 +69,7 @@ def test_an_order_without_such_a_name_is_foreign(text: str) -> None:
     ["", "web-1", "BFAB12ABCDEF00001B00000", "bfab12abcdef00001x00000", "bf" + "0" * 20],
 )
 def test_a_name_that_only_looks_like_one_is_foreign(client_id: str) -> None:
-    assert whose(client_id) is Owner.FOREIGN
+    assert whose(client_id) is Known.FOREIGN
 
 
 # What an order's fills add up to.
