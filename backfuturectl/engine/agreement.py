@@ -123,10 +123,10 @@ class Agreement:
         next_base = client_order_id(
             OrderName(context.installation, code, newest + 1, Leg(LegKind.BASE), 0)
         )
-        if await account.order(pair, next_base) is not None:
+        if await context.ask(account.order(pair, next_base)) is not None:
             return FORGOTTEN.format(next_base)
         if newest:
-            for fill in await account.fills(pair, self._remembers_until_ms):
+            for fill in await context.ask(account.fills(pair, self._remembers_until_ms)):
                 name = parse_client_order_id(fill.client_order_id or "")
                 if (
                     name is not None
@@ -154,12 +154,12 @@ class Agreement:
         context = self._context
         expected, market = self._stepper.view().position_base, context.market
         if market.kind is MarketKind.FUTURES:
-            position = await context.account.position(context.name.pair)
+            position = await context.ask(context.account.position(context.name.pair))
             await self._positions.judge(position)
             why = position_mismatch(expected, market=market, position=position, balances=None)
             return _Found(Known.POSITION, Shown.OTHER if why else Shown.SAME, why or "")
         if expected == ZERO:
             return _Found(Known.COINS, Shown.SAME)
-        balances = await context.account.balances()
+        balances = await context.ask(context.account.balances())
         why = position_mismatch(expected, market=market, position=None, balances=balances)
         return _Found(Known.COINS, Shown.LESS if why else Shown.SAME, why or "")

@@ -22,7 +22,7 @@ from typing import Any
 
 from backfuturectl.engine.agreement import Agreement
 from backfuturectl.engine.clock import Clock
-from backfuturectl.engine.context import Context
+from backfuturectl.engine.context import Context, GaveWayError
 from backfuturectl.engine.funding import FundingWatch
 from backfuturectl.engine.holds import Holds
 from backfuturectl.engine.journal import BotName, Journal, Provenance
@@ -36,6 +36,7 @@ from backfuturectl.engine.wire import Wire
 from backfuturectl.exchanges.port import AccountPort
 from backfuturectl.model.errors import OperationError, TransientError
 from backfuturectl.model.market import Market, Quote
+from backfuturectl.model.status import Reason
 from backfuturectl.strategy.base import (
     BotView,
     Cancel,
@@ -120,6 +121,8 @@ class Bot:
         if not self._is_waiting or not self._takes_quietly(event):
             self._quote = (quote, at_ms)
             self._wake.set()
+            if self._context.is_asking and self._is_pressing(event):
+                self._context.give_way()
         elif self._lookups.touch(quote.last):
             self._wake.set()
 
@@ -131,6 +134,13 @@ class Bot:
     def _takes_quietly(self, event: PriceSeen) -> bool:
         try:
             return self._stepper.take_quietly(event)
+        except Exception:  # noqa: BLE001 - met again by the task, whose supervisor judges it
+            return False
+
+    def _is_pressing(self, event: PriceSeen) -> bool:
+        """Whether *event* asks for an exit, which never waits for the answer to a question."""
+        try:
+            return self._stepper.leaves_on(event)
         except Exception:  # noqa: BLE001 - met again by the task, whose supervisor judges it
             return False
 
@@ -155,6 +165,7 @@ class Bot:
 
     def _receive(self, event: Event) -> None:
         self._inbox.append(event)
+        self._context.give_way()
         self._wake.set()
 
     @property
@@ -240,12 +251,13 @@ class Bot:
         """Trade until stopped.
 
         Store failures drop the step that was to be recorded and are retried: prices and order
-        states come again by themselves. Every other error is for the supervisor.
+        states come again by themselves. While the exchange does not answer, prices and requests
+        are still obeyed: exits wait for no answer. Every other error is for the supervisor.
         """
         context, failures = self._context, 0
         while not context.is_stopping:
             try:
-                if self._must_reconcile:
+                if self._must_reconcile and context.pace.may_ask:
                     await self._reconcile()
                 await self._drain()
                 if context.pace.left_s <= 0:
@@ -253,15 +265,22 @@ class Bot:
                     await self._drain()
                     await self._watch()
                     await self._drain()
-                self.last_error = None
-                failures = 0
+                    self.last_error = None
+                    failures = 0
+            except GaveWayError:
+                continue
             except TransientError as error:
                 self.last_error = error
                 # What was learned before the call that failed shows that the exchange answers.
                 failures = 1 if context.results else failures + 1
                 context.on_trouble(error)
-                await context.pause(context.pace.after_failure(failures, error.retry_after_s))
-            if not (self._inbox or context.results or self._must_reconcile):
+                wait_s = context.pace.after_failure(failures, error.retry_after_s)
+                if error.reason is Reason.STORE_UNAVAILABLE:
+                    with context.journal.told_when_writable(context.hurry):
+                        await context.pause(wait_s)
+                    context.pace.forgive()
+            is_due = self._must_reconcile and context.pace.may_ask
+            if not (self._inbox or context.results or is_due):
                 await self._sleep_until_woken(context.pace.left_s)
 
     async def _sleep_until_woken(self, at_most_s: float) -> None:

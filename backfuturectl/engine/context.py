@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.holds import Holds
@@ -16,6 +17,12 @@ from backfuturectl.model.errors import OperationError
 from backfuturectl.model.market import ZERO, Market
 from backfuturectl.model.orders import Fill, OrderStatus
 from backfuturectl.strategy.base import OrderChanged
+
+_T = TypeVar("_T")
+
+
+class GaveWayError(Exception):
+    """A question to the exchange was dropped for something that must not wait for its answer."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,19 +48,56 @@ class Context:
     results: deque[tuple[OrderChanged, tuple[Fill, ...]]] = field(default_factory=deque)
     is_position_doubted: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _asking: asyncio.Timeout | None = None
+    _pausing: asyncio.Timeout | None = None
 
     @property
     def is_stopping(self) -> bool:
         """Whether the bot is to end at its next safe point."""
         return self.stopping.is_set()
 
-    async def pause(self, wait_s: float) -> None:
-        """Wait, unless the bot is told to stop."""
+    async def ask(self, question: Awaitable[_T]) -> _T:
+        """Return the answer to *question*, which changes nothing at the exchange or here.
+
+        Raises:
+            GaveWayError: `give_way` was called; the question may be asked again at any time.
+            OperationError: As the port says.
+        """
+        asking = self._asking = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(wait_s):
+            async with asking:
+                return await question
+        except TimeoutError as error:
+            if not asking.expired():
+                raise
+            raise GaveWayError from error
+        finally:
+            self._asking = None
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether the bot waits for an answer, so that its state is nobody's."""
+        return self._asking is not None
+
+    def give_way(self) -> None:
+        """Drop the question that the bot waits for, if it does: something is more urgent."""
+        if self._asking is not None and not self._asking.expired():
+            self._asking.reschedule(asyncio.get_running_loop().time())
+
+    async def pause(self, wait_s: float) -> None:
+        """Wait, unless the bot is told to stop or to `hurry`."""
+        try:
+            async with asyncio.timeout(wait_s) as self._pausing:
                 await self.stopping.wait()
         except TimeoutError:
             pass
+        finally:
+            self._pausing = None
+
+    def hurry(self) -> None:
+        """End a `pause`, if there is one: what it waits out is over."""
+        if self._pausing is not None:
+            self._pausing.reschedule(asyncio.get_running_loop().time())
 
     def report(
         self, client_order_id: str, status: OrderStatus, error: OperationError | None = None

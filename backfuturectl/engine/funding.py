@@ -85,7 +85,7 @@ class FundingWatch:
                 context.holds.lift(_HOLD)
             return
         try:
-            payments = await context.account.funding(context.name.pair, began_ms)
+            payments = await context.ask(context.account.funding(context.name.pair, began_ms))
         except OperationError as error:
             _LOG.warning("%s: funding could not be read: %s", context.name.bot, error)
             context.on_trouble(error)

@@ -5,7 +5,8 @@ One journal belongs to one bot and is used by that bot's task alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -264,6 +265,10 @@ class Journal:
         row = self._orders.get(client_order_id)
         if row is not None and row.order_id != order_id:
             self._orders[client_order_id] = replace(row, order_id=order_id)
+
+    def told_when_writable(self, tell: Callable[[], None]) -> AbstractContextManager[None]:
+        """While the block runs, call *tell* as soon as anybody's write to the store succeeds."""
+        return self._store.told_of_writes(tell)
 
     def note(self, note: Note, now_ms: int) -> None:
         """Tell people something that no step decided."""

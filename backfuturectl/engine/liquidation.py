@@ -95,7 +95,7 @@ class PositionWatch:
             return False
         context.is_position_doubted = False
         try:
-            position = await context.account.position(context.name.pair)
+            position = await context.ask(context.account.position(context.name.pair))
             await self.judge(position)
         except OperationError as error:
             _LOG.warning("%s: the position could not be read: %s", context.name.bot, error)
@@ -136,7 +136,7 @@ class PositionWatch:
         mismatch = settings_mismatch(exposure.leverage, exposure.margin_mode, position)
         if mismatch is None and SETTINGS in context.holds:
             # Perhaps held for what a position does not show.
-            shown = await context.account.settings(context.name.pair)
+            shown = await context.ask(context.account.settings(context.name.pair))
             if shown is not None:
                 mismatch = settings_mismatch(exposure.leverage, exposure.margin_mode, shown)
         restrict(context, SETTINGS, SETTINGS_REASON, mismatch)
@@ -155,7 +155,9 @@ class PositionWatch:
         if context.market.kind is MarketKind.SPOT or not is_open or began_ms is None:
             return {}
         by_order: dict[str, list[Fill]] = {}
-        for fill in await context.account.fills(context.name.pair, began_ms - _SKEW_MS):
+        for fill in await context.ask(
+            context.account.fills(context.name.pair, began_ms - _SKEW_MS)
+        ):
             if fill.is_forced:
                 by_order.setdefault(fill.order_id, []).append(fill)
         booked = {row.order_id: row.filled_base for row in context.journal.taken()}

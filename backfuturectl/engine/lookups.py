@@ -82,7 +82,7 @@ class Lookups:
     async def look(self) -> None:
         """Ask how every order stands that may rest, and for fills that are still owed."""
         context = self._context
-        listed = await context.account.open_orders(context.name.pair)
+        listed = await context.ask(context.account.open_orders(context.name.pair))
         mine = self._stepper.open_orders()
         by_id = {order.client_order_id: order for order in listed}
         ours = {order.client_order_id for order in mine}
@@ -103,7 +103,9 @@ class Lookups:
         context = self._context
         row = context.journal.order(client_order_id)
         order_id = row.order_id if row is not None else None
-        return await context.account.order(context.name.pair, client_order_id, order_id)
+        return await context.ask(
+            context.account.order(context.name.pair, client_order_id, order_id)
+        )
 
     async def _expel(self, order: Order, row: OrderRecord) -> None:
         """Cancel an order of ours that was believed never to have arrived, and book what it did.
@@ -113,7 +115,9 @@ class Lookups:
         context = self._context
         _LOG.warning("%s: %s appeared after all; canceling it", context.name.bot, row.leg)
         await self._wire.cancel(Cancel(order.client_order_id, "it was believed absent"))
-        seen = await context.account.order(context.name.pair, order.client_order_id, order.order_id)
+        seen = await context.ask(
+            context.account.order(context.name.pair, order.client_order_id, order.order_id)
+        )
         context.pace.urgent()
         if seen is not None and seen.status.is_final:
             known = OpenOrder(
@@ -247,7 +251,9 @@ class Lookups:
             since_ms = min(since_ms, created_at_ms)
         return tuple(
             replace(fill, client_order_id=client_order_id)
-            for fill in await context.account.fills(context.name.pair, since_ms - 60_000)
+            for fill in await context.ask(
+                context.account.fills(context.name.pair, since_ms - 60_000)
+            )
             if fill.order_id == order_id or fill.client_order_id == client_order_id
         )
 

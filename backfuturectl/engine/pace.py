@@ -25,12 +25,18 @@ class Pace:
     def __init__(self, jitter: random.Random) -> None:
         self._jitter = jitter
         self._due_s = 0.0
+        self._not_before_s = 0.0
         self._watches_until_s = 0.0
 
     @property
     def left_s(self) -> float:
         """How long it is until the next look; not positive when that is due."""
-        return self._due_s - asyncio.get_running_loop().time()
+        return max(self._due_s, self._not_before_s) - asyncio.get_running_loop().time()
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether the exchange may be asked anything: the wait after a failure is over."""
+        return asyncio.get_running_loop().time() >= self._not_before_s
 
     @property
     def watches_absent(self) -> bool:
@@ -69,12 +75,16 @@ class Pace:
     def after_failure(self, failures: int, retry_after_s: float | None) -> float:
         """Put the next look off after the *failures*-th failure in a row; return for how long.
 
-        What the exchange itself asked for is never shortened.
+        Nothing shortens it, least of all what the exchange itself asked for.
         """
         wait_s: float = min(URGENT_POLL_S * 2 ** min(failures - 1, 8), PAUSE_MAX_S)
         wait_s = max(wait_s * self._jitter.uniform(0.5, 1.0), retry_after_s or 0)
-        self._due_s = asyncio.get_running_loop().time() + wait_s
+        self._due_s = self._not_before_s = asyncio.get_running_loop().time() + wait_s
         return wait_s
+
+    def forgive(self) -> None:
+        """Let the exchange be asked again: it was not what failed."""
+        self._not_before_s = 0.0
 
     def _within(self, wait_s: float) -> bool:
         due_s = asyncio.get_running_loop().time() + wait_s

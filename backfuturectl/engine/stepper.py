@@ -108,6 +108,14 @@ class Stepper:
         self._stepped = step.state  # nothing was placed or canceled: the open orders are the same
         return True
 
+    def leaves_on(self, event: PriceSeen) -> bool:
+        """Return whether the step on *event* would ask for an exit, or clear the way for one."""
+        return any(
+            isinstance(action, Cancel)
+            or (isinstance(action, Place) and not action.leg.kind.is_adding)
+            for action in self._kind.step(self._state, event).actions
+        )
+
     async def take_results(self) -> None:
         """Take all that is known of the bot's own calls and orders."""
         results = self._context.results

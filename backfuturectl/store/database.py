@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import RowMapping, Select, select
@@ -69,6 +69,7 @@ class Store:
         self._engines = engines
         self._writer = writer
         self._reader_thread = reader_thread
+        self._told: dict[int, Callable[[], None]] = {}
 
     @classmethod
     @asynccontextmanager
@@ -122,6 +123,20 @@ class Store:
             self.trouble = str(error)
             raise
         self.trouble = ""
+        for tell in tuple(self._told.values()):
+            tell()
+
+    @contextmanager
+    def told_of_writes(self, tell: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, call *tell* after each write that succeeds.
+
+        Whoever waits out a failure need not wait longer than it lasts.
+        """
+        self._told[id(tell)] = tell
+        try:
+            yield
+        finally:
+            del self._told[id(tell)]
 
     def post(self, writes: Sequence[Write]) -> None:
         """Queue *writes* without waiting, for events: lost when the store fails, which is logged.

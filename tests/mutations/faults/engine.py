@@ -17,6 +17,7 @@ IDS = "client order ids follow from their inputs and are used once"
 UNKNOWN = "an unknown outcome is looked up, never sent again"
 FOREIGN = "orders of others are never touched"
 GATE = "what the world forbids is not sent"
+URGENT = "an exit waits for no question and for no failure longer than that lasts"
 DURABLE = "what is acknowledged is on disk"
 ONE_WRITER = "one writer"
 
@@ -371,6 +372,39 @@ FAULTS = (
         "reconcile/seats.py",
         (('{trouble}" if trouble else "", reconcile', '{trouble}" if False else "", reconcile'),),
         ("tests/shell/reconcile/test_degraded.py", _CONTROLLER),
+    ),
+    Fault(
+        "an exit waits for the answer to a question",
+        URGENT,
+        "engine/bot.py",
+        (("if self._context.is_asking and self._is_pressing(event):", "if False:"),),
+        ("tests/shell/engine/test_urgency.py",),
+    ),
+    Fault(
+        "a person's word waits for the answer to a question",
+        URGENT,
+        "engine/bot.py",
+        (
+            (
+                "        self._inbox.append(event)\n        self._context.give_way()\n",
+                "        self._inbox.append(event)\n",
+            ),
+        ),
+        ("tests/shell/engine/test_urgency.py",),
+    ),
+    Fault(
+        "an exchange that does not answer is asked with every price",
+        URGENT,
+        "engine/pace.py",
+        (("return max(self._due_s, self._not_before_s) -", "return self._due_s -"),),
+        ("tests/shell/engine/test_urgency.py",),
+    ),
+    Fault(
+        "a store that works again is noticed by the next try only",
+        URGENT,
+        "store/database.py",
+        (("            tell()\n", "            pass\n"),),
+        ("tests/shell/engine/test_urgency.py",),
     ),
     Fault(
         "a group is acknowledged before it is written",
