@@ -81,7 +81,7 @@ class Agreement:
             context.holds.lift(_POSITION)
         elif not self.is_contradicted:
             context.holds.put(_POSITION, ruling.gate, found.why)
-            note = Note(ruling.note, found.why, is_warning=True)
+            note = Note(ruling.note, f"{found.why}; {ruling.because}", is_warning=True)
             context.journal.note(note, context.clock.now_ms())
         return True
 

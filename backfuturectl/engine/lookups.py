@@ -194,7 +194,7 @@ class Lookups:
             "acknowledged"
         )
         if who not in context.holds:
-            note = Note(ruling.note, why, is_warning=True)
+            note = Note(ruling.note, f"{why}; {ruling.because}", is_warning=True)
             context.journal.note(note, context.clock.now_ms())
         context.holds.put(who, ruling.gate, why)
 

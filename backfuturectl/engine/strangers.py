@@ -71,5 +71,5 @@ class Strangers:
             if ruling.action is Action.EXPEL
             else "is not this bot's; it is left alone"
         )
-        message = f"{order.side} {order.amount_base:f} at {order.price:f} {what}"
+        message = f"{order.side} {order.amount_base:f} at {order.price:f} {what}: {ruling.because}"
         context.journal.note(Note(ruling.note, message, is_warning=True), context.clock.now_ms())
