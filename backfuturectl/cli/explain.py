@@ -1,4 +1,4 @@
-"""``explain``: what a rule wants, or what a field means."""
+"""``explain``: what a rule wants, what a field means, or what is assumed of the exchanges."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ _GROUPS: Final = {
     "6": "safety",
 }
 
+_ASSUMPTIONS: Final = "assumptions"
+
 
 @click.command
-@click.argument("subjects", nargs=-1, metavar="[CODE | KIND.FIELD]...")
+@click.argument("subjects", nargs=-1, metavar="[CODE | KIND.FIELD | assumptions]...")
 def explain(subjects: tuple[str, ...]) -> None:
-    """Explain a rule or a field; without an argument, list all rules.
+    """Explain a rule, a field or the assumed figures; without an argument, list all rules.
 
     \b
     Examples:
       backfuturectl explain BF204
       backfuturectl explain strategy.spec
       backfuturectl explain strategy.spec.averaging.stepScale
+      backfuturectl explain assumptions
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     from backfuturectl.model.rules import RULES  # noqa: PLC0415 - keeps --help fast
 
@@ -43,6 +46,8 @@ def explain(subjects: tuple[str, ...]) -> None:
         code = subject.upper()
         if code in RULES:
             sections.append("\n".join(_rule(code, RULES[code])))
+        elif subject == _ASSUMPTIONS:
+            sections.append("\n".join(_assumed()))
         elif code.startswith("BF") and code[2:].isdigit():
             raise UsageError(f"there is no rule {code}; `backfuturectl explain` lists them")
         else:
@@ -78,6 +83,49 @@ def _rule(code: str, rule: Rule) -> Iterator[str]:
         yield "It can be neither silenced nor lowered."
 
 
+def _assumed() -> Iterator[str]:
+    from backfuturectl.cli.render import Column, table_lines  # noqa: PLC0415 - keeps --help fast
+    from backfuturectl.model.market import HUNDRED  # noqa: PLC0415 - the same
+    from backfuturectl.strategy.arithmetic import shown  # noqa: PLC0415 - the same
+    from backfuturectl.strategy.assumptions import ASSUMED  # noqa: PLC0415 - the same
+
+    rows = [
+        {
+            "exchange": exchange or "any",
+            "market": kind.value,
+            "taker": shown(rules.taker_fee * HUNDRED),
+            "maker": shown(rules.maker_fee * HUNDRED),
+            "minimum": rules.cost_min,
+            "maintenance": shown(rules.maintenance_margin * HUNDRED),
+            "orders": rules.open_orders_max,
+            "stops": rules.stop_orders_max or "watched",
+            "source": rules.source,
+        }
+        for (exchange, kind), rules in sorted(
+            ASSUMED.items(), key=lambda item: (item[0][0] or "", item[0][1])
+        )
+    ]
+    yield "Assumed by `validate` and `ladder` where no exchange can be asked. The daemon proves"
+    yield "every strategy again with the exchange's own figures before it starts a bot."
+    yield ""
+    yield from table_lines(
+        [
+            Column("EXCHANGE", "exchange"),
+            Column("MARKET", "market"),
+            Column("TAKER %", "taker", is_number=True),
+            Column("MAKER %", "maker", is_number=True),
+            Column("MINIMUM", "minimum", is_number=True),
+            Column("MAINTENANCE %", "maintenance", is_number=True),
+            Column("OPEN ORDERS", "orders", is_number=True),
+            Column("STOPS", "stops", is_number=True),
+        ],
+        rows,
+    )
+    yield ""
+    yield "SOURCES:"
+    yield from (f"  {row['exchange']} {row['market']}: {row['source']}" for row in rows)
+
+
 def _field(subject: str) -> Iterator[str]:
     from backfuturectl.config.json_schema import schema_of  # noqa: PLC0415 - keeps --help fast
     from backfuturectl.config.schema_errors import did_you_mean  # noqa: PLC0415 - the same
@@ -88,8 +136,9 @@ def _field(subject: str) -> Iterator[str]:
     if kind is None:
         hint = did_you_mean(head, [name.lower() for name in KINDS])
         raise UsageError(
-            f"`{subject}` is neither a rule code nor a field below "
-            f"{', '.join(name.lower() for name in KINDS)}; {hint}".rstrip("; ")
+            f"`{subject}` is neither a rule code, nor a field below "
+            f"{', '.join(name.lower() for name in KINDS)}, nor `{_ASSUMPTIONS}`; "
+            f"{hint}".rstrip("; ")
         )
     schema = schema_of(kind)
     node: dict[str, Any] = schema

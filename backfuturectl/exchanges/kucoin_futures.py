@@ -451,7 +451,11 @@ def _market(row: dict[str, Any]) -> Market:
         amount_max=min(lots_max) * contract_size if lots_max else None,
         contract_size=contract_size,
         maintenance_margin=number(row, "maintainMargin"),
-        # UNVERIFIED: in every sample this is the first level's upper end.
+        # With isolated margin an account holds no more than the risk level it has chosen, and the
+        # whole position is liquidated by that level's rate ("User must set Risk Limit", KuCoin's
+        # `get-position-tiers`). Changing it cancels the contract's open orders, so this program
+        # does not, and the higher levels are of no use to it. UNVERIFIED: in every sample this is
+        # the first level's upper end.
         tier_max_quote=optional_number(row, "minRiskLimit"),
         leverage_max=int(number(row, "maxLeverage")),
         open_orders_max=_OPEN_ORDERS_MAX,

@@ -335,6 +335,13 @@ def _market(row: dict[str, Any], fees: tuple[Decimal, Decimal]) -> Market:
         maker_fee=maker_fee,
         amount_max=optional_number(row, "baseMaxSize"),
         open_orders_max=_OPEN_ORDERS_MAX,
+        # `stop-order` takes no reduceOnly. It holds coins at once (KuCoin's API page) or when it
+        # sets off ("Why Stop Orders Are Canceled", KuCoin's help); beside a take profit, which
+        # holds them, it is refused or canceled for want of coins, or sells others that the account
+        # has. `oco/order` would hold them once, but its stop is a limit order that a fall may leave
+        # behind, unfilled and with the coins held; it has one price where a take profit may have
+        # steps; and a take profit that fills in part takes the stop away.
+        stop_orders_max=0,
         is_active=flag(row, "enableTrading"),
     )
 

@@ -612,7 +612,9 @@ _SAFETY: Final[dict[str, Rule]] = {
     ),
     "BF613": Rule(
         "V-RESTING: the stop loss rests on the exchange where the file asks for it",
-        "A stop that is watched protects only while the daemon runs and sees prices.",
+        "A stop that is watched protects only while the daemon runs and sees prices. On spot every "
+        "stop is: a take profit that rests holds the coins, and no order there only reduces, so "
+        "that a stop beside it would be refused, or would sell coins that are not the deal's.",
         "Remove confirmFor or change the connection, or write `onExchange: never`.",
         severity=Severity.WARNING,
         is_adjustable=True,

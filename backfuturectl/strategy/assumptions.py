@@ -1,8 +1,13 @@
 """What is assumed of an exchange when nobody can ask it, for proofs without a network.
 
-A small table, reviewed by hand. The daemon repeats every proof with the exchange's own market
-rules, so a figure here can only make `validate` too strict or too mild, never a bot. Fees are those
-of an account without volume or discount. Ticks and steps differ per pair and are left unknown.
+A small table, reviewed by hand; `explain assumptions` prints it. The daemon repeats every proof
+with the exchange's own market rules before a bot starts, so a figure here can only make `validate`
+and `ladder` too strict or too mild, never a bot. Fees are those of an account without volume or
+discount. Ticks and steps differ per pair and are left unknown.
+
+No exchange asks one maintenance margin for all contracts: its largest ask for 0.33 to 0.5 %, an
+ordinary coin for 1 % and more. A row has the highest rate of a first tier that its source shows,
+and half a percent where that is less.
 """
 
 from __future__ import annotations
@@ -53,14 +58,31 @@ class MarketRules:
         """The steps prices and amounts are rounded to."""
         return Grid(self.price_tick, self.amount_step)
 
+    @property
+    def why_watched(self) -> str:
+        """Why no stop waits on the exchange; of a market that offers none.
+
+        On spot nothing is reduce-only. A resting take profit holds the coins, so that a stop beside
+        it is refused, or canceled when it sets off; once the take profit has sold them, the stop
+        would sell others that the account may hold.
+        """
+        if self.kind is MarketKind.SPOT:
+            return (
+                "on spot the take profit holds the coins that a stop would sell, and no order "
+                "there only reduces"
+            )
+        return "this program knows no stop orders of this market"
+
     def describe(self) -> str:
         """Return one sentence that names every assumed figure."""
         parts = [f"taker fee {shown(self.taker_fee * 100)}%", f"minimum order {self.cost_min:f}"]
         if self.kind is MarketKind.FUTURES:
             parts.append(f"maintenance margin {shown(self.maintenance_margin * 100)}%")
         parts.append(f"open orders at most {self.open_orders_max}")
-        place = "may rest there" if self.stop_orders_max else "are watched by the daemon"
-        parts.append(f"stop losses {place}")
+        if self.stop_orders_max:
+            parts.append("stop losses may rest there")
+        else:
+            parts.append(f"stop losses are watched by the daemon, since {self.why_watched}")
         return f"{', '.join(parts)} ({self.source})"
 
 
@@ -91,105 +113,196 @@ def assumed_rules(exchange: str | None, kind: MarketKind) -> MarketRules | None:
     return ASSUMED.get((exchange, kind))
 
 
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """One assumed figure and what it rests on."""
+
+    value: str
+    source: str
+
+
 def _spot(
-    taker_fee: str, maker_fee: str, *, cost_min: str, orders: int, source: str
+    taker_fee: str, maker_fee: str, *, cost_min: _Figure, orders: _Figure, fees: str | None = None
 ) -> MarketRules:
     return MarketRules(
         kind=MarketKind.SPOT,
         taker_fee=Decimal(taker_fee),
         maker_fee=Decimal(maker_fee),
-        cost_min=Decimal(cost_min),
+        cost_min=Decimal(cost_min.value),
         maintenance_margin=ZERO,
-        open_orders_max=orders,
+        open_orders_max=int(orders.value),
         leverage_max=1,
-        source=source,
+        source=_sources(fees, cost_min, orders),
     )
 
 
 def _futures(
-    taker_fee: str, maker_fee: str, *, cost_min: str, orders: int, source: str, stops: int = 0
+    taker_fee: str,
+    maker_fee: str,
+    *,
+    cost_min: _Figure,
+    orders: _Figure,
+    maintenance: _Figure,
+    stops: int = 0,
+    fees: str | None = None,
 ) -> MarketRules:
     return MarketRules(
         kind=MarketKind.FUTURES,
         taker_fee=Decimal(taker_fee),
         maker_fee=Decimal(maker_fee),
-        cost_min=Decimal(cost_min),
-        # First tier of the large pairs; smaller coins ask for more, which the daemon sees.
-        maintenance_margin=Decimal("0.005"),
-        open_orders_max=orders,
+        cost_min=Decimal(cost_min.value),
+        maintenance_margin=Decimal(maintenance.value),
+        open_orders_max=int(orders.value),
         stop_orders_max=stops,
-        source=source,
+        source=_sources(fees, cost_min, orders, maintenance),
     )
 
 
-_FEES: Final = "fees of ccxt 4.5.90, 2026-09"
-_GUESS: Final = f"{_FEES}; no page states an open-order limit, the figure is a cautious guess"
+def _sources(fees: str | None, *figures: _Figure) -> str:
+    """Return what each figure rests on, figures of one source together."""
+    names = ("fees", "minimum order", "open orders", "maintenance margin")
+    sources = (fees or _CCXT, *(each.source for each in figures))
+    named: dict[str, list[str]] = {}
+    for name, source in zip(names, sources, strict=False):
+        named.setdefault(source, []).append(name)
+    return "; ".join(f"{', '.join(same)}: {source}" for source, same in named.items())
 
 
-def _limit(source: str) -> str:
-    return f"{_FEES}; open-order limit: {source}"
+_CCXT: Final = "ccxt 4.5.90, 2026-09"
+_NONE: Final = _Figure("0", "ccxt 4.5.90 knows none, 2026-09")
+_USUAL: Final = "no exchange known, usual figures, 2026-11"
 
 
-_KUCOIN: Final = _limit(
-    "classic account, per pair or contract, KuCoin's `place-order` page, 2026-11"
-)
-_BINANCE: Final = _limit("filter MAX_NUM_ORDERS of exchangeInfo, 2026-11")
-_BYBIT: Final = _limit("Bybit's v5 `create-order` page, 2026-11")
-_MEXC: Final = _limit("per account, MEXC's spot v3 page, 2026-09")
-_MEXC_CONTRACT: Final = _limit("`maxNumOrders` of MEXC's contract detail, 2026-11")
-_OKX: Final = _limit("per instrument, OKX's v5 trade page, 2026-09")
-_BINGX: Final = _limit("per symbol, BingX's swap page, 2026-09")
-_GATE: Final = _limit("`orders_limit` of Gate's contracts, the smallest shown, 2026-11")
-_COINBASE: Final = _limit("per profile and product, Coinbase's trading page, 2026-11")
+def _recorded(value: str) -> _Figure:
+    """Return a figure of the exchange's own answers, as ccxt's source quotes them."""
+    return _Figure(value, _CCXT)
+
+
+def _guess(value: str) -> _Figure:
+    return _Figure(value, "no page found that states one, a cautious guess, 2026-11")
+
+
+def _at_least(shown_pct: str, whose: str, source: str = _CCXT) -> _Figure:
+    """Return the maintenance margin of a row whose source shows less than half a percent."""
+    return _Figure("0.005", f"{shown_pct}% is {whose} first tier ({source}), taken up to 0.5%")
+
+
+_KUCOIN_ORDERS: Final = "per pair or contract of a classic account, KuCoin's `place-order`, 2026-11"
+_BINANCE_ORDERS: Final = _Figure("200", "filter MAX_NUM_ORDERS of exchangeInfo, 2026-11")
+_BYBIT_ORDERS: Final = _Figure("500", "Bybit's v5 `create-order` page, 2026-11")
+_OKX_ORDERS: Final = _Figure("500", "per instrument, OKX's notice of 2023-07, read 2026-11")
 
 ASSUMED: Final[dict[tuple[str | None, MarketKind], MarketRules]] = {
     (None, MarketKind.SPOT): _spot(
-        "0.001", "0.001", cost_min="5", orders=100, source="no exchange known; usual figures"
+        "0.001",
+        "0.001",
+        cost_min=_Figure("5", _USUAL),
+        orders=_Figure("100", _USUAL),
+        fees=_USUAL,
     ),
     (None, MarketKind.FUTURES): _futures(
-        "0.0006", "0.0002", cost_min="5", orders=100, source="no exchange known; usual figures"
+        "0.0006",
+        "0.0002",
+        cost_min=_Figure("5", _USUAL),
+        orders=_Figure("100", _USUAL),
+        maintenance=_Figure("0.005", _USUAL),
+        fees=_USUAL,
     ),
-    ("mexc", MarketKind.SPOT): _spot("0.0005", "0", cost_min="1", orders=500, source=_MEXC),
-    # ccxt has one fee for both markets; contract pages show at most this.
+    ("mexc", MarketKind.SPOT): _spot(
+        "0.0005",
+        "0",
+        cost_min=_Figure("1", "MEXC's spot trading rules, 2026-11"),
+        orders=_Figure("500", "per account, MEXC's spot v3 page, 2026-09"),
+    ),
+    # ccxt's table has one fee for both markets; the contract's own, as it quotes it, is higher.
     ("mexc", MarketKind.FUTURES): _futures(
-        "0.0005", "0", cost_min="0", orders=200, source=_MEXC_CONTRACT
+        "0.0006",
+        "0.0002",
+        cost_min=_NONE,
+        orders=_Figure("200", "`maxNumOrders` of MEXC's contract detail, 2026-11"),
+        maintenance=_at_least("0.4", "BTC_USDT's"),
     ),
     ("kucoin", MarketKind.SPOT): _spot(
-        "0.001", "0.001", cost_min="0.1", orders=200, source=_KUCOIN
+        "0.001", "0.001", cost_min=_recorded("0.1"), orders=_Figure("200", _KUCOIN_ORDERS)
     ),
+    # A position stands on the risk level that its account has chosen, not on the one of its size.
     ("kucoin", MarketKind.FUTURES): _futures(
-        "0.0006", "0.0002", cost_min="0", orders=100, stops=50, source=_KUCOIN
+        "0.0006",
+        "0.0002",
+        cost_min=_NONE,
+        orders=_Figure("100", _KUCOIN_ORDERS),
+        maintenance=_at_least("0.4", "XBTUSDTM's", "KuCoin's universal SDK 1.3.2, 2026-11"),
+        stops=50,
     ),
     ("binance", MarketKind.SPOT): _spot(
-        "0.001", "0.001", cost_min="5", orders=200, source=_BINANCE
+        "0.001", "0.001", cost_min=_recorded("5"), orders=_BINANCE_ORDERS
     ),
     ("binance", MarketKind.FUTURES): _futures(
-        "0.0005", "0.0002", cost_min="5", orders=200, source=_BINANCE
+        "0.0005",
+        "0.0002",
+        cost_min=_Figure("5", "Binance's error -4164 of a small contract, 2023-09"),
+        orders=_BINANCE_ORDERS,
+        maintenance=_recorded("0.01"),
     ),
-    ("okx", MarketKind.SPOT): _spot("0.0015", "0.001", cost_min="0", orders=500, source=_OKX),
+    ("okx", MarketKind.SPOT): _spot("0.0015", "0.001", cost_min=_NONE, orders=_OKX_ORDERS),
     ("okx", MarketKind.FUTURES): _futures(
-        "0.0005", "0.0002", cost_min="0", orders=500, source=_OKX
+        "0.0005", "0.0002", cost_min=_NONE, orders=_OKX_ORDERS, maintenance=_guess("0.005")
     ),
-    ("bitget", MarketKind.SPOT): _spot("0.002", "0.002", cost_min="1", orders=200, source=_GUESS),
+    ("bitget", MarketKind.SPOT): _spot(
+        "0.002", "0.002", cost_min=_guess("1"), orders=_guess("200")
+    ),
     ("bitget", MarketKind.FUTURES): _futures(
-        "0.0006", "0.0004", cost_min="5", orders=200, source=_GUESS
+        "0.0006",
+        "0.0004",
+        cost_min=_recorded("5"),
+        orders=_guess("200"),
+        maintenance=_at_least("0.4", "BTCUSDT's"),
     ),
-    ("gate", MarketKind.SPOT): _spot("0.002", "0.002", cost_min="3", orders=100, source=_GUESS),
-    ("gate", MarketKind.FUTURES): _futures("0.0005", "0", cost_min="0", orders=50, source=_GATE),
-    ("htx", MarketKind.SPOT): _spot("0.002", "0.002", cost_min="1", orders=100, source=_GUESS),
-    # ccxt's table has no futures fee for HTX; the spot fee is the cautious reading.
+    ("gate", MarketKind.SPOT): _spot(
+        "0.002",
+        "0.002",
+        cost_min=_Figure("3", "text of Gate's INVALID_PARAM_VALUE, 2026-09"),
+        orders=_guess("100"),
+    ),
+    ("gate", MarketKind.FUTURES): _futures(
+        "0.0005",
+        "0.0002",
+        cost_min=_NONE,
+        orders=_Figure("50", "`orders_limit` of Gate's contracts, the smallest shown, 2026-11"),
+        maintenance=_recorded("0.01"),
+    ),
+    ("htx", MarketKind.SPOT): _spot(
+        "0.002",
+        "0.002",
+        cost_min=_Figure("10", "HTX's notice of 2022-12 on USDT pairs, read 2026-11"),
+        orders=_guess("100"),
+    ),
+    # The adjustment factor over the leverage: 0.7 / 75 of MANA-USDT.
     ("htx", MarketKind.FUTURES): _futures(
-        "0.002", "0.002", cost_min="0", orders=100, source=_GUESS
+        "0.0005", "0.0002", cost_min=_NONE, orders=_guess("100"), maintenance=_recorded("0.0094")
     ),
-    ("bingx", MarketKind.SPOT): _spot("0.001", "0.001", cost_min="5", orders=200, source=_GUESS),
+    ("bingx", MarketKind.SPOT): _spot(
+        "0.001", "0.001", cost_min=_recorded("5"), orders=_guess("200")
+    ),
     ("bingx", MarketKind.FUTURES): _futures(
-        "0.0005", "0.0002", cost_min="2", orders=200, source=_BINGX
+        "0.0005",
+        "0.0002",
+        cost_min=_recorded("2"),
+        orders=_Figure("200", "per symbol, BingX's swap page, 2026-09"),
+        maintenance=_at_least("0.33", "ETH-USDT's"),
     ),
     ("coinbase", MarketKind.SPOT): _spot(
-        "0.012", "0.006", cost_min="1", orders=500, source=_COINBASE
+        "0.012",
+        "0.006",
+        cost_min=_recorded("1"),
+        orders=_Figure("500", "per profile and product, Coinbase's trading page, 2026-11"),
     ),
-    ("bybit", MarketKind.SPOT): _spot("0.001", "0.001", cost_min="5", orders=500, source=_BYBIT),
+    ("bybit", MarketKind.SPOT): _spot("0.001", "0.001", cost_min=_guess("5"), orders=_BYBIT_ORDERS),
     ("bybit", MarketKind.FUTURES): _futures(
-        "0.00075", "0.0001", cost_min="5", orders=500, source=_BYBIT
+        "0.00075",
+        "0.0001",
+        cost_min=_guess("5"),
+        orders=_BYBIT_ORDERS,
+        maintenance=_Figure("0.005", f"BTCUSD's first tier ({_CCXT})"),
     ),
 }

@@ -194,7 +194,7 @@ def watched(spec: StrategySpec, rules: MarketRules) -> tuple[Violation, ...]:
     if rules.stop_orders_max and stop.confirm_for:
         why = "it is to be confirmed, and an exchange would set it off at the first touch"
     elif is_named and not rules.stop_orders_max:
-        why = "this market offers no stop that could wait beside the take profit"
+        why = rules.why_watched
     else:
         return ()
     return (
@@ -298,14 +298,15 @@ def _range(
 
 def _liquidation(terms: Terms, rules: MarketRules, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
     buffer_pct = terms.liquidation_buffer_pct
-    whole, tier_max = rungs[-1].total_quote, rules.tier_max_quote
+    tier_max = rules.tier_max_quote
+    whole = notional(terms.shape, base_quote_of(terms, rules), terms.extra_orders)
     if rungs[-1].liquidation is not None and tier_max is not None and whole > tier_max:
         yield Violation(
             "V-LIQ",
             ("spec", "marginLimit"),
             f"the full ladder of {figure(whole)} {terms.quote} exceeds the exchange's first risk "
-            f"tier of {figure(tier_max)} {terms.quote}; beyond it the exchange asks for more "
-            "maintenance margin than is known here, so that liquidation comes earlier",
+            f"tier of {figure(tier_max)} {terms.quote}; beyond it the exchange refuses orders, or "
+            "asks for more maintenance margin than is counted here",
             "lower marginLimit or leverage, or raise maxActiveDeals",
         )
     for rung, following in pairwise((*rungs, None)):

@@ -29,6 +29,7 @@ def run(command, *arguments: str) -> tuple[int, str]:
         "strategy.spec.takeProfit.steps",
         "connection.spec.environment",
         "policy.spec.limits.keyAge",
+        "assumptions",
     ],
 )
 def test_the_explanation_is_the_golden_one(subject):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from decimal import Decimal
 
@@ -10,8 +11,8 @@ import pytest
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import Exchange, StrategySpec
 from backfuturectl.model.units import Money
-from backfuturectl.strategy.arithmetic import sizes_quote
-from backfuturectl.strategy.assumptions import MarketRules, assumed_rules, rules_of
+from backfuturectl.strategy.arithmetic import notional, sizes_quote
+from backfuturectl.strategy.assumptions import ASSUMED, MarketRules, assumed_rules, rules_of
 from backfuturectl.strategy.filled import filled
 from backfuturectl.strategy.presets import PRESETS, Terms, resolve
 from backfuturectl.strategy.proofs import (
@@ -199,6 +200,16 @@ def test_a_ladder_beyond_the_tier_whose_maintenance_is_known_is_refused() -> Non
     assert "V-LIQ" not in codes(prove(cross, replace(FUTURES, tier_max_quote=D(1))))
 
 
+def test_orders_that_recovery_mode_may_add_fit_the_first_risk_tier_too() -> None:
+    strict = {"actions": {"strict": {"maxExtraOrders": 2}}}
+    bound = terms(leverage=3, recovery=strict)
+    whole = notional(bound.shape, base_quote_of(bound, FUTURES), bound.extra_orders)
+    just = replace(FUTURES, tier_max_quote=whole)
+
+    assert "V-LIQ" not in codes(prove(bound, just))
+    assert "V-LIQ" in codes(prove(bound, replace(just, tier_max_quote=whole - 1)))
+
+
 def test_the_stop_comes_before_the_liquidation_of_the_whole_ladder() -> None:
     wide: dict[str, object] = {
         "leverage": 3,
@@ -376,7 +387,12 @@ def test_a_stop_that_is_watched_although_the_file_lets_it_rest_is_told(
 
 def test_the_assumed_rules_say_where_stops_wait() -> None:
     assert "stop losses may rest there" in FUTURES.describe()
-    assert "stop losses are watched by the daemon" in SPOT.describe()
+    assert "stop losses are watched by the daemon, since on spot the take" in SPOT.describe()
+
+
+def test_a_stop_that_is_watched_on_spot_is_told_why() -> None:
+    (found,) = watched(document(stopLoss=PREFERRED), SPOT)
+    assert "no order there only reduces" in found.message
 
 
 def step(share: int, profit: str) -> dict[str, object]:
@@ -462,6 +478,23 @@ def test_assumptions_say_what_they_are() -> None:
     assert "taker fee 0.06%" in FUTURES.describe()
     assert "maintenance margin 0.5%" in FUTURES.describe()
     assert "2026" in FUTURES.describe()
+
+
+@pytest.mark.parametrize(
+    "rules", ASSUMED.values(), ids=[f"{exchange}-{kind}" for exchange, kind in ASSUMED]
+)
+def test_every_assumed_figure_has_a_source_and_a_date(rules: MarketRules) -> None:
+    figures = {"fees", "minimum order", "open orders"}
+    if rules.kind is MarketKind.FUTURES:
+        figures.add("maintenance margin")
+    sourced = [part.partition(": ") for part in rules.source.split("; ")]
+    assert {name for names, _, _ in sourced for name in names.split(", ")} == figures
+    assert all(re.search(r"20\d\d-\d\d", source) for _, _, source in sourced)
+
+
+def test_no_maintenance_margin_is_assumed_below_half_a_percent() -> None:
+    futures = [rules for rules in ASSUMED.values() if rules.kind is MarketKind.FUTURES]
+    assert min(rules.maintenance_margin for rules in futures) == D("0.005")
 
 
 def test_a_real_market_speaks_for_itself() -> None:
