@@ -60,6 +60,16 @@ class DealRoom:
             self._shares.setdefault(bot, self.share)
 
     @property
-    def holders(self) -> int:
-        """How many deals are booked."""
-        return len(self._shares)
+    def deals(self) -> int:
+        """How many deals share the limit: as many as may be open, or more that are."""
+        return max(self.deals_max, len(self._shares))
+
+    def allowance(self, bot: str) -> Decimal:
+        """Return what of the limit *bot*'s deal may use: what it was planned for, if all fit so.
+
+        Otherwise all give way in proportion. What is booked stays, so that a limit that is raised
+        again gives back what it took.
+        """
+        booked = sum(self._shares.values(), ZERO)
+        share = self._shares.get(bot, self.share)
+        return share if booked <= self.limit else share * self.limit / booked

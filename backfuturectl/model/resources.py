@@ -380,7 +380,9 @@ class Caps(_Document):
         None, description="Largest single order that adds to a position; exits are not cut."
     )
     max_open_orders: Annotated[Whole, Field(ge=1)] | None = Field(
-        None, description="Orders resting at once, over all pairs."
+        None,
+        description="Orders resting at once, over all pairs. A stop that waits on the exchange "
+        "takes two places: its successor goes out before it is canceled.",
     )
     max_daily_realised_loss_pct: Percent | None = Field(
         None,

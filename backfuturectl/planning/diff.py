@@ -122,6 +122,10 @@ FIELD_CLASSES: Final[dict[str, FieldClass]] = {
 }
 
 
+SIZING: Final = frozenset({"marginLimit", "maxActiveDeals"})
+"""Limits that a base order of ``auto`` is sized by."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldChange:
     """One field that differs.

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from backfuturectl.model.resources import StrategySpec
-from backfuturectl.planning.diff import FieldChange, FieldClass, class_of, spec_changes
+from backfuturectl.planning.diff import (
+    SIZING,
+    FieldChange,
+    FieldClass,
+    class_of,
+    spec_changes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,8 @@ class DesiredBot:
         bot: ``strategy/BASE-QUOTE``.
         spec: Of the whole Strategy, presets already filled in, so that a change of `risk` shows
             as the fields that it changes.
-        digest: Of the Strategy document; an equal digest means that nothing changed.
+        digest: Of the Strategy document. What it asks for may change all the same, where a share
+            is of the Connection's capital.
         primary: Bot of the same pair whose recovering deal this one keeps apart from new ones, on a
             connection of its own; empty for a bot that stands for itself.
     """
@@ -266,7 +273,7 @@ def _edit(
             way = _in_the_way(wanted, leaving)
             yield ReplaceBot(bot.bot, wanted, Ending.FLAT, (), way)
         return
-    if bot.digest == wanted.digest:
+    if (bot.digest, bot.spec) == (wanted.digest, wanted.spec):
         if bot.is_draining or bot.generation != wanted.generation or bot.refused_digest is not None:
             yield UpdateBot(bot.bot, wanted, (), is_resumed=bot.is_draining)
         return
@@ -328,8 +335,13 @@ def _effect(
         case Ending.FLAT:
             return Effect.AT_ONCE
         case _Edit.IN_PLACE:
-            if class_of(change.path) is FieldClass.LADDER and bot.has_open_deal:
-                return Effect.REPLANNED if wanted.on_change == "adopt" else Effect.NEXT_DEAL
+            if not bot.has_open_deal:
+                return Effect.AT_ONCE
+            is_adopted = wanted.on_change == "adopt"
+            if class_of(change.path) is FieldClass.LADDER:
+                return Effect.REPLANNED if is_adopted else Effect.NEXT_DEAL
+            if is_adopted and wanted.base_order == "auto" and change.path in SIZING:
+                return Effect.REPLANNED
             return Effect.AT_ONCE
 
 

@@ -140,15 +140,14 @@ class Seating:
                 f"{wanted.pair} does not exist on {line.shared.public.exchange}, or is closed",
             )
         identity = BotIdentity(self._store.installation, wanted.bot)
-        spec = wanted.spec
-        if spec.on_change == "adopt":
-            # Deals that are open share the limit, however few the edit allows from now on.
-            seats = self._books.of(wanted.strategy).values()
-            open_deals = sum(seat.has_open_deal for seat in seats)
-            spec = spec.model_copy(
-                update={"max_active_deals": max(spec.max_active_deals or 1, open_deals)}
-            )
-        setup = KINDS[spec.kind].setup(spec, market, identity, must_fit=must_fit)
+        seats = self._books.of(wanted.strategy).values()
+        setup = KINDS[wanted.spec.kind].setup(
+            wanted.spec,
+            market,
+            identity,
+            must_fit=must_fit,
+            deals_open=sum(seat.has_open_deal for seat in seats),
+        )
         left.setups[wanted.bot] = (setup, market)
 
     async def build_second(self, wanted: DesiredBot, left: Pass) -> None:
@@ -209,9 +208,10 @@ class Seating:
         stored = self._books.unseated(strategy)
         room = self._rooms.setdefault(strategy, DealRoom())
         remembered = {record.bot: self.remembered(record) for record in stored}
-        for bot, wanted in remembered.items():
+        for record in stored:
+            bot, wanted = record.bot, remembered[record.bot]
             # Until a bot shows that it is flat, its deal counts: the others must not take its room.
-            share = _share(wanted) if wanted is not None else None
+            share = _share(record, wanted) if wanted is not None else None
             may_hold = wanted is None or not wanted.primary or await self._may_hold(bot)
             room.note(bot, has_deal=may_hold, share=share)
             if wanted is not None:
@@ -371,9 +371,11 @@ class Seating:
             return  # its connection is not Online; the old generation goes on
         setup, market = built
         room = self._room(desired)
+        share = room.allowance(desired.bot)
         if desired.spec.on_change == "adopt" and seat.has_open_deal:
-            shares = max(room.deals_max, room.holders)
-            room.note(desired.bot, has_deal=True, share=room.limit / shares)
+            share = room.limit / room.deals
+            room.note(desired.bot, has_deal=True, share=share)
+        setup = KINDS[desired.spec.kind].sharing(setup, deals=room.deals, share=share)
         seat.bot.adopt(setup, market, self._provenance(desired, left))
         seat.follow(market)
         seat.misfit = ""
@@ -400,6 +402,9 @@ class Seating:
             spec = seat.planned.spec.model_copy(update={"on_change": "keep"})
             if await self._is_built(replace(seat.planned, spec=spec), left):
                 setup, market = left.setups.pop(seat.planned.bot)
+                room = self._room(seat.planned)
+                share = room.allowance(seat.planned.bot)
+                setup = KINDS[spec.kind].sharing(setup, deals=room.deals, share=share)
                 seat.bot.adopt(setup, market, seat.bot.provenance)
                 seat.follow(market)
                 seat.misfit = left.misfits.get(seat.planned.bot, "")
@@ -478,9 +483,10 @@ def _limit(desired: DesiredBot) -> Decimal:
     return limit.amount
 
 
-def _share(desired: DesiredBot) -> Decimal:
-    """Return what a deal of *desired* was planned for, quote."""
-    return _limit(desired) / (desired.spec.max_active_deals or 1)
+def _share(record: BotRecord, desired: DesiredBot) -> Decimal:
+    """Return what the stored deal of *desired* was planned for, quote."""
+    known = KINDS[desired.spec.kind].share_of(record.state)
+    return _limit(desired) / (desired.spec.max_active_deals or 1) if known is None else known
 
 
 async def stop(seats: Iterable[Seat]) -> None:

@@ -390,14 +390,22 @@ class Kind(Protocol[S]):
         capital: Money | None = None,
         *,
         must_fit: bool = True,
+        deals_open: int = 0,
     ) -> Any:
         """Return what the kind needs of the strategy document, presets filled in, or raise.
 
         *capital* is the Connection's; needed where marginLimit is a share of it. Without *must_fit*
         a failing proof is no error: the setup opens no deals, and manages an open one to its exit.
+        What open deals adopt must fit for all *deals_open* of them.
 
         Raises:
             PermanentError: A proof fails with this market's real rules (PROOF_FAILED).
+        """
+
+    def sharing(self, setup: Any, *, deals: int, share: Decimal) -> Any:
+        """Return *setup* for a bot whose open deal is one of *deals*, as many as are open now.
+
+        *share* is what of marginLimit it may use, quote.
         """
 
     def indicator(self, setup: Any) -> Rsi | None:
@@ -426,6 +434,12 @@ class Kind(Protocol[S]):
 
     def dump(self, state: S) -> str:
         """Return *state* as JSON; `load` is its inverse."""
+
+    def share_of(self, text: str) -> Decimal | None:
+        """Return what of marginLimit the open deal in *text*, which `dump` wrote, may use; quote.
+
+        None where none is open, or the record is too old to tell.
+        """
 
     def load(self, text: str, setup: Any) -> S:
         """Return the state that `dump` wrote, under *setup*."""

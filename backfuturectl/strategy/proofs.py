@@ -38,9 +38,6 @@ from backfuturectl.strategy.violation import Severity, Violation, figure
 RELATIVE_START: Final = HUNDRED
 """The start price where none is known."""
 
-ORDERS_BESIDE_RUNGS: Final = 2
-"""Per deal: the take profit and the stop, or one more exit while the deal closes."""
-
 
 @dataclass(frozen=True, slots=True)
 class WorstCase:
@@ -83,6 +80,32 @@ def base_quote_of(terms: Terms, rules: MarketRules) -> Decimal:
         rates=rates_of(terms, rules),
         extra_orders=terms.extra_orders,
     )
+
+
+def rests_stop(terms: Terms, rules: MarketRules) -> bool:
+    """Return whether the stop waits on the exchange; otherwise it is watched here."""
+    return terms.wants_resting_stop and rules.stop_orders_max > 0
+
+
+def orders_beside_rungs(terms: Terms) -> int:
+    """Return how many orders of one deal may rest beside its rungs.
+
+    The take profit, in its steps or with a reduction of Recovery Mode, and the stop, or instead of
+    that one more exit while the deal closes.
+    """
+    return max(len(terms.steps), 1 if terms.recovery.reduce is None else 2) + 1
+
+
+def rungs_under_cap(terms: Terms, rules: MarketRules, deals: int) -> int | None:
+    """Return how many rungs caps.maxOpenOrders lets each of *deals* have resting; None: any number.
+
+    A stop that is replaced rests beside its successor for a moment, so that the position is never
+    without one; that place is kept free, and the cap holds then, too.
+    """
+    if terms.max_open_orders is None:
+        return None
+    kept_free = orders_beside_rungs(terms) + rests_stop(terms, rules)
+    return max(terms.max_open_orders // deals - kept_free, 0)
 
 
 def ladder_of(
@@ -443,12 +466,13 @@ def _recovery(terms: Terms, exact: tuple[Rung, ...]) -> Iterator[Violation]:
 
 
 def _orders(terms: Terms, rules: MarketRules) -> Iterator[Violation]:
-    steps = max(len(terms.steps) - 1, 0)
-    needed = terms.max_active_deals * (terms.max_placed + steps + ORDERS_BESIDE_RUNGS)
-    for limit, whose, path in (
-        (rules.open_orders_max, "the exchange's", ("averaging", "maxPlaced")),
-        (terms.max_open_orders, "the cap's", ("caps", "maxOpenOrders")),
+    each = terms.max_placed + orders_beside_rungs(terms)
+    # Exchanges count stops apart, so that a stop's successor finds room there in any case.
+    for limit, more, whose, path in (
+        (rules.open_orders_max, 0, "the exchange's", ("averaging", "maxPlaced")),
+        (terms.max_open_orders, rests_stop(terms, rules), "the cap's", ("caps", "maxOpenOrders")),
     ):
+        needed = terms.max_active_deals * (each + more)
         if limit is not None and needed > limit:
             yield Violation(
                 "V-ORDERS",

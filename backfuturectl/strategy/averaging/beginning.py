@@ -70,6 +70,8 @@ def begin(state: State, seen: PriceSeen, done: list[Action]) -> State:
         base_quote=setup.base_quote,
         shape=setup.terms.shape,
         pace=Pace.of(setup.terms),
+        share=setup.share,
+        deals=setup.terms.max_active_deals,
     )
     draft = Draft.of(state, deal, state.price)
     draft.place(

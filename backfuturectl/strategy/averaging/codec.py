@@ -81,6 +81,12 @@ def load(text: str, setup: Setup) -> State:
     )
 
 
+def share_of(text: str) -> Decimal | None:
+    """Return what of marginLimit the open deal in *text* may use; None where that is not known."""
+    deal = json.loads(text)["deal"]
+    return None if deal is None or deal["isOver"] else _number(deal.get("share"))
+
+
 def _dump_deal(deal: Deal) -> dict[str, Any]:
     shape = deal.shape
     return {
@@ -106,6 +112,8 @@ def _dump_deal(deal: Deal) -> dict[str, Any]:
         "settledCost": _text(deal.settled_cost),
         "lastRungMs": deal.last_rung_ms,
         "pace": _dump_pace(deal.pace),
+        "share": _text(deal.share),
+        "deals": deal.deals,
         "recoverySinceMs": deal.recovery_since_ms,
         "peak": _text(deal.peak),
         "low": _text(deal.low),
@@ -144,6 +152,8 @@ def _load_deal(tree: dict[str, Any]) -> Deal:
         settled_cost=Decimal(tree["settledCost"]),
         last_rung_ms=tree["lastRungMs"],
         pace=_load_pace(tree.get("pace")),
+        share=_number(tree.get("share")),
+        deals=tree.get("deals", 1),
         recovery_since_ms=tree.get("recoverySinceMs"),
         peak=_number(tree.get("peak")),
         low=_number(tree.get("low")),

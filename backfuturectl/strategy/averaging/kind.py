@@ -68,7 +68,7 @@ from backfuturectl.strategy.base import (
     SetupChanged,
     Step,
 )
-from backfuturectl.strategy.presets import resolve
+from backfuturectl.strategy.presets import Terms, resolve
 from backfuturectl.strategy.proofs import base_quote_of, prove, rates_of
 from backfuturectl.strategy.schedule import parse_windows
 from backfuturectl.strategy.violation import IncompleteTermsError, Violation, errors, figure
@@ -101,8 +101,11 @@ class Averaging:
         capital: Money | None = None,
         *,
         must_fit: bool = True,
+        deals_open: int = 0,
     ) -> Setup:
         """Return *spec* on *market* with every setting given, proven to fit.
+
+        Where open deals adopt it, it is proven to fit all *deals_open* of them.
 
         Without *must_fit* a setup that breaks a proof opens no deals, and manages an open one.
 
@@ -120,7 +123,9 @@ class Averaging:
             raise PermanentError(
                 Reason.PROOF_FAILED, f"the time zone `{terms.timezone}` is not known here"
             ) from error
-        refusals = errors(prove(terms, rules))
+        is_adopted = spec.on_change == "adopt"
+        proven = _for_all_open(terms, deals_open) if is_adopted else terms
+        refusals = errors(prove(proven, rules))
         if refusals and must_fit:
             raise _refusal(refusals)
         return Setup(
@@ -134,6 +139,10 @@ class Averaging:
             is_open_for_deals=spec.state == "running" and not refusals,
             on_change=spec.on_change,
         )
+
+    def sharing(self, setup: Setup, *, deals: int, share: Decimal) -> Setup:
+        """Return *setup* for a bot whose open deal is one of *deals* and may use *share*."""
+        return replace(setup, deals_open=deals, deal_share=share)
 
     def indicator(self, setup: Setup) -> Rsi | None:
         """Return the indicator that entries wait for."""
@@ -246,6 +255,10 @@ class Averaging:
     def dump(self, state: State) -> str:
         """Return *state* as JSON."""
         return codec.dump(state)
+
+    def share_of(self, text: str) -> Decimal | None:
+        """Return what of marginLimit the open deal in *text* may use."""
+        return codec.share_of(text)
 
     def load(self, text: str, setup: Setup) -> State:
         """Return the state that `dump` wrote, under *setup*."""
@@ -384,29 +397,44 @@ def _reopen(
 
 def _with_setup(state: State, setup: Setup) -> State:
     """Apply a new generation: live settings at once, the ladder as its onChange says."""
-    deal = state.live_deal
+    deal, before = state.live_deal, state.setup.terms
     state = replace(state, setup=setup)
     if deal is None:
         return state
-    pace = Pace.of(setup.terms)
-    planned = (setup.base_quote, setup.terms.shape)
+    deal = replace(deal, share=setup.deal_share or setup.share, deals=setup.deals)
+    state = replace(state, deal=deal)
+    pace, base_quote = Pace.of(setup.terms), setup.base_quote
+    if setup.on_change == "adopt" and setup.deals > setup.terms.max_active_deals:
+        base_quote = base_quote_of(_for_all_open(setup.terms, setup.deals), setup.rules)
+    planned = (base_quote, setup.terms.shape)
     is_same_plan = (deal.base_quote, deal.shape) == planned
     if is_same_plan and (deal.pace or pace) == pace:
         return state
     if setup.on_change == "adopt":
         adopted = replace(
             deal,
-            base_quote=setup.base_quote,
+            base_quote=base_quote,
             shape=setup.terms.shape,
             pace=pace,
             ladder=deal.ladder if is_same_plan else deal.ladder + 1,
             noted=frozenset(),
         )
         return replace(state, deal=adopted)
-    if setup.on_change == "close" and deal.closing is None:
+    # A limit alone, which `auto` sizes the next deal by, closes nothing.
+    is_edited = _ladder_as_written(before) != _ladder_as_written(setup.terms)
+    if setup.on_change == "close" and is_edited and deal.closing is None:
         closing = replace(deal, closing=Closing.CLOSE, closing_field="spec.onChange")
         return replace(state, deal=closing)
     return state
+
+
+def _ladder_as_written(terms: Terms) -> tuple[object, ...]:
+    return terms.base_quote, terms.shape, Pace.of(terms)
+
+
+def _for_all_open(terms: Terms, open_deals: int) -> Terms:
+    """Return *terms* for deals that adopt them: all that are open share the limit."""
+    return replace(terms, max_active_deals=max(terms.max_active_deals, open_deals))
 
 
 def _commanded(state: State, event: Commanded) -> State:

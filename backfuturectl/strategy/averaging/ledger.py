@@ -88,6 +88,13 @@ def trailed_price(average: Decimal, setup: Setup) -> Decimal:
 
 
 @precisely
+def notional_max(deal: Deal, setup: Setup) -> Decimal:
+    """Return what *deal* may hold and have resting, quote, so that marginLimit is never passed."""
+    share = setup.share if deal.share is None else deal.share
+    return share / setup.rates.per_notional
+
+
+@precisely
 def stop_of(deal: Deal, average: Decimal, setup: Setup) -> Decimal:
     """Return the price that stops *deal*."""
     base = deal.base

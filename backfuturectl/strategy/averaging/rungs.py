@@ -27,10 +27,11 @@ from backfuturectl.strategy.arithmetic import (
     sizes_quote,
 )
 from backfuturectl.strategy.averaging.draft import Draft, at_most, failures
-from backfuturectl.strategy.averaging.ledger import Books, books, stop_of
+from backfuturectl.strategy.averaging.ledger import Books, books, notional_max, stop_of
 from backfuturectl.strategy.averaging.state import Deal, Pace, Phase, Setup
 from backfuturectl.strategy.base import Gate
 from backfuturectl.strategy.presets import RecoveryTerms
+from backfuturectl.strategy.proofs import rungs_under_cap
 from backfuturectl.strategy.violation import figure
 
 RUNG_FAILURES_MAX: Final = 6
@@ -57,13 +58,14 @@ def rest_rungs(draft: Draft) -> None:
         if extra.leg.kind is LegKind.RUNG and by_rung[extra.leg.index] is not extra:
             draft.cancel(extra, "there is one order per rung")
     # Whatever may rest is counted before anything is added; nearest first, as it would fill.
-    room = setup.notional_max - kept.entered_cost
+    room = notional_max(deal, setup) - kept.entered_cost
     for order in sorted(deal.resting, key=lambda order: order.leg.index):
         if order.leg.kind is not LegKind.RUNG:
             continue
         room -= order.left_base * order.price
         if room < 0:
             draft.cancel(order, "the margin limit has no room for it")
+    free = _rungs_max(draft) - sum(order.leg.kind is LegKind.RUNG for order in deal.resting)
     amount = kept.entered_base - deal.settled_base
     cost = kept.entered_cost - deal.settled_cost
     for k in window:
@@ -73,7 +75,10 @@ def rest_rungs(draft: Draft) -> None:
             continue
         if draft.phase is Phase.WATCH or draft.gate is not Gate.OPEN:
             continue  # what rests may stay; nothing new is added while trouble is confirmed
+        if free <= 0:
+            continue  # the place of one that is being canceled is not free yet
         placed = _place_rung(draft, k, amount=amount, cost=cost, room=room)
+        free -= 1 if placed.amount_base else 0
         amount += placed.amount_base
         cost += placed.amount_base * placed.price
         room -= placed.amount_base * placed.price
@@ -144,9 +149,27 @@ def _place_rung(draft: Draft, k: int, *, amount: Decimal, cost: Decimal, room: D
     return _Placed(price, wanted)
 
 
+def _rungs_max(draft: Draft) -> int:
+    """Return how many rungs may rest: maxPlaced, or less while the cap has to do for more deals."""
+    deal, setup = draft.deal, draft.setup
+    placed = setup.terms.max_placed
+    capped = rungs_under_cap(
+        setup.terms, setup.rules, max(deal.deals, setup.terms.max_active_deals)
+    )
+    if capped is None or capped >= placed:
+        return placed
+    draft.note(
+        "RungsCapped",
+        f"{capped} instead of {placed} rungs may rest: caps.maxOpenOrders is shared by "
+        f"{deal.deals} open deals, and exits come first",
+        once="capped",
+    )
+    return capped
+
+
 def _window(draft: Draft) -> tuple[int, ...]:
     """Return the numbers of the rungs that should rest now: the nearest ones not yet done."""
-    return tuple(islice(_open_rungs(draft), draft.setup.terms.max_placed))
+    return tuple(islice(_open_rungs(draft), _rungs_max(draft)))
 
 
 def _strict_window(draft: Draft, kept: Books) -> tuple[int, ...]:
@@ -158,7 +181,7 @@ def _strict_window(draft: Draft, kept: Books) -> tuple[int, ...]:
     """
     deal, setup = draft.deal, draft.setup
     terms = setup.terms.recovery
-    if not terms.is_adding:
+    if not (terms.is_adding and _rungs_max(draft)):
         return ()
     is_rested = _is_rested(draft, terms.min_interval_ms)
     for k in _open_rungs(draft, terms.extra_orders):

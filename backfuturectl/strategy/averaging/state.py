@@ -15,6 +15,7 @@ from backfuturectl.strategy.arithmetic import LadderShape, MarginRates
 from backfuturectl.strategy.assumptions import MarketRules
 from backfuturectl.strategy.base import BotIdentity, Gate
 from backfuturectl.strategy.presets import Terms
+from backfuturectl.strategy.proofs import rests_stop
 from backfuturectl.strategy.schedule import Windows
 
 NEVER_MS: Final = 1 << 62
@@ -128,6 +129,10 @@ class Setup:
         windows: When new deals may begin.
         is_open_for_deals: Whether the document's own state lets new deals begin.
         on_change: What this generation does to an open deal's ladder.
+        deals_open: How many deals of the strategy are open, the bot's own among them; zero where
+            nobody told. They may be more than an edit allows from now on.
+        deal_share: What of marginLimit the bot's open deal may use, quote; None where nobody told:
+            as much as a new one.
     """
 
     terms: Terms
@@ -139,6 +144,8 @@ class Setup:
     windows: Windows
     is_open_for_deals: bool
     on_change: str
+    deals_open: int = 0
+    deal_share: Decimal | None = None
 
     @cached_property
     def code(self) -> str:
@@ -153,12 +160,17 @@ class Setup:
     @property
     def rests_stop(self) -> bool:
         """Whether the stop waits on the exchange; one that is to be confirmed is watched here."""
-        return self.terms.wants_resting_stop and self.market.stop_orders_max > 0
+        return rests_stop(self.terms, self.rules)
 
     @cached_property
-    def notional_max(self) -> Decimal:
-        """What one deal may hold and have resting, quote, so that marginLimit is never passed."""
-        return self.terms.margin_limit / self.terms.max_active_deals / self.rates.per_notional
+    def share(self) -> Decimal:
+        """What of marginLimit a new deal is planned for, quote."""
+        return self.terms.margin_limit / self.terms.max_active_deals
+
+    @property
+    def deals(self) -> int:
+        """How many deals share marginLimit and caps."""
+        return max(self.terms.max_active_deals, self.deals_open)
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +277,8 @@ class Deal:
         settled_cost: Likewise, quote.
         last_rung_ms: When a rung last filled.
         pace: Likewise born with or adopted; older records have none, and follow the document.
+        share: What of marginLimit it may use, quote; older records have none, likewise.
+        deals: How many deals share caps.maxOpenOrders with it; older records have none, likewise.
         recovery_since_ms: Since when it has been in Recovery Mode; None while it is not.
         peak: Best price since the trailing take profit was armed; None while it is not. Only what
             an action recorded survives a restart, so the turn may come a little later then.
@@ -292,6 +306,8 @@ class Deal:
     settled_cost: Decimal = ZERO
     last_rung_ms: int = 0
     pace: Pace | None = None
+    share: Decimal | None = None
+    deals: int = 1
     recovery_since_ms: int | None = None
     peak: Decimal | None = None
     low: Decimal | None = None

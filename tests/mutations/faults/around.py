@@ -126,7 +126,7 @@ FAULTS = (
         "a restored deal is booked with the present share",
         SHARES,
         "reconcile",
-        (("share = _share(wanted) if wanted is not None else None", "share = None"),),
+        (("share = _share(record, wanted) if wanted is not None else None", "share = None"),),
         (_CONTROLLER,),
     ),
     Fault(
@@ -135,6 +135,25 @@ FAULTS = (
         "engine/room.py",
         (("self._shares.setdefault(bot, self.share)", "self._shares[bot] = self.share"),),
         ("tests/shell/engine/test_room.py", _CONTROLLER),
+    ),
+    Fault(
+        "an edit of the capital does not reach bots whose limit is a share of it",
+        STOPS,
+        "planning/plan.py",
+        (
+            (
+                "(bot.digest, bot.spec) == (wanted.digest, wanted.spec)",
+                "bot.digest == wanted.digest",
+            ),
+        ),
+        _PLAN,
+    ),
+    Fault(
+        "a limit that is edited under onChange close ends the deal",
+        STOPS,
+        "strategy/averaging",
+        (('if setup.on_change == "close" and is_edited and', 'if setup.on_change == "close" and'),),
+        ("tests/unit/strategy/test_limits.py",),
     ),
     Fault(
         "bots start in the order of their names, stops after starts",

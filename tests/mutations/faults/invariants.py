@@ -10,6 +10,8 @@ _RECOVERY = f"{_UNIT}/test_recovery.py"
 _EXITS = f"{_UNIT}/test_exits.py"
 _BEGINNING = f"{_UNIT}/test_beginning.py"
 _PATHS = f"{_UNIT}/test_invariants.py"
+_LIMITS = f"{_UNIT}/test_limits.py"
+_LIMITS_SHELL = "tests/shell/reconcile/test_limits.py"
 _ORDERS = "tests/unit/model/test_orders.py"
 
 MARGIN = "1 margin stays within marginLimit"
@@ -28,7 +30,7 @@ FAULTS = (
         "what is held is not counted when a rung is placed",
         MARGIN,
         "strategy/averaging",
-        (("room = setup.notional_max - kept.entered_cost", "room = setup.notional_max"),),
+        (("notional_max(deal, setup) - kept.entered_cost", "notional_max(deal, setup)"),),
         (_AVERAGING, _PATHS),
     ),
     Fault(
@@ -49,7 +51,12 @@ FAULTS = (
         "a deal has the whole limit instead of its share",
         MARGIN,
         "strategy/averaging",
-        ((" / self.terms.max_active_deals / self.rates", " / self.rates"),),
+        (
+            (
+                "return self.terms.margin_limit / self.terms.max_active_deals",
+                "return self.terms.margin_limit",
+            ),
+        ),
         (_AVERAGING, _PATHS),
         is_quick=True,
     ),
@@ -79,6 +86,27 @@ FAULTS = (
         (("return sum(self._shares.values(), ZERO) + self.share <= self.limit", "return True"),),
         ("tests/shell/engine/test_room.py",),
         is_quick=True,
+    ),
+    Fault(
+        "a restart forgets the share that a deal was planned for",
+        MARGIN,
+        "reconcile/seating.py",
+        (("if known is None else known", ""),),
+        (_LIMITS_SHELL,),
+    ),
+    Fault(
+        "each of more open deals than are allowed adopts the whole limit",
+        MARGIN,
+        "strategy/averaging",
+        (("setup.deals > setup.terms.max_active_deals:", "setup.deals < 0:"),),
+        (_LIMITS,),
+    ),
+    Fault(
+        "deals planned for a higher limit do not give way to a lower one",
+        MARGIN,
+        "engine/room.py",
+        (("return share if booked <= self.limit else", "return share if booked else"),),
+        ("tests/shell/engine/test_room.py",),
     ),
     Fault(
         "maxActiveDeals is not asked before a deal begins",

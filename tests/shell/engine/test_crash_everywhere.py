@@ -199,7 +199,8 @@ class Life:
         """What the deal entered with, and what may yet add to it, stay within the limit."""
         adding = [o for o in self._orders() if o.client_id[17] in {LegKind.BASE, LegKind.RUNG}]
         used = sum((o.filled_quote + o.remaining_base * o.price * o.is_open for o in adding), ZERO)
-        assert used <= self.setup.notional_max, f"{used} of {self.setup.notional_max}"
+        limit = self.setup.share / self.setup.rates.per_notional
+        assert used <= limit, f"{used} of {limit}"
 
     def _orders(self) -> tuple[VenueOrder, ...]:
         return self.venue.orders(ACCOUNT)

@@ -44,6 +44,17 @@ def test_a_deal_keeps_the_share_it_was_planned_for_until_it_is_planned_anew():
     assert not room.has_room("b")
 
 
+def test_all_deals_give_way_in_proportion_while_a_lower_limit_has_no_room_for_them():
+    room = DealRoom(2, Decimal(600))
+    room.note("a", has_deal=True, share=Decimal(400))
+    room.note("b", has_deal=True, share=Decimal(200))
+    assert (room.allowance("a"), room.allowance("b")) == (400, 200)
+    room.limit, room.deals_max = Decimal(300), 1
+    assert (room.allowance("a"), room.allowance("b"), room.deals) == (200, 100, 2)
+    room.limit = Decimal(600)
+    assert (room.allowance("a"), room.allowance("b")) == (400, 200)
+
+
 def test_a_higher_limit_makes_larger_deals_not_more_of_them():
     room = DealRoom(2, Decimal(600))
     room.note("a", has_deal=True)

@@ -70,6 +70,33 @@ def test_equal_digests_need_nothing() -> None:
     assert planned(desired(digest="same"), same) == ()
 
 
+def test_a_share_of_capital_that_was_edited_reaches_a_bot_whose_document_is_the_same() -> None:
+    wanted = desired(digest="same", marginLimit="800 USDT")
+    current = running(digest="same", marginLimit="1000 USDT", has_open_deal=True)
+    (action,) = planned(wanted, replace(current, generation=2))
+    assert isinstance(action, UpdateBot)
+    assert [(c.change.path, c.change.new) for c in action.changes] == [("marginLimit", "800 USDT")]
+
+
+@pytest.mark.parametrize(
+    ("on_change", "base_order", "effect"),
+    [
+        ("adopt", "auto", Effect.REPLANNED),
+        ("adopt", "20 USDT", Effect.AT_ONCE),
+        ("keep", "auto", Effect.AT_ONCE),
+        ("close", "auto", Effect.AT_ONCE),
+    ],
+)
+def test_a_limit_plans_the_ladder_anew_only_where_it_is_adopted_and_sizes_it(
+    on_change: str, base_order: str, effect: Effect
+) -> None:
+    common = {"onChange": on_change, "baseOrder": base_order}
+    current = running(maxActiveDeals=2, has_open_deal=True, **common)
+    (action,) = planned(desired(maxActiveDeals=1, **common), current)
+    assert isinstance(action, UpdateBot)
+    assert [change.effect for change in action.changes] == [effect]
+
+
 # The specification's table, cell by cell, for a bot with an open deal.
 @pytest.mark.parametrize(
     ("field", "on_change", "kind", "effect"),

@@ -13,7 +13,7 @@ from backfuturectl.model.orders import LegKind, OrderStatus
 from backfuturectl.strategy.averaging.reduction import budget_of, reduced_loss
 from backfuturectl.strategy.averaging.state import Setup
 from backfuturectl.strategy.base import Command, DealClosed, Gate, Place, PriceSeen, SetupChanged
-from backfuturectl.strategy.proofs import ORDERS_BESIDE_RUNGS
+from backfuturectl.strategy.proofs import orders_beside_rungs
 from tests.unit.strategy.venue import KIND, Venue, setup
 
 D = Decimal
@@ -195,7 +195,7 @@ class FewOrders:
 
     def __init__(self, name: str) -> None:
         self.most = max(
-            each.terms.max_placed + max(len(each.terms.steps) - 1, 0) + ORDERS_BESIDE_RUNGS
+            each.terms.max_placed + orders_beside_rungs(each.terms) + each.rests_stop
             for each in SETUPS[name]
         )
 
@@ -205,10 +205,9 @@ class FewOrders:
             for client_order_id, order in venue.orders.items()
             if order.status is OrderStatus.OPEN
         ]
-        # A stop and its successor rest side by side for a moment; exchanges count stops apart.
+        assert len(resting) <= self.most, resting
         stops = [name for name in resting if venue.orders[name].order.trigger_price is not None]
         assert len(stops) <= 2, stops
-        assert len(resting) - len(stops[1:]) <= self.most, resting
 
 
 class Averages:

@@ -49,6 +49,10 @@ def terms(kind: MarketKind = MarketKind.FUTURES, **changes: object) -> Terms:
     return resolve(document(**changes), CAPITAL, kind)
 
 
+def step(share: int, profit: str) -> dict[str, object]:
+    return {"sharePct": D(share), "profitPct": D(profit)}
+
+
 def codes(found: object) -> list[str]:
     return [violation.code for violation in found]
 
@@ -296,9 +300,24 @@ def test_open_orders_stay_within_the_exchanges_limit_and_the_cap() -> None:
     bound = terms(maxActiveDeals=20, averaging={"maxPlaced": 3}, baseOrder="1 USDT")
     assert codes(prove(bound, FUTURES)) == []
     assert codes(prove(bound, replace(FUTURES, open_orders_max=99))) == ["V-ORDERS"]
-    capped = terms(caps={"maxOpenOrders": 14})
+
+
+@pytest.mark.parametrize(
+    ("changes", "enough"),
+    [
+        ({"stopLoss": {"onExchange": "never"}}, 15),
+        ({}, 18),  # a stop that is replaced rests beside its successor
+        ({"recovery": {"actions": {"reduce": {"enabled": True}}}}, 21),
+        ({"takeProfit": {"steps": (step(50, "1.1"), step(50, "1.2"))}}, 21),
+    ],
+    ids=["watched stop", "resting stop", "reduction", "steps"],
+)
+def test_open_orders_stay_within_the_cap_at_any_moment(
+    changes: dict[str, object], enough: int
+) -> None:
+    capped = terms(caps={"maxOpenOrders": enough - 1}, **changes)
     assert [found.path[-1] for found in prove(capped, FUTURES)] == ["maxOpenOrders"]
-    assert prove(terms(caps={"maxOpenOrders": 15}), FUTURES) == ()
+    assert prove(terms(caps={"maxOpenOrders": enough}, **changes), FUTURES) == ()
 
 
 def test_an_order_above_the_notional_cap_is_refused() -> None:
@@ -393,10 +412,6 @@ def test_the_assumed_rules_say_where_stops_wait() -> None:
 def test_a_stop_that_is_watched_on_spot_is_told_why() -> None:
     (found,) = watched(document(stopLoss=PREFERRED), SPOT)
     assert "no order there only reduces" in found.message
-
-
-def step(share: int, profit: str) -> dict[str, object]:
-    return {"sharePct": D(share), "profitPct": D(profit)}
 
 
 @pytest.mark.parametrize(
