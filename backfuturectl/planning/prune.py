@@ -29,6 +29,7 @@ class TreeEvidence:
         has_errors: Some document is invalid, or a reference or proof failed.
         documents: How many documents were read.
         unknown: Strategies whose document cannot be read now; they count as present.
+        is_whole: Every file was read for it; none was taken as known by its stamp.
     """
 
     is_complete: bool
@@ -36,6 +37,7 @@ class TreeEvidence:
     has_errors: bool
     documents: int
     unknown: frozenset[str] = frozenset()
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,8 @@ def _doubt(tree: TreeEvidence) -> tuple[Reason, str] | None:
             Reason.SOURCE_UNREADABLE,
             "nothing is removed while a file or directory is unreadable",
         )
+    if not tree.is_whole:
+        return Reason.PROGRESSING, "nothing is removed before every file has been read again"
     if not tree.is_settled:
         return Reason.SOURCE_UNSETTLED, "nothing is removed while the files keep changing"
     if tree.documents == 0:

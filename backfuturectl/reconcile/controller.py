@@ -36,7 +36,7 @@ from backfuturectl.planning.prune import (
 from backfuturectl.reconcile.connections import RETEST_NOW, Lines
 from backfuturectl.reconcile.hub import Hub
 from backfuturectl.reconcile.markets import SUSPICIOUS
-from backfuturectl.reconcile.queue import Again, Done, Ending, Failed, WorkQueue
+from backfuturectl.reconcile.queue import RESOLUTION_S, Again, Done, Ending, Failed, WorkQueue
 from backfuturectl.reconcile.registry import Entry, Registry, complaint_of, settle
 from backfuturectl.reconcile.settling import Settler
 from backfuturectl.reconcile.source import Generation, Source, stored_document
@@ -82,6 +82,7 @@ class Controller:
         self._scan_interval_s = scan_interval_s
         self._prune_grace_ms = int(prune_grace_s * 1000)
         self._approvals: set[str] = set()
+        self._whole_due_s = 0.0
         self._waiters: list[asyncio.Future[None]] = []
 
         hub.follow(on_markets=self._markets_changed, on_clock=self._clock_changed)
@@ -132,12 +133,13 @@ class Controller:
         await self.queue.run()
 
     def look_soon(self) -> None:
-        """Read the files soon; a hint may be wrong or late without harm."""
+        """Look at the files soon; a hint may be wrong or late without harm."""
         self.queue.add(FILES)
 
     async def read_now(self) -> None:
-        """Read the files and return when that pass ended, well or not."""
+        """Read every file and return when that pass ended, well or not."""
         done = asyncio.get_running_loop().create_future()
+        self._whole_due_s = 0.0
         self._waiters.append(done)
         self.queue.add(FILES)
         await done
@@ -182,13 +184,22 @@ class Controller:
                             waiter.set_result(None)
 
     async def _files(self) -> Ending:
+        """Read the files: every one when that is due or a removal rests on it, else what changed.
+
+        So every file is read at least once in `scan_interval_s`, however many hints come between.
+        """
+        loop = asyncio.get_running_loop()
+        is_whole = self._whole_due_s - loop.time() <= RESOLUTION_S or bool(self.prune.kept)
+        if is_whole:
+            self._whole_due_s = loop.time() + self._scan_interval_s
         try:
-            generation = await self._source.read()
+            generation = await self._source.read(is_whole=is_whole)
         except (ConfigurationError, OperationError) as error:
             if self.source_trouble != str(error):
                 _LOG.warning("files: %s; what runs goes on", error)
                 self._event("Daemon", "Warning", str(Reason.SOURCE_UNREADABLE), str(error))
             self.source_trouble = str(error)
+            self._whole_due_s = 0.0
             self._resume_stored()
             return Failed()
         self.source_trouble = ""
@@ -209,7 +220,7 @@ class Controller:
             return Failed()
         if self.prune.waiting:
             return Again(min(1.0, self._scan_interval_s))
-        return Again(self._scan_interval_s)
+        return Again(max(0.0, self._whole_due_s - loop.time()))
 
     def _take(self, generation: Generation) -> None:
         """Take note of every document, and give a turn to those that changed."""
@@ -275,6 +286,7 @@ class Controller:
                 is_settled=True,
                 has_errors=any(finding.is_error for finding in loaded.findings),
                 documents=len(loaded.documents),
+                is_whole=generation.is_whole,
             ),
             approvals=self._approvals,
             absent_since_ms=self.prune.absent_since_ms,

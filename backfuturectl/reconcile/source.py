@@ -7,6 +7,7 @@ readings some time apart, and no git at work, make a tree worth believing.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -50,12 +51,14 @@ class Generation:
         keys: Decrypted credentials by connection, for every usable Connection.
         undecrypted: Connections whose credentials could not be had, and why.
         commit: Checked-out Git commit; empty outside a work tree.
+        is_whole: Whether every file was read for it.
     """
 
     loaded: Loaded
     keys: Mapping[str, KeyMaterial] = field(default_factory=dict)
     undecrypted: Mapping[str, OperationError] = field(default_factory=dict)
     commit: str = ""
+    is_whole: bool = True
 
     @property
     def is_retry_needed(self) -> bool:
@@ -73,24 +76,28 @@ class Source:
         self._settle_s = settle_s
         self._parser = Parser()
         self._checks = CheckMemory()
+        self._tree: Tree | None = None
         self._loaded: Loaded | None = None
         self._policy: Policy | None = None
 
-    async def read(self) -> Generation:
+    async def read(self, *, is_whole: bool = True) -> Generation:
         """Return the files' present generation, once they are quiet.
+
+        Args:
+            is_whole: Whether every file is read. If not, one whose stamp has not changed since it
+                was read is taken as known, see `config.tree`.
 
         Raises:
             TransientError: SOURCE_UNSETTLED, they kept changing for `SETTLE_MAX_S`.
             ConfigurationError: The root is missing or cannot be listed; that is no empty tree.
         """
         loaded = self._loaded
-        before = loaded.tree if loaded is not None else None
-        tree = await asyncio.to_thread(scan, self.root, before)
+        tree = await self._scan(is_whole=is_whole)
         if loaded is None or tree.digest != loaded.tree.digest:
             loaded = await self._settled(tree)
             self._loaded, self._policy = loaded, loaded.policy
         keys, failures = await self._decrypt_all(loaded)
-        return Generation(loaded, keys, failures, head_commit(self.root))
+        return Generation(loaded, keys, failures, head_commit(self.root), is_whole)
 
     async def key_of(self, document: Document) -> KeyMaterial:
         """Return the decrypted credentials of a Connection document.
@@ -127,6 +134,12 @@ class Source:
             return ahead.result()
         return await asyncio.to_thread(self._compile, settled)
 
+    async def _scan(self, *, is_whole: bool) -> Tree:
+        now_ms = self._clock.now_ms()
+        look = functools.partial(scan, self.root, self._tree, now_ms=now_ms, is_whole=is_whole)
+        self._tree = tree = await asyncio.to_thread(look)
+        return tree
+
     def _compile(self, tree: Tree) -> Loaded:
         return compile_tree(tree, self._parser, self._policy, memory=self._checks)
 
@@ -135,7 +148,8 @@ class Source:
         give_up_s = loop.time() + SETTLE_MAX_S
         while True:
             await asyncio.sleep(self._settle_s)
-            again = await asyncio.to_thread(scan, self.root, tree)
+            # What changed just now is read again, whatever its stamp says.
+            again = await self._scan(is_whole=False)
             is_busy = is_checkout_under_way(self.root, now_s=self._clock.now_ms() / 1000)
             if again.digest == tree.digest and not is_busy:
                 return again

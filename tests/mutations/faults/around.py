@@ -9,9 +9,11 @@ _RIGHTS = (
     "tests/unit/exchanges/test_connection_terms.py",
 )
 _PRUNE = ("tests/unit/planning/test_prune.py",)
+_TREE = ("tests/unit/config/test_tree.py",)
 _PLAN = ("tests/unit/planning/test_plan.py",)
 _CONTROLLER = "tests/shell/reconcile/test_controller.py"
 
+FILES = "what the files say is found"
 KEYS = "a key that can withdraw is refused"
 DELETION = "deletion needs proof"
 SHARES = "open deals keep the share they were planned for"
@@ -100,6 +102,33 @@ FAULTS = (
         "planning/prune.py",
         (("if tree.documents == 0:", "if tree.documents < 0:"),),
         _PRUNE,
+    ),
+    Fault(
+        "a removal rests on stamps alone",
+        DELETION,
+        "planning/prune.py",
+        (("    if not tree.is_whole:\n", "    if False:\n"),),
+        _PRUNE,
+    ),
+    Fault(
+        "a stamp is believed however soon after a change the file was read",
+        FILES,
+        "config/tree.py",
+        (("if stamp is not None and max(stamp[-2:]) >= quiet_since_ns:", "if False:"),),
+        _TREE,
+        is_quick=True,
+    ),
+    Fault(
+        "hints put off for ever that every file is read",
+        FILES,
+        "reconcile/controller.py",
+        (
+            (
+                "        if is_whole:\n            self._whole",
+                "        if True:\n            self._whole",
+            ),
+        ),
+        (_CONTROLLER,),
     ),
     Fault(
         "there is no grace delay",

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from backfuturectl.config import tree
 from backfuturectl.engine.bot import Bot
 from backfuturectl.exchanges.simulated import TRADING_RIGHTS, PortCall
 from backfuturectl.model.errors import PermanentError, TransientError
 from backfuturectl.model.ids import parse_client_order_id
 from backfuturectl.model.status import Reason
 from backfuturectl.strategy.base import Command, Gate
-from tests.shell.reconcile.town import Town, connection, new_town, strategy
+from tests.shell.reconcile.town import GRACE_S, SCAN_S, Town, connection, new_town, strategy
 
 pytestmark = pytest.mark.looptime(noop_cycles=3)
 
@@ -252,6 +253,47 @@ async def test_a_brief_absence_is_forgiven(town: Town) -> None:
         await town.settled()
         assert town.bot() is bot
         assert not bot.view().is_draining
+
+
+async def test_a_removal_that_a_quick_look_noticed_is_judged_by_a_whole_one(town: Town) -> None:
+    town.write(other=strategy("other", pairs="[ETH/USDT]"))
+    async with town.daemon() as c:
+        await in_deal(town)
+        await town.until(lambda: c.generation.is_whole)
+        town.remove("grid")
+        c.look_soon()
+        await town.until(lambda: c.prune.waiting == ("grid",), within_s=2)
+        assert not c.generation.is_whole
+        assert "read again" in c.prune.message
+        await town.until(lambda: c.strategies.leaving == {"grid"}, within_s=GRACE_S + 3)
+        assert c.generation.is_whole
+
+
+async def test_a_change_that_no_time_shows_is_found_when_every_file_is_read_again(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "_stamp", lambda _: (1, 1, 1, 0, 0))
+    async with town.daemon() as c:
+        await in_deal(town)
+        town.write(grid=strategy(margin="900 USDT"))
+        c.look_soon()
+        await asyncio.sleep(1)
+        assert town.generation("grid") == 1
+        for _ in range(int(2 * SCAN_S)):
+            c.look_soon()  # hints without end put off by nothing that every file is read
+            await asyncio.sleep(0.5)
+        assert town.generation("grid") == 2
+
+
+async def test_who_asks_for_the_files_gets_every_one_read(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "_stamp", lambda _: (1, 1, 1, 0, 0))
+    async with town.daemon() as c:
+        await in_deal(town)
+        town.write(grid=strategy(margin="900 USDT"))
+        await c.read_now()
+        await town.until(lambda: town.generation("grid") == 2, within_s=2)
 
 
 async def many(town: Town) -> None:

@@ -57,8 +57,9 @@ def test_nothing_missing_needs_nothing() -> None:
         ({"is_settled": False}, Reason.SOURCE_UNSETTLED),
         ({"has_errors": True}, Reason.SCHEMA_INVALID),
         ({"documents": 0}, Reason.PRUNE_BLOCKED),
+        ({"is_whole": False}, Reason.PROGRESSING),
     ],
-    ids=["incomplete", "unsettled", "errors", "empty"],
+    ids=["incomplete", "unsettled", "errors", "empty", "not read whole"],
 )
 def test_a_tree_in_doubt_removes_nothing_even_if_approved(
     flaw: dict[str, Any], reason: Reason
