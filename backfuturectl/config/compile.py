@@ -11,8 +11,9 @@ from typing import Final
 
 from backfuturectl.config.parsing import Document, ParsedFile, Parser
 from backfuturectl.config.policing import check_policy
-from backfuturectl.config.proving import Prover, assumptions, check_proofs
-from backfuturectl.config.references import check_references
+from backfuturectl.config.proving import Proof, assumptions, check_proofs, prove_all
+from backfuturectl.config.recall import Recall
+from backfuturectl.config.references import ReferenceMemory, check_references
 from backfuturectl.config.remarks import Locator, Remark, locate
 from backfuturectl.config.repository import Located, Repository
 from backfuturectl.config.suppressions import silence, suppressions_in
@@ -88,7 +89,8 @@ class Finder:
 class CheckMemory:
     """What a second look at mostly the same documents need not find out again."""
 
-    prover: Prover = field(default_factory=Prover)
+    proofs: Recall[str, Proof] = field(default_factory=Recall)
+    references: ReferenceMemory = field(default_factory=ReferenceMemory)
     finder: Finder = field(default_factory=Finder)
 
 
@@ -128,8 +130,8 @@ def compile_tree(
     files = parser.parse_all(tree.files)
     unknown = tuple(file.path for file in files if file.is_unknown)
     repository, located = _repository(files, last_policy, is_whole=is_whole, unknown=unknown)
-    proofs = memory.prover.prove_all(repository)
-    located += check_references(repository)
+    proofs = prove_all(repository, memory.proofs)
+    located += check_references(repository, memory.references)
     told = {(document.key, remark.path) for document, remark in located}
     located += (
         (document, remark)
@@ -175,9 +177,8 @@ def _repository(
     located: list[Located] = []
     refused: set[Key] = set()
     for file in files:
-        refused.update(
-            key for finding in file.findings if finding.is_error for key in finding.subjects
-        )
+        for finding in file.findings:
+            refused.update(finding.subjects if finding.is_error else ())
         for document in file.documents:
             first = documents.setdefault(document.key, document)
             if first is not document:
@@ -260,14 +261,14 @@ def _adjusted(findings: Iterable[Finding], policy: Policy) -> Iterable[Finding]:
 
 def _silenced(findings: list[Finding], tree: Tree, *, is_whole: bool) -> tuple[Finding, ...]:
     """Return *findings* in order, without those that a comment silences and without repetitions."""
-    by_file: dict[str, list[Finding]] = {file.path: [] for file in tree.files}
+    by_file: dict[str, list[Finding]] = {}
     for finding in dict.fromkeys(findings):
-        by_file[finding.file].append(finding)
+        by_file.setdefault(finding.file, []).append(finding)
     kept: list[Finding] = []
     for file in tree.files:
-        ours = by_file[file.path]
-        if file.content is not None and not file.rule:
-            comments = tuple(suppressions_in(file.content))
+        ours = by_file.get(file.path, [])
+        readable = file.content if file.content is not None and not file.rule else b""
+        if comments := tuple(suppressions_in(readable)):
             ours = list(silence(ours, file.path, comments, is_whole=is_whole))
         kept += ours
     return tuple(sorted(kept, key=lambda finding: finding.place))

@@ -13,10 +13,10 @@ from functools import lru_cache
 from typing import Final
 
 from backfuturectl.config.parsing import Document
+from backfuturectl.config.recall import Recall
 from backfuturectl.config.remarks import Remark
 from backfuturectl.config.repository import Located, Repository
 from backfuturectl.model.findings import Severity
-from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import Connection, Strategy
 from backfuturectl.strategy.assumptions import MarketRules, assumed_rules
 from backfuturectl.strategy.presets import Terms, resolve
@@ -56,34 +56,22 @@ class Proof:
     violations: tuple[Violation, ...]
 
 
-class Prover:
-    """Proves strategies, remembering each proof with what it rests on.
+def prove_all(repository: Repository, known: Recall[str, Proof]) -> Mapping[str, Proof]:
+    """Return the proof of each strategy whose Connection is at hand, by name."""
+    strategies, connections = repository.strategies, repository.connections
 
-    A proof rests on the Strategy and on its Connections. All are compared as objects: an unchanged
-    file's documents are the parser's same ones, and everything else is proven anew.
-    """
+    def prove_one(name: str) -> Proof:
+        strategy = strategies[name][1]
+        via = connections.get(strategy.spec.via_connection or "")
+        own = connections[strategy.spec.connection][1]
+        return _prove(strategy, own, via[1] if via is not None else None)
 
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[tuple[Document | None, ...], Proof]] = {}
-
-    def prove_all(self, repository: Repository) -> Mapping[str, Proof]:
-        """Return the proof of each strategy whose Connection is at hand, by name; forget others."""
-        known = {}
-        for name, (document, strategy) in repository.strategies.items():
-            found = repository.connections.get(strategy.spec.connection)
-            if found is None:
-                continue
-            via = repository.connections.get(strategy.spec.via_connection or "")
-            rests_on = (document, found[0], via[0] if via is not None else None)
-            before = self._known.get(name)
-            if before is None or any(
-                old is not new for old, new in zip(before[0], rests_on, strict=True)
-            ):
-                proof = _prove(strategy, found[1], via[1] if via is not None else None)
-                before = (rests_on, proof)
-            known[name] = before
-        self._known = known
-        return {name: proof for name, (_, proof) in known.items()}
+    provable = (
+        (name, rests_on)
+        for name, rests_on in repository.rests_on.items()
+        if strategies[name][1].spec.connection in connections
+    )
+    return known.all(provable, prove_one)
 
 
 def check_proofs(repository: Repository, proofs: Mapping[str, Proof]) -> Iterator[Located]:
@@ -98,14 +86,16 @@ def check_proofs(repository: Repository, proofs: Mapping[str, Proof]) -> Iterato
 
 def assumptions(repository: Repository, proofs: Mapping[str, Proof]) -> tuple[str, ...]:
     """Return one sentence for each exchange and market whose figures were assumed."""
-    sentences: dict[tuple[str, MarketKind], str] = {}
-    for name, proof in proofs.items():
-        if proof.rules is not None:
-            spec = repository.connections[repository.strategies[name][1].spec.connection][1].spec
-            if (spec.exchange, spec.market) not in sentences:
-                place = f"{spec.exchange} {spec.market}"
-                sentences[spec.exchange, spec.market] = f"{place}: {proof.rules.describe()}"
-    return tuple(sorted(sentences.values()))
+    rules = {
+        repository.strategies[name][1].spec.connection: proof.rules
+        for name, proof in proofs.items()
+        if proof.rules is not None
+    }
+    sentences = set()
+    for connection, assumed in rules.items():
+        spec = repository.connections[connection][1].spec
+        sentences.add(f"{spec.exchange} {spec.market}: {assumed.describe()}")
+    return tuple(sorted(sentences))
 
 
 def _prove(strategy: Strategy, connection: Connection, via: Connection | None) -> Proof:

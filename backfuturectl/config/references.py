@@ -3,32 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import chain
 
 from backfuturectl.config.parsing import Document
+from backfuturectl.config.recall import Recall
 from backfuturectl.config.remarks import Remark
-from backfuturectl.config.repository import Located, Repository
+from backfuturectl.config.repository import VIA, LiveConnection, Located, Repository, named_via
 from backfuturectl.config.schema_errors import did_you_mean
 from backfuturectl.config.sops_rules import SopsRules
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import Direction, Strategy
 from backfuturectl.model.units import Money
 
-_VIA = "viaConnection:"
+
+@dataclass(frozen=True, slots=True)
+class ReferenceMemory:
+    """What a second look at mostly the same documents need not find out again.
+
+    Attributes:
+        own: By strategy, what is wrong between it and its Connections.
+        shared: By connection, what is wrong among the strategies that trade on it.
+    """
+
+    own: Recall[str, tuple[Located, ...]] = field(default_factory=Recall)
+    shared: Recall[str, tuple[Located, ...]] = field(default_factory=Recall)
 
 
-def check_references(repository: Repository) -> Iterator[Located]:
+def check_references(repository: Repository, memory: ReferenceMemory) -> Iterator[Located]:
     """Yield what is wrong between the documents of *repository*."""
-    for document, strategy in repository.strategies.values():
-        yield from _pairs(document, strategy)
-        yield from _connection(document, strategy, repository)
-        yield from _recovery(document, strategy, repository)
-    yield from _shared_pairs(repository)
+    own = memory.own.all(repository.rests_on.items(), lambda name: tuple(_own(name, repository)))
+    yield from chain.from_iterable(own.values())
+    live = {each[0].name: each for each in repository.live_by_connection}
+    shared = memory.shared.all(
+        (
+            (name, (document, *(user for user, _ in members)))
+            for name, (document, _, members) in live.items()
+        ),
+        lambda name: tuple(_shared_pairs(live[name])),
+    )
+    yield from chain.from_iterable(shared.values())
     if repository.is_whole:
         yield from _unused(repository)
         yield from _groups(repository)
     yield from _copied(repository)
     yield from _recipients(repository)
+
+
+def _own(name: str, repository: Repository) -> Iterator[Located]:
+    document, strategy = repository.strategies[name]
+    yield from _pairs(document, strategy)
+    yield from _connection(document, strategy, repository)
+    yield from _recovery(document, strategy, repository)
 
 
 def _pairs(document: Document, strategy: Strategy) -> Iterator[Located]:
@@ -95,10 +121,9 @@ def _connection(
 
 def _recovery(document: Document, strategy: Strategy, repository: Repository) -> Iterator[Located]:
     spec, path = strategy.spec, ("spec", "recovery", "actions", "newDeals")
-    text = spec.recovery.actions.new_deals
-    if not text.startswith(_VIA):
+    if not spec.recovery.actions.new_deals.startswith(VIA):
         return
-    name = text.removeprefix(_VIA).strip()
+    name = named_via(spec)
     if name == spec.connection:
         message = f"`{name}` is the strategy's own Connection"
         yield document, Remark("BF308", path, message, "name another one, or write `block`")
@@ -119,33 +144,26 @@ def _recovery(document: Document, strategy: Strategy, repository: Repository) ->
         yield document, Remark("BF308", path, message)
 
 
-def _shared_pairs(repository: Repository) -> Iterator[Located]:
-    for _, connection, members in repository.live_by_connection:
-        is_spot = connection.spec.market is MarketKind.SPOT
-        by_pair: dict[str, list[tuple[Document, int]]] = {}
-        for document, strategy in members:
-            if is_spot and strategy.spec.state == "stopped":
-                continue  # on futures its open deal and another's would be one position
-            for index, pair in enumerate(dict.fromkeys(strategy.spec.pairs)):
-                by_pair.setdefault(pair, []).append((document, index))
-        for pair, users in by_pair.items():
-            for document, index in users if len(users) > 1 else ():
-                others = ", ".join(f"`{user.name}`" for user, _ in users if user is not document)
-                message = f"{pair} is also traded by {others} on `{connection.metadata.name}`"
-                path = ("spec", "pairs", index)
-                yield document, Remark("BF314" if is_spot else "BF313", path, message)
+def _shared_pairs(live: LiveConnection) -> Iterator[Located]:
+    _, connection, members = live
+    is_spot = connection.spec.market is MarketKind.SPOT
+    by_pair: dict[str, list[tuple[Document, int]]] = {}
+    for document, strategy in members:
+        if is_spot and strategy.spec.state == "stopped":
+            continue  # on futures its open deal and another's would be one position
+        for index, pair in enumerate(dict.fromkeys(strategy.spec.pairs)):
+            by_pair.setdefault(pair, []).append((document, index))
+    for pair, users in by_pair.items():
+        for document, index in users if len(users) > 1 else ():
+            others = ", ".join(f"`{user.name}`" for user, _ in users if user is not document)
+            message = f"{pair} is also traded by {others} on `{connection.metadata.name}`"
+            path = ("spec", "pairs", index)
+            yield document, Remark("BF314" if is_spot else "BF313", path, message)
 
 
 def _unused(repository: Repository) -> Iterator[Located]:
-    used = set(
-        chain.from_iterable(
-            (
-                strategy.spec.connection,
-                strategy.spec.recovery.actions.new_deals.removeprefix(_VIA).strip(),
-            )
-            for _, strategy in repository.strategies.values()
-        )
-    )
+    specs = [strategy.spec for _, strategy in repository.strategies.values()]
+    used = {spec.connection for spec in specs} | {named_via(spec) for spec in specs}
     if any(
         key[0] == "Strategy" and key[1] not in repository.strategies for key in repository.documents
     ):

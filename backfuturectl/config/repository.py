@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from backfuturectl.config.parsing import Document
+from backfuturectl.config.recall import RestsOn
 from backfuturectl.config.remarks import Remark
 from backfuturectl.model.findings import Key
-from backfuturectl.model.resources import Connection, Policy, Strategy
+from backfuturectl.model.resources import Connection, Policy, Strategy, StrategySpec
+
+VIA: Final = "viaConnection:"
 
 Located = tuple[Document, Remark]
 """A remark with the document it stands in."""
@@ -19,7 +23,13 @@ LiveConnection = tuple[Document, Connection, tuple[tuple[Document, Strategy], ..
 """A Connection with the strategies that trade on it with real orders."""
 
 
-@dataclass(frozen=True)  # no slots: `live_by_connection` is kept
+def named_via(spec: StrategySpec) -> str:
+    """Return the Connection that *spec* names for new deals beside a recovering one, or nothing."""
+    text = spec.recovery.actions.new_deals
+    return text.removeprefix(VIA).strip() if text.startswith(VIA) else ""
+
+
+@dataclass(frozen=True)  # no slots: what is worked out once is kept
 class Repository:
     """Documents by what they are.
 
@@ -38,6 +48,22 @@ class Repository:
     policy: tuple[Document | None, Policy] | None
     is_whole: bool
     has_unknown: bool
+
+    @cached_property
+    def rests_on(self) -> Mapping[str, RestsOn]:
+        """What a finding about one Strategy alone rests on, by name: it and its Connections.
+
+        Where a Connection is named that is not here, it rests on everything.
+        """
+        found: dict[str, RestsOn] = {}
+        for name, (document, strategy) in self.strategies.items():
+            own, via = strategy.spec.connection, named_via(strategy.spec)
+            found[name] = (document, self._connection(own), self._connection(via) if via else None)
+        return found
+
+    def _connection(self, name: str) -> object:
+        known = self.connections.get(name)
+        return object() if known is None else known[0]
 
     @cached_property
     def live_by_connection(self) -> tuple[LiveConnection, ...]:

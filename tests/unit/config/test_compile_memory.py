@@ -70,7 +70,7 @@ def test_an_unchanged_strategy_is_not_proven_again_unless_its_connection_changes
         for name, text in files.items():
             (tmp_path / f"{name}.yaml").write_text(text)
         compile_tree(scan(tmp_path), parser, memory=memory)
-        return {name: proof for name, (_, proof) in memory.prover._known.items()}
+        return {name: proof for name, (_, proof) in memory.proofs._known.items()}
 
     first = proofs(c=connection(), s=strategy(), t=strategy("coins-too"))
     second = proofs(t=strategy("coins-too", spec="maxActiveDeals: 1"))
