@@ -7,8 +7,7 @@ and judging answers is done here, once for all exchanges; what differs is a `Dia
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, Protocol, TypeVar
@@ -27,8 +26,6 @@ from backfuturectl.exchanges.transport import (
     Request,
 )
 from backfuturectl.model.errors import OperationError, PermanentError
-from backfuturectl.model.market import Market, with_vanished
-from backfuturectl.model.orders import NewOrder, Order, OrderStatus, OrderType
 from backfuturectl.model.secret import Secret
 from backfuturectl.model.status import Reason
 
@@ -262,159 +259,6 @@ class Client:
             if secret is not None:
                 words = words.replace(secret.reveal(), "****")
         return words
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What an exchange lists of one market kind.
-
-    Attributes:
-        markets: By pair.
-        symbols: The exchange's own symbol, by pair.
-        pairs: The pair, by the exchange's own symbol.
-    """
-
-    markets: Mapping[str, Market]
-    symbols: Mapping[str, str]
-    pairs: Mapping[str, str]
-
-    def market(self, pair: str) -> Market:
-        """Return the market of *pair*.
-
-        Raises:
-            PermanentError: MARKET_UNAVAILABLE; the exchange does not list it.
-        """
-        if pair not in self.markets:
-            raise PermanentError(
-                Reason.MARKET_UNAVAILABLE, f"the exchange lists no market `{pair}` of this kind"
-            )
-        return self.markets[pair]
-
-    def symbol(self, pair: str) -> str:
-        """Return the exchange's symbol of *pair*; raises like `market`."""
-        self.market(pair)
-        return self.symbols[pair]
-
-    def wanted(self, pairs: Collection[str]) -> dict[str, str]:
-        """Return pair by symbol of those *pairs* that are listed.
-
-        One unlisted pair must not take the prices of all others away.
-        """
-        return {self.symbols[pair]: pair for pair in pairs if pair in self.symbols}
-
-
-def listing(symbols: Mapping[str, Market]) -> Listing:
-    """Return the listing of markets by the exchange's own symbol.
-
-    Raises:
-        PayloadError: Nothing is listed, which no exchange in service would say.
-    """
-    if not symbols:
-        raise PayloadError("the exchange lists no market at all")
-    return Listing(
-        markets={market.pair: market for market in symbols.values()},
-        symbols={market.pair: symbol for symbol, market in symbols.items()},
-        pairs={symbol: market.pair for symbol, market in symbols.items()},
-    )
-
-
-def _beside(fresh: Listing, known: Listing) -> Listing:
-    """Return *fresh* with what vanished from it as closed."""
-    return Listing(
-        markets=with_vanished(fresh.markets, known.markets),
-        symbols={**known.symbols, **fresh.symbols},
-        pairs={**known.pairs, **fresh.pairs},
-    )
-
-
-class Listed:
-    """Loads a listing once, however many ask at the same time, and again when it is asked to."""
-
-    def __init__(self, load: Callable[[], Awaitable[Listing]]) -> None:
-        self._load = load
-        self._lock = asyncio.Lock()
-        self._listing: Listing | None = None
-
-    async def reload(self) -> None:
-        """Load the listing again; what fails to load leaves the known one in force."""
-        fresh = await self._load()
-        known = self._listing
-        self._listing = fresh if known is None else _beside(fresh, known)
-
-    async def get(self) -> Listing:
-        """Return the listing; a failed load is tried again by the next caller."""
-        if self._listing is not None:
-            return self._listing
-        async with self._lock:
-            if self._listing is None:
-                self._listing = await self._load()
-            return self._listing
-
-
-def check_steps(order: NewOrder, market: Market) -> None:
-    """Refuse an order that the market cannot take, rather than let it be changed silently.
-
-    Raises:
-        PermanentError: ORDER_REJECTED; nothing was sent.
-    """
-    if order.amount_base <= 0 or order.amount_base % market.amount_step:
-        raise PermanentError(
-            Reason.ORDER_REJECTED,
-            f"amount {order.amount_base:f} of {order.pair} is not a multiple of the step "
-            f"{market.amount_step:f}; nothing was sent",
-        )
-    trigger_price = order.trigger_price
-    if trigger_price is not None and not market.stop_orders_max:
-        # Sent without its trigger, it would trade at once.
-        raise PermanentError(
-            Reason.ORDER_REJECTED, f"{order.pair} takes no stop orders here; nothing was sent"
-        )
-    if trigger_price is not None and (trigger_price <= 0 or trigger_price % market.price_tick):
-        raise PermanentError(
-            Reason.ORDER_REJECTED,
-            f"trigger price {trigger_price:f} of {order.pair} is not a multiple of the tick "
-            f"{market.price_tick:f}; nothing was sent",
-        )
-    if order.type is OrderType.LIMIT and (order.price <= 0 or order.price % market.price_tick):
-        raise PermanentError(
-            Reason.ORDER_REJECTED,
-            f"price {order.price:f} of {order.pair} is not a multiple of the tick "
-            f"{market.price_tick:f}; nothing was sent",
-        )
-
-
-def acknowledged(order: NewOrder, order_id: str) -> Order:
-    """Return *order* as it stands when the exchange has only said yes."""
-    return Order(
-        client_order_id=order.client_order_id,
-        order_id=order_id,
-        pair=order.pair,
-        side=order.side,
-        type=order.type,
-        status=OrderStatus.OPEN,
-        price=order.price,
-        amount_base=order.amount_base,
-        is_reduce_only=order.is_reduce_only,
-        trigger_price=order.trigger_price,
-    )
-
-
-async def found(look_up: Awaitable[T]) -> T | None:
-    """Return what *look_up* finds, None when the exchange does not know the order."""
-    try:
-        return await look_up
-    except PermanentError as error:
-        if error.reason is Reason.ORDER_NOT_FOUND:
-            return None
-        raise
-
-
-def pick(orders: tuple[Order, ...], client_order_id: str, order_id: str | None) -> Order | None:
-    """Return the one of *orders* that carries either id."""
-    for order in orders:
-        if order.client_order_id == client_order_id or order.order_id == order_id:
-            return order
-    return None
 
 
 def new_gateway(dialect: Dialect, egress: str | None) -> Gateway:

@@ -15,22 +15,25 @@ from backfuturectl.exchanges.ccxt_adapter import (
     new_gateway,
 )
 from backfuturectl.exchanges.kucoin import FUTURES_DIALECT, SPOT_DIALECT
-from backfuturectl.exchanges.kucoin_futures import KucoinFuturesPublic
-from backfuturectl.exchanges.kucoin_spot import KucoinSpotPublic
+from backfuturectl.exchanges.kucoin_futures import KucoinFuturesAccount
+from backfuturectl.exchanges.kucoin_futures_market import CALLS as KUCOIN_FUTURES
+from backfuturectl.exchanges.kucoin_spot import KucoinSpotAccount
+from backfuturectl.exchanges.kucoin_spot_market import CALLS as KUCOIN_SPOT
 from backfuturectl.exchanges.mexc import DIALECT
-from backfuturectl.exchanges.mexc_spot import MexcSpotPublic
+from backfuturectl.exchanges.mexc_spot import MexcSpotAccount
+from backfuturectl.exchanges.mexc_spot_market import CALLS as MEXC_SPOT
 from backfuturectl.exchanges.port import AccountPort
+from backfuturectl.exchanges.public import Access, MarketCalls, PublicExchange
 from backfuturectl.model.errors import PermanentError
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.status import Reason
 
-RealPublic = MexcSpotPublic | KucoinSpotPublic | KucoinFuturesPublic
-"""The public ports that `open_public` makes."""
+_Made = tuple[Dialect, MarketCalls, Callable[[Access], AccountPort]]
 
-_PORTS: Final[dict[tuple[str, MarketKind], tuple[Dialect, Callable[[Client], RealPublic]]]] = {
-    ("mexc", MarketKind.SPOT): (DIALECT, MexcSpotPublic),
-    ("kucoin", MarketKind.SPOT): (SPOT_DIALECT, KucoinSpotPublic),
-    ("kucoin", MarketKind.FUTURES): (FUTURES_DIALECT, KucoinFuturesPublic),
+_MADE_OF: Final[dict[tuple[str, MarketKind], _Made]] = {
+    ("mexc", MarketKind.SPOT): (DIALECT, MEXC_SPOT, MexcSpotAccount),
+    ("kucoin", MarketKind.SPOT): (SPOT_DIALECT, KUCOIN_SPOT, KucoinSpotAccount),
+    ("kucoin", MarketKind.FUTURES): (FUTURES_DIALECT, KUCOIN_FUTURES, KucoinFuturesAccount),
 }
 
 
@@ -41,8 +44,8 @@ def open_public(
     rng: Random,
     endpoint: Endpoint | None = None,
     egress: str | None = None,
-    beside: RealPublic | None = None,
-) -> RealPublic:
+    beside: PublicExchange | None = None,
+) -> PublicExchange:
     """Return the port that every account of *exchange* and *market* shares; nothing is sent yet.
 
     Open one per exchange, market and egress address, and close it after the accounts on it.
@@ -60,14 +63,18 @@ def open_public(
         PermanentError: Unknown exchange or market; the message lists the supported ones.
     """
     catalog_entry(exchange, market)
-    dialect, port = _PORTS[exchange, market]
+    dialect, calls, account = _MADE_OF[exchange, market]
     if beside is not None:
         assert beside.exchange == exchange, "a budget belongs to one exchange"
-        return port(beside.client.beside(dialect))
-    return port(Client(dialect, new_gateway(dialect, egress), rng, endpoint=endpoint))
+        client = beside.client.beside(dialect)
+    else:
+        client = Client(dialect, new_gateway(dialect, egress), rng, endpoint=endpoint)
+    return PublicExchange(client, calls, account)
 
 
-def open_account(public: RealPublic, key: KeyMaterial, *, now_ms: Callable[[], int]) -> AccountPort:
+def open_account(
+    public: PublicExchange, key: KeyMaterial, *, now_ms: Callable[[], int]
+) -> AccountPort:
     """Return one account; exchange, market, endpoint, session and budget are those of *public*.
 
     Args:

@@ -24,6 +24,7 @@ from backfuturectl.exchanges.payload import (
 from backfuturectl.exchanges.port import KeyRights
 from backfuturectl.exchanges.translation import ErrorTable, Failure, Operation, TextRule
 from backfuturectl.model.errors import PermanentError
+from backfuturectl.model.orders import OrderStatus
 from backfuturectl.model.status import Reason
 
 # Resource pools of a user without VIP level, per 30 s; public data is counted per address.
@@ -269,9 +270,20 @@ async def read_egress_ip(client: Client) -> str:
     return await client.call(_MY_IP, lambda value: text({"data": value}, "data"))
 
 
-def server_time_ms(value: Any) -> int:
+def told_time_ms(value: Any) -> int:
     """Return the time that ``GET /api/v1/timestamp`` tells."""
     return integer({"data": value}, "data")
+
+
+def order_status(*, is_active: bool, is_whole: bool) -> OrderStatus:
+    """Return the status that KuCoin writes only as flags.
+
+    An inactive order that is not whole was canceled, also where no cancel is on record: a market
+    order that ran out of book must not count as filled.
+    """
+    if is_active:
+        return OrderStatus.OPEN
+    return OrderStatus.FILLED if is_whole else OrderStatus.CANCELED
 
 
 def windows(since_ms: int, now_ms: int) -> list[tuple[int, int]]:

@@ -1,42 +1,22 @@
-"""KuCoin spot: markets, prices, orders and account over the high-frequency REST API."""
+"""One KuCoin spot account over the high-frequency REST API: orders, fills, balances."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from backfuturectl.exchanges.candles import Span, closed
-from backfuturectl.exchanges.ccxt_adapter import (
-    HORIZON_MS,
-    Client,
-    KeyMaterial,
-    Listed,
-    Listing,
-    Route,
-    acknowledged,
-    check_steps,
-    found,
-    listing,
-    pick,
-)
-from backfuturectl.exchanges.kucoin import (
-    read_egress_ip,
-    read_rights,
-    server_time_ms,
-    windows,
-)
+from backfuturectl.exchanges.ccxt_adapter import HORIZON_MS, Route
+from backfuturectl.exchanges.kucoin import order_status, read_rights, windows
+from backfuturectl.exchanges.listing import Listing
+from backfuturectl.exchanges.orders import acknowledged, check_steps, found, pick
 from backfuturectl.exchanges.payload import (
     PayloadError,
     flag,
     integer,
-    lists,
     mapping,
     number,
-    number_at,
     number_or_zero,
-    optional_number,
     optional_text,
     plain,
     rows,
@@ -44,9 +24,8 @@ from backfuturectl.exchanges.payload import (
     text,
 )
 from backfuturectl.exchanges.port import KeyRights
+from backfuturectl.exchanges.public import Access
 from backfuturectl.exchanges.translation import Operation
-from backfuturectl.model.candles import Candle, Interval
-from backfuturectl.model.market import Market, MarketKind, Quote
 from backfuturectl.model.orders import (
     Balances,
     Fee,
@@ -55,27 +34,14 @@ from backfuturectl.model.orders import (
     FuturesSettings,
     NewOrder,
     Order,
-    OrderStatus,
     OrderType,
     Position,
 )
 
-_OPEN_ORDERS_MAX: Final = 200
 _PAGE: Final = 100
 _PAGES_MAX: Final = 50
 _TRADING_ACCOUNTS: Final = frozenset({"trade", "trade_hf"})
 
-_INTERVALS: Final = {
-    Interval.MINUTE: "1min",
-    Interval.MINUTES_5: "5min",
-    Interval.MINUTES_15: "15min",
-    Interval.MINUTES_30: "30min",
-    Interval.HOUR: "1hour",
-    Interval.HOURS_4: "4hour",
-    Interval.DAY: "1day",
-}
-
-_PUBLIC: Final = ("public",)
 _PRIVATE: Final = ("private",)
 
 
@@ -87,10 +53,6 @@ def _write(path: str, method: str, operation: Operation) -> Route:
     return Route(_PRIVATE, method, path, {"spot": 1}, operation)
 
 
-_TIME: Final = Route(_PUBLIC, "GET", "timestamp", {"public": 3})
-_MARKETS: Final = Route(_PUBLIC, "GET", "symbols", {"public": 4})
-_TICKERS: Final = Route(_PUBLIC, "GET", "market/allTickers", {"public": 15}, is_price=True)
-_CANDLES: Final = Route(_PUBLIC, "GET", "market/candles", {"public": 3})
 _ACCOUNTS: Final = Route(_PRIVATE, "GET", "accounts", {"management": 5})
 _ORDER_BY_CLIENT_ID: Final = _read("hf/orders/client-order/{clientOid}", 2)
 _ORDER_BY_ID: Final = _read("hf/orders/{orderId}", 2)
@@ -105,74 +67,16 @@ _CANCEL_BY_CLIENT_ID: Final = _write(
 )
 
 
-class KucoinSpotPublic:
-    """KuCoin spot without a key."""
-
-    exchange = "kucoin"
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.listed = Listed(self._load)
-
-    async def markets(self) -> Mapping[str, Market]:
-        """Return all spot markets by pair."""
-        return (await self.listed.get()).markets
-
-    async def reload_markets(self) -> None:
-        """Load the markets again."""
-        await self.listed.reload()
-
-    async def server_time_ms(self) -> int:
-        """Return the exchange's clock."""
-        return await self.client.call(_TIME, server_time_ms)
-
-    async def egress_ip(self) -> str:
-        """Return this machine's public address as the exchange sees it."""
-        return await read_egress_ip(self.client)
-
-    async def prices(self, pairs: Collection[str]) -> Mapping[str, Quote]:
-        """Return the quote per pair; one request whatever their number."""
-        listed = await self.listed.get()
-        wanted = listed.wanted(pairs)
-        return await self.client.call(_TICKERS, functools.partial(_prices, wanted=wanted))
-
-    async def candles(
-        self, pair: str, interval: Interval, *, limit: int, before_ms: int
-    ) -> tuple[Candle, ...]:
-        """Return closed candles, oldest first."""
-        symbol = (await self.listed.get()).symbol(pair)
-        span = Span(interval, limit, before_ms)
-        params = {
-            "symbol": symbol,
-            "type": _INTERVALS[interval],
-            "startAt": span.first_ms // 1_000,
-            "endAt": span.last_ms // 1_000,
-        }
-        return await self.client.call(_CANDLES, functools.partial(_candles, span=span), params)
-
-    def account(self, key: KeyMaterial, now_ms: Callable[[], int]) -> KucoinSpotAccount:
-        """Return one account on this session and budget."""
-        return KucoinSpotAccount(self.client.with_key(key, now_ms), self, now_ms)
-
-    async def close(self) -> None:
-        """Close the HTTP session, for every account on it."""
-        await self.client.close()
-
-    async def _load(self) -> Listing:
-        fees = await self.client.call(_TICKERS, _fees)
-        return await self.client.call(_MARKETS, functools.partial(_listing, fees=fees))
-
-
 class KucoinSpotAccount:
     """One KuCoin spot account: the trading account, not the funding account."""
 
     exchange = "kucoin"
     horizon_ms = HORIZON_MS
 
-    def __init__(self, client: Client, public: KucoinSpotPublic, now_ms: Callable[[], int]) -> None:
-        self._client = client
-        self._listed = public.listed
-        self._now_ms = now_ms
+    def __init__(self, access: Access) -> None:
+        self._client = access.client
+        self._listed = access.listed
+        self._now_ms = access.now_ms
 
     async def rights(self) -> KeyRights:
         """Return what the key may do."""
@@ -290,80 +194,6 @@ class KucoinSpotAccount:
         return params
 
 
-def _fees(body: Any) -> dict[str, tuple[Decimal, Decimal]]:
-    """Return (taker, maker) by symbol; a ticker without fees is left out."""
-    fees = {}
-    for row in rows(mapping(body).get("ticker")):
-        try:
-            fees[text(row, "symbol")] = (
-                number(row, "takerFeeRate") * number(row, "takerCoefficient"),
-                number(row, "makerFeeRate") * number(row, "makerCoefficient"),
-            )
-        except PayloadError:
-            continue
-    return fees
-
-
-def _listing(body: Any, *, fees: Mapping[str, tuple[Decimal, Decimal]]) -> Listing:
-    """Return the markets that can be read; a row without its rules is no market."""
-    markets = {}
-    for row in rows(body):
-        try:
-            symbol = text(row, "symbol")
-            if symbol in fees:
-                markets[symbol] = _market(row, fees[symbol])
-        except PayloadError:
-            continue
-    return listing(markets)
-
-
-def _market(row: dict[str, Any], fees: tuple[Decimal, Decimal]) -> Market:
-    base, quote = text(row, "baseCurrency"), text(row, "quoteCurrency")
-    taker_fee, maker_fee = fees
-    return Market(
-        exchange="kucoin",
-        kind=MarketKind.SPOT,
-        pair=f"{base}/{quote}",
-        base=base,
-        quote=quote,
-        price_tick=number(row, "priceIncrement"),
-        amount_step=number(row, "baseIncrement"),
-        amount_min=number(row, "baseMinSize"),
-        # quoteMinSize rules market buys, minFunds limit orders; the higher one satisfies both.
-        cost_min=max(number_or_zero(row, "minFunds"), number_or_zero(row, "quoteMinSize")),
-        taker_fee=taker_fee,
-        maker_fee=maker_fee,
-        amount_max=optional_number(row, "baseMaxSize"),
-        open_orders_max=_OPEN_ORDERS_MAX,
-        # `stop-order` takes no reduceOnly. It holds coins at once (KuCoin's API page) or when it
-        # sets off ("Why Stop Orders Are Canceled", KuCoin's help); beside a take profit, which
-        # holds them, it is refused or canceled for want of coins, or sells others that the account
-        # has. `oco/order` would hold them once, but its stop is a limit order that a fall may leave
-        # behind, unfilled and with the coins held; it has one price where a take profit may have
-        # steps; and a take profit that fills in part takes the stop away.
-        stop_orders_max=0,
-        is_active=flag(row, "enableTrading"),
-    )
-
-
-def _prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Quote]:
-    return {
-        wanted[row["symbol"]]: Quote(
-            last=number(row, "last"),
-            bid=optional_number(row, "buy"),
-            ask=optional_number(row, "sell"),
-        )
-        for row in rows(mapping(body).get("ticker"))
-        # A market that never traded has no last price.
-        if row.get("symbol") in wanted and row.get("last") is not None
-    }
-
-
-def _candles(body: Any, *, span: Span) -> tuple[Candle, ...]:
-    opened = ((int(number_at(row, 0)) * 1_000, number_at(row, 2)) for row in lists(body))
-    return closed(opened, span)
-
-
 def _balances(body: Any) -> Balances:
     """Add up the trading accounts: the funding account's money cannot trade."""
     free: dict[str, Decimal] = {}
@@ -415,17 +245,6 @@ def _order(row: dict[str, Any], listed: Listing) -> Order:
         created_at_ms=created_at_ms,
         updated_at_ms=integer(row, "lastUpdatedAt") if row.get("lastUpdatedAt") else created_at_ms,
     )
-
-
-def order_status(*, is_active: bool, is_whole: bool) -> OrderStatus:
-    """Return the status that KuCoin writes only as flags.
-
-    An inactive order that is not whole was canceled, also where no cancel is on record: a market
-    order that ran out of book must not count as filled.
-    """
-    if is_active:
-        return OrderStatus.OPEN
-    return OrderStatus.FILLED if is_whole else OrderStatus.CANCELED
 
 
 def _fills(body: Any, *, listed: Listing) -> tuple[tuple[Fill, ...], str | None]:

@@ -1,39 +1,23 @@
-"""MEXC spot: markets, prices, orders and account over the v3 REST API."""
+"""One MEXC spot account over the v3 REST API: orders, fills, balances."""
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from backfuturectl.exchanges.candles import Span, closed
-from backfuturectl.exchanges.ccxt_adapter import (
-    HORIZON_MS,
-    Client,
-    KeyMaterial,
-    Listed,
-    Listing,
-    Route,
-    acknowledged,
-    check_steps,
-    found,
-    listing,
-    pick,
-)
+from backfuturectl.exchanges.ccxt_adapter import HORIZON_MS, Route
+from backfuturectl.exchanges.listing import Listing
 from backfuturectl.exchanges.mexc import spot_rights
+from backfuturectl.exchanges.orders import acknowledged, check_steps, found, pick
 from backfuturectl.exchanges.payload import (
     PayloadError,
     flag,
     integer,
-    lists,
     mapping,
     number,
-    number_at,
     number_or_zero,
-    optional_number,
     optional_text,
     plain,
     rows,
@@ -41,10 +25,9 @@ from backfuturectl.exchanges.payload import (
     text,
 )
 from backfuturectl.exchanges.port import KeyRights
+from backfuturectl.exchanges.public import Access
 from backfuturectl.exchanges.translation import Operation
-from backfuturectl.model.candles import Candle, Interval
-from backfuturectl.model.errors import OperationError, PermanentError
-from backfuturectl.model.market import ONE, Market, MarketKind, Quote
+from backfuturectl.model.errors import PermanentError
 from backfuturectl.model.orders import (
     Balances,
     Fee,
@@ -60,14 +43,9 @@ from backfuturectl.model.orders import (
 )
 from backfuturectl.model.status import Reason
 
-_OPEN_ORDERS_MAX: Final = 500
-_BOOKS_WAIT_S: Final = 2.0
 _FILLS_PAGE: Final = 100
 _FILLS_PAGES_MAX: Final = 50
 
-_INTERVALS: Final = {interval: interval.value for interval in Interval} | {Interval.HOUR: "60m"}
-
-_PUBLIC: Final = ("spot", "public")
 _PRIVATE: Final = ("spot", "private")
 
 
@@ -79,15 +57,6 @@ def _write(path: str, method: str, operation: Operation) -> Route:
     return Route(_PRIVATE, method, path, {"ip": 1, "account": 1, "orders": 1}, operation)
 
 
-_TIME: Final = Route(_PUBLIC, "GET", "time", {"ip": 1})
-_MARKETS: Final = Route(_PUBLIC, "GET", "exchangeInfo", {"ip": 25})
-# The one endpoint that has all three prices, ticker/24hr, weighs 40 of the 300 that an address may
-# spend in ten seconds. Of these two the documentation says 2 and 1, ccxt 4.5.90 counts 10 each:
-# the higher figure is kept, since who exceeds the limit is banned for minutes. Asked once a second
-# they leave a third of the limit, of which orders are served first.
-_PRICES: Final = Route(_PUBLIC, "GET", "ticker/price", {"ip": 10}, is_price=True)
-_BOOKS: Final = Route(_PUBLIC, "GET", "ticker/bookTicker", {"ip": 10}, is_price=True)
-_CANDLES: Final = Route(_PUBLIC, "GET", "klines", {"ip": 1})
 _RIGHTS: Final = _read("apiKeyInfo", 1)
 _UID: Final = _read("uid", 1)
 _ACCOUNT: Final = _read("account", 10)
@@ -108,86 +77,16 @@ _STATUSES: Final = {
 }
 
 
-class MexcSpotPublic:
-    """MEXC spot without a key."""
-
-    exchange = "mexc"
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.listed = Listed(lambda: client.call(_MARKETS, _listing))
-
-    async def markets(self) -> Mapping[str, Market]:
-        """Return all spot markets by pair."""
-        return (await self.listed.get()).markets
-
-    async def reload_markets(self) -> None:
-        """Load the markets again."""
-        await self.listed.reload()
-
-    async def server_time_ms(self) -> int:
-        """Return the exchange's clock."""
-        return await self.client.call(_TIME, lambda body: integer(mapping(body), "serverTime"))
-
-    async def prices(self, pairs: Collection[str]) -> Mapping[str, Quote]:
-        """Return the quote per pair; two requests whatever their number.
-
-        A bid and ask that cannot be had take no last price away: exits need only that.
-        """
-        listed = await self.listed.get()
-        wanted = listed.wanted(pairs)
-        params = {"symbol": next(iter(wanted))} if len(wanted) == 1 else {}
-        last = await self.client.call(
-            _PRICES, functools.partial(_last_prices, wanted=wanted), params
-        )
-        books = await self._books(wanted, params)
-        return {pair: Quote(price, *books.get(pair, ())) for pair, price in last.items()}
-
-    async def candles(
-        self, pair: str, interval: Interval, *, limit: int, before_ms: int
-    ) -> tuple[Candle, ...]:
-        """Return closed candles, oldest first."""
-        symbol = (await self.listed.get()).symbol(pair)
-        span = Span(interval, limit, before_ms)
-        params = {
-            "symbol": symbol,
-            "interval": _INTERVALS[interval],
-            "startTime": span.first_ms,
-            "endTime": span.last_ms,
-            "limit": limit,
-        }
-        return await self.client.call(_CANDLES, functools.partial(_candles, span=span), params)
-
-    def account(self, key: KeyMaterial, now_ms: Callable[[], int]) -> MexcSpotAccount:
-        """Return one account on this session and budget."""
-        return MexcSpotAccount(self.client.with_key(key, now_ms), self, key)
-
-    async def close(self) -> None:
-        """Close the HTTP session, for every account on it."""
-        await self.client.close()
-
-    async def _books(
-        self, wanted: Mapping[str, str], params: Mapping[str, str]
-    ) -> Mapping[str, tuple[Decimal | None, Decimal | None]]:
-        try:
-            async with asyncio.timeout(_BOOKS_WAIT_S):
-                return await self.client.call(
-                    _BOOKS, functools.partial(_book_tops, wanted=wanted), params
-                )
-        except (OperationError, TimeoutError):
-            return {}
-
-
 class MexcSpotAccount:
     """One MEXC spot account."""
 
     exchange = "mexc"
     horizon_ms = HORIZON_MS
 
-    def __init__(self, client: Client, public: MexcSpotPublic, key: KeyMaterial) -> None:
-        self._client = client
-        self._listed = public.listed
-        self._key = key
+    def __init__(self, access: Access) -> None:
+        self._client = access.client
+        self._listed = access.listed
+        self._key = access.key
 
     async def rights(self) -> KeyRights:
         """Return what the key may do; only the key's own list counts."""
@@ -317,72 +216,6 @@ class MexcSpotAccount:
         except PermanentError:
             return rights
         return dataclasses.replace(rights, account_id=uid)
-
-
-def _listing(body: Any) -> Listing:
-    """Return the markets that can be read; a row without its rules is no market."""
-    markets = {}
-    for row in rows(mapping(body).get("symbols")):
-        try:
-            markets[text(row, "symbol")] = _market(row)
-        except PayloadError:
-            continue
-    return listing(markets)
-
-
-def _market(row: dict[str, Any]) -> Market:
-    base, quote = text(row, "baseAsset"), text(row, "quoteAsset")
-    # Despite their names: baseSizePrecision is the least amount, quoteAmountPrecision the least
-    # value of a limit order.
-    cost_min = max(
-        number(row, "quoteAmountPrecision"), number_or_zero(row, "quoteAmountPrecisionMarket")
-    )
-    side_type = optional_number(row, "tradeSideType")
-    return Market(
-        exchange="mexc",
-        kind=MarketKind.SPOT,
-        pair=f"{base}/{quote}",
-        base=base,
-        quote=quote,
-        price_tick=ONE.scaleb(-integer(row, "quoteAssetPrecision")),
-        amount_step=ONE.scaleb(-integer(row, "baseAssetPrecision")),
-        amount_min=number(row, "baseSizePrecision"),
-        cost_min=cost_min,
-        taker_fee=number(row, "takerCommission"),
-        maker_fee=number(row, "makerCommission"),
-        open_orders_max=_OPEN_ORDERS_MAX,
-        # The API's order types are LIMIT, MARKET, LIMIT_MAKER, IMMEDIATE_OR_CANCEL, FILL_OR_KILL.
-        stop_orders_max=0,
-        is_active=(
-            text(row, "status") == "1"
-            and flag(row, "isSpotTradingAllowed")
-            and side_type in {None, ONE}
-        ),
-    )
-
-
-def _last_prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Decimal]:
-    return {pair: number(row, "price") for pair, row in _tickers(body, wanted)}
-
-
-def _book_tops(
-    body: Any, *, wanted: Mapping[str, str]
-) -> dict[str, tuple[Decimal | None, Decimal | None]]:
-    return {
-        pair: (optional_number(row, "bidPrice"), optional_number(row, "askPrice"))
-        for pair, row in _tickers(body, wanted)
-    }
-
-
-def _tickers(body: Any, wanted: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the rows of those *wanted*, with their pair; asked for one, the answer is no list."""
-    for row in rows([body] if isinstance(body, dict) else body):
-        if row.get("symbol") in wanted:
-            yield wanted[row["symbol"]], row
-
-
-def _candles(body: Any, *, span: Span) -> tuple[Candle, ...]:
-    return closed(((int(number_at(row, 0)), number_at(row, 4)) for row in lists(body)), span)
 
 
 def _balances(body: Any) -> Balances:

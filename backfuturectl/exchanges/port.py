@@ -171,7 +171,7 @@ class TrialPort(Protocol):
 
 @runtime_checkable
 class AddressPort(Protocol):
-    """An exchange that tells callers their own address; not all do."""
+    """An exchange that may tell callers their own address."""
 
-    async def egress_ip(self) -> str:
-        """Return this machine's public address as the exchange sees it."""
+    async def egress_ip(self) -> str | None:
+        """Return this machine's public address as the exchange sees it; None if it tells none."""

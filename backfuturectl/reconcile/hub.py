@@ -12,8 +12,9 @@ from backfuturectl.engine.candles import CandleFeed
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.prices import PriceFeed
 from backfuturectl.exchanges.ccxt_adapter import Endpoint, KeyMaterial
-from backfuturectl.exchanges.factory import RealPublic, open_account, open_public
+from backfuturectl.exchanges.factory import open_account, open_public
 from backfuturectl.exchanges.port import AccountPort, PublicPort
+from backfuturectl.exchanges.public import PublicExchange
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import ConnectionSpec
 from backfuturectl.reconcile.clocks import ClockWatch
@@ -64,7 +65,7 @@ class RealExchanges:
     def __init__(self, clock: Clock, rng: random.Random) -> None:
         self._clock = clock
         self._rng = rng
-        self._opened: dict[Where, RealPublic] = {}
+        self._opened: dict[Where, PublicExchange] = {}
 
     def __call__(self, where: Where) -> Opened:
         """Return the ports of *where*."""
@@ -79,7 +80,7 @@ class RealExchanges:
         self._opened[where] = public
         return Opened(public, lambda key: open_account(public, key, now_ms=self._clock.now_ms))
 
-    def _neighbour(self, where: Where) -> RealPublic | None:
+    def _neighbour(self, where: Where) -> PublicExchange | None:
         """Return the port of the exchange's other market: one address, one rate budget."""
         exchange, market, endpoint = where
         for (other, kind, place), public in self._opened.items():

@@ -27,8 +27,9 @@ from backfuturectl.emulator.server import serve
 from backfuturectl.engine.clock import WallClock
 from backfuturectl.exchanges import ccxt_adapter
 from backfuturectl.exchanges.ccxt_adapter import Endpoint, KeyMaterial
-from backfuturectl.exchanges.factory import RealPublic, open_account, open_public
+from backfuturectl.exchanges.factory import open_account, open_public
 from backfuturectl.exchanges.port import AccountPort
+from backfuturectl.exchanges.public import PublicExchange
 from backfuturectl.exchanges.retry import Retry
 from backfuturectl.exchanges.simulated import SimulatedAccount, SimulatedPublic
 from backfuturectl.matching.values import PositionMode, symbol_of
@@ -101,7 +102,7 @@ class Stand:
     """One account on one exchange, and the hand behind the curtain.
 
     Attributes:
-        public: `RealPublic`, or the simulated one.
+        public: `PublicExchange`, or the simulated one.
         url: Where the exchange listens; empty for the simulated one.
     """
 
@@ -165,7 +166,7 @@ async def standing(name: str) -> AsyncIterator[Stand]:
     async with AsyncExitStack() as stack:
         endpoints = await stack.enter_async_context(serve(emulator, ports={}))
         url = endpoints.hosts[host]
-        public: RealPublic = open_public(brand, kind, rng=Random(1), endpoint=Endpoint(url))
+        public: PublicExchange = open_public(brand, kind, rng=Random(1), endpoint=Endpoint(url))
         stack.push_async_callback(public.close)
         account = open_account(public, material(), now_ms=now_ms)
         yield Stand(public, account, emulator, brand, kind, url)

@@ -14,6 +14,8 @@ from aiohttp import web
 
 from backfuturectl.exchanges.ccxt_adapter import Endpoint
 from backfuturectl.exchanges.factory import open_account, open_public
+from backfuturectl.exchanges.kucoin_futures_orders import order_params
+from backfuturectl.exchanges.listing import listing
 from backfuturectl.exchanges.port import AccountPort
 from backfuturectl.model.errors import OutcomeUnknownError, PermanentError, TransientError
 from backfuturectl.model.market import MarketKind, Quote
@@ -555,7 +557,7 @@ async def test_lots_become_base_units_and_back_whatever_the_contracts_size(multi
         market = (await public.markets())["BTC/USDT"]
         position = await account.position("BTC/USDT")
         (fill,) = {one.fill_id: one for one in await account.fills("BTC/USDT", now_ms())}.values()
-        params = await account._order_params(order)
+        params = order_params(order, listing({"XBTUSDTM": market}))
         with pytest.raises(PermanentError):
             await account.place(replace(order, amount_base=amount + market.contract_size / 2))
 

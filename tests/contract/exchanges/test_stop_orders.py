@@ -133,7 +133,7 @@ async def test_a_stop_that_trades_on_under_another_id_is_followed(
     became = await futures.account.order(PAIR, "stop1")
     assert became is not None
     old = replace(became, order_id="old", status=OrderStatus.CANCELED, filled_base=Decimal(0))
-    monkeypatch.setattr(kucoin_futures, "_order_or_none", lambda _body, **_: old)
+    monkeypatch.setattr(kucoin_futures, "order_or_none", lambda _body, **_: old)
 
     assert await futures.account.order(PAIR, "stop1", placed.order_id) == became
 
