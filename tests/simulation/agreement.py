@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from decimal import Decimal
-from typing import TypeVar, cast
 
 from backfuturectl.matching.values import VenueOrder
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import OrderStatus
-from backfuturectl.model.records import OrderRecord
+from backfuturectl.model.records import PAPER, OrderRecord
 from backfuturectl.strategy.base import Gate
-from tests.simulation.invariants import Trader, deal_books
+from tests.simulation import paper
+from tests.simulation.clockwork import now
+from tests.simulation.invariants import Trader, deal_books, parsed
 from tests.simulation.world import Daemon, World
 
-T = TypeVar("T")
 _NEVER_THERE = {OrderStatus.ABSENT, OrderStatus.REJECTED}
 
 
@@ -35,7 +34,7 @@ def not_ready(w: World, daemon: Daemon) -> str:
             return f"{name} is {seat.bot.gate}"
         if seat.bot.last_error is not None or seat.supervisor.trouble is not None:
             return f"{name}: {seat.bot.last_error} {seat.supervisor.trouble}"
-    wanted = {f"{p.name}/{pair.replace('/', '-')}" for p in w.plans.values() for pair in p.pairs}
+    wanted = {bot for plan in w.plans.values() for bot in plan.bots}
     if set(c.strategies.seats) != wanted:
         views = {name: seat.bot.view() for name, seat in c.strategies.seats.items()}
         return f"bots are {views}, wanted are {sorted(wanted)}"
@@ -64,13 +63,14 @@ def books_differ(w: World, daemon: Daemon) -> str:
         ):
             return f"{name}: the journal has {row}, the exchange {order}"
     for name, row in rows.items():
-        if name not in theirs and row.status not in _NEVER_THERE:
+        is_live = row.environment != PAPER
+        if is_live and name not in theirs and row.status not in _NEVER_THERE:
             return f"{name} is {row.status} and was never at the exchange"
     for (installation, code), trader in w.ledger.traders.items():
         text = _trader_differs(w, daemon, trader, f"bf{installation}{code}", theirs)
         if text:
             return f"{trader.bot}: {text}"
-    return ""
+    return paper.differs(w, daemon)
 
 
 def _trader_differs(
@@ -79,14 +79,22 @@ def _trader_differs(
     store = daemon.store
     assert store is not None
     mine = [order for name, order in theirs.items() if name.startswith(prefix)]
-    told = now(store.fills(trader.bot))
+    deals = {deal.number: deal for deal in now(store.deals(trader.bot))}
+    told = [fill for fill in now(store.fills(trader.bot)) if fill.client_order_id in theirs]
     real = {
         str(fill.serial): fill
         for fill in w.venue.fills(trader.account, trader.symbol)
         if fill.client_id and fill.client_id.startswith(prefix)
     }
-    if sorted(fill.fill_id for fill in told) != sorted(real):
+    missing = real.keys() - {fill.fill_id for fill in told}
+    if len(told) != len(real) - len(missing):
         return f"fills are {[f.fill_id for f in told]}, at the exchange {sorted(real)}"
+    for lost in missing:
+        # What no list had for long is written when the deal is settled, and counts until then.
+        name = real[lost].client_id or ""
+        deal = deals.get(_deal_number(name))
+        if name not in w.lost_fills or deal is None or deal.closed_at_ms is not None:
+            return f"fill {real[lost]} is not in the journal, whose deal is {deal}"
     for fill in told:
         their = real[fill.fill_id]
         if (fill.price, fill.amount_base, fill.fee) != (
@@ -97,8 +105,7 @@ def _trader_differs(
             return f"fill {fill} is {their} at the exchange"
     by_deal: dict[int, list[VenueOrder]] = {}
     for order in mine:
-        by_deal.setdefault(int((order.client_id or "")[12:17], 36), []).append(order)
-    deals = {deal.number: deal for deal in now(store.deals(trader.bot))}
+        by_deal.setdefault(_deal_number(order.client_id or ""), []).append(order)
     seat = daemon.c.strategies.seats.get(trader.bot)
     view = seat.bot.view() if seat is not None else None
     for number, orders in by_deal.items():
@@ -120,6 +127,12 @@ def _trader_differs(
     return ""
 
 
+def _deal_number(client_order_id: str) -> int:
+    name = parsed(client_order_id)
+    assert name is not None, "an order of ours"
+    return name.deal
+
+
 def funding(w: World, trader: Trader, orders: list[VenueOrder]) -> Decimal:
     """Return what the exchange paid, or took, while the deal of *orders* held something."""
     serials = {order.serial for order in orders}
@@ -138,12 +151,3 @@ def funding(w: World, trader: Trader, orders: list[VenueOrder]) -> Decimal:
         ),
         Decimal(0),
     )
-
-
-def now(reading: Coroutine[object, object, T]) -> T:
-    """Return what a reading of an inline store returns, which never waits."""
-    try:
-        reading.send(None)
-    except StopIteration as end:
-        return cast(T, end.value)
-    raise AssertionError("an inline store does not wait")

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, cast
 
-import looptime
+T = TypeVar("T")
 
 
-class Clockwork(looptime.LoopTimeEventLoop, asyncio.SelectorEventLoop):
+class Clockwork(asyncio.SelectorEventLoop):
     """Skips to the next event at once, and runs what is meant for threads then and there."""
 
     def __init__(self) -> None:
-        super().__init__(noop_cycles=0)
+        self._now_s = 0.0
+        super().__init__(_Skips(self))
+
+    def time(self) -> float:
+        """Return the virtual seconds since the beginning."""
+        return self._now_s
+
+    def skip(self, by_s: float) -> None:
+        self._now_s += by_s
 
     def run_in_executor(
         self, executor: Any, func: Callable[..., Any], *args: Any
@@ -25,3 +34,26 @@ class Clockwork(looptime.LoopTimeEventLoop, asyncio.SelectorEventLoop):
         except Exception as error:  # noqa: BLE001 - whoever awaits the call gets it
             done.set_exception(error)
         return done
+
+
+class _Skips(selectors.SelectSelector):
+    """Waits for nobody: whatever happens is in the loop already, so time passes by itself."""
+
+    def __init__(self, loop: Clockwork) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert timeout is not None, "everybody waits, and nothing will ever happen"
+        if timeout > 0:
+            self._loop.skip(timeout)
+        return []
+
+
+def now(reading: Coroutine[object, object, T]) -> T:
+    """Return what a reading of an inline store returns, which never waits."""
+    try:
+        reading.send(None)
+    except StopIteration as end:
+        return cast(T, end.value)
+    raise AssertionError("an inline store does not wait")

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from backfuturectl.exchanges.port import KeyRights
 from backfuturectl.exchanges.simulated import PortCall, SimulatedAccount, SimulatedPublic
@@ -21,7 +22,7 @@ from backfuturectl.model.errors import (
     PermanentError,
     TransientError,
 )
-from backfuturectl.model.market import MarketKind
+from backfuturectl.model.market import ZERO, MarketKind
 from backfuturectl.model.orders import Fill, NewOrder, Order, OrderStatus
 from backfuturectl.model.status import Reason
 from backfuturectl.store.database import Store, Write
@@ -29,6 +30,12 @@ from backfuturectl.store.database import Store, Write
 HORIZON_MS = 8_000
 HIDDEN_MAX_S = 7.0
 """Under the horizon by more than the longest way of a request."""
+
+SLOW_S = 0.5
+"""A way that takes longer is a delay."""
+
+LOST_FILL_S = (11.0, 25.0)
+"""Longer than a bot waits for the fills of an order, and less than a closed deal may lack any."""
 
 GOOD_RIGHTS = KeyRights(
     tokens=("read", "trade"),
@@ -55,24 +62,42 @@ class Weather:
     """How bad it is right now; all off is a perfect world.
 
     Attributes:
+        met: The faults that have hit somebody; see `visits`.
         level: Share of calls that fail.
         has_prices: Whether prices are answered.
         store_level: Share of commits that fail.
         hides: Whether new orders show up late, and lists and look-ups are old.
+        fills_lag_s: How young a fill no list has; steadily, unlike what `hides` does.
+        loses_fills: Whether some fills are not listed for longer than anybody waits for them.
         lag_s: Longest way of a request or an answer.
         skew_ms: How far the exchange's clock is ahead.
+        spread: Distance of bid and ask from the last price, as a ratio; 0 for one tick.
     """
 
     rng: random.Random
+    met: set[str] = field(default_factory=set, repr=False)
     level: float = 0.0
     store_level: float = 0.0
     has_prices: bool = True
     hides: bool = False
+    fills_lag_s: float = 0.0
+    loses_fills: bool = False
     lag_s: float = 0.15
     skew_ms: int = 0
+    spread: Decimal = ZERO
 
-    def happens(self, share: float) -> bool:
-        return share > 0 and self.rng.random() < share
+    def happens(self, share: float, fault: str = "") -> bool:
+        """Draw whether something with that *share* happens, and note the *fault* if it does."""
+        does = share > 0 and self.rng.random() < share
+        if does and fault:
+            self.met.add(fault)
+        return does
+
+    def calm_down(self) -> None:
+        """Let nothing go wrong from now on."""
+        self.level = self.store_level = self.fills_lag_s = 0.0
+        self.has_prices, self.hides, self.loses_fills = True, False, False
+        self.lag_s, self.skew_ms, self.spread = 0.05, 0, ZERO
 
 
 @dataclass
@@ -114,19 +139,27 @@ _ORDER_CALLS = frozenset({PortCall.PLACE, PortCall.CANCEL, PortCall.PREPARE})
 
 @dataclass
 class Disturbed:
-    """The way to the exchange and back, for one life and one key."""
+    """The way to the exchange and back, for one life and one key.
+
+    Attributes:
+        on_call: Called when a call leaves the daemon.
+    """
 
     life: Life
     weather: Weather
     key: Key | None = None
+    on_call: Callable[[PortCall], None] = lambda _: None
 
     async def before(self, call: PortCall) -> None:
+        await self.life.alive()
+        self.on_call(call)
         if call in _ORDER_CALLS:
             await self.life.effect()
         await self._travel()
         if self.key is not None:
             self._admit(call, self.key)
         if call is PortCall.PRICES and not self.weather.has_prices:
+            self.weather.met.add("no prices")
             raise TransientError(Reason.EXCHANGE_UNAVAILABLE, "no prices")
         if self.weather.happens(self.weather.level):
             raise self._refusal(call)
@@ -140,33 +173,51 @@ class Disturbed:
 
     async def _travel(self) -> None:
         await self.life.alive()
-        await asyncio.sleep(self.weather.rng.uniform(0.005, self.weather.lag_s))
+        way_s = self.weather.rng.uniform(0.005, self.weather.lag_s)
+        if way_s > SLOW_S:
+            self.weather.met.add("delay")
+        await asyncio.sleep(way_s)
         await self.life.alive()
 
     def _admit(self, call: PortCall, key: Key) -> None:
+        met = self.weather.met
         if key.rights is None:
+            met.add("key revoked")
             raise PermanentError(Reason.INVALID_KEY, "no such key", raw_code="400003")
         if call is PortCall.PLACE and key.rights.can_trade_spot is False:
+            met.add("order without the right")
             raise PermanentError(Reason.NO_TRADING_PERMISSION, "read only", raw_code="400007")
+        if call is PortCall.RIGHTS and key.rights is not GOOD_RIGHTS:
+            met.add("rights changed")
 
     def _refusal(self, call: PortCall) -> OperationError:
         """The exchange has not seen the call."""
-        rng = self.weather.rng
+        rng, met = self.weather.rng, self.weather.met
         if call is PortCall.PLACE and rng.random() < 0.5:
+            met.add("order lost on its way")
             return OutcomeUnknownError(Reason.EXCHANGE_UNAVAILABLE, "the request was lost")
+        if call is PortCall.PLACE and rng.random() < 0.2:
+            met.add("order refused")
+            return PermanentError(Reason.ORDER_REJECTED, "not now", raw_code="300000")
         if rng.random() < 0.3:
+            met.add("rate limit")
             wait_s = rng.choice((None, 1.0, 5.0, 20.0))
             return TransientError(Reason.RATE_LIMITED, "too many requests", retry_after_s=wait_s)
         if rng.random() < 0.1:
+            met.add("maintenance")
             return TransientError(Reason.MAINTENANCE, "under maintenance", retry_after_s=10.0)
-        if call is PortCall.PLACE and rng.random() < 0.2:
-            return PermanentError(Reason.ORDER_REJECTED, "not now", raw_code="300000")
+        met.add("time-out before the effect")
         return TransientError(Reason.EXCHANGE_UNAVAILABLE, "gateway time-out before the effect")
 
     def _loss(self, call: PortCall) -> OperationError:
-        """The exchange has carried the call out, and the answer is lost."""
+        """The exchange has carried the call out, and the answer is lost, cut off or garbage."""
         if call is PortCall.PLACE:
+            self.weather.met.add("order placed, answer lost")
             return OutcomeUnknownError(Reason.EXCHANGE_UNAVAILABLE, "the answer was lost")
+        if call in _ORDER_CALLS:
+            self.weather.met.add("time-out after the effect")
+        else:
+            self.weather.met.add("answer lost")
         return TransientError(Reason.EXCHANGE_UNAVAILABLE, "the answer was lost")
 
 
@@ -177,10 +228,14 @@ class Sight:
     Attributes:
         hidden_until_s: Loop time before which an order is not shown, by client id.
         is_lying: Whether a list is to say that an order was refused that has rested for a while.
+        unlisted_until_ms: Time before which a fill is on no list, by its id.
+        lost: Orders of which a fill was not listed when it was asked for.
     """
 
     is_lying: bool = False
     hidden_until_s: dict[str, float] = field(default_factory=dict)
+    unlisted_until_ms: dict[str, int] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
     listed: dict[str, tuple[float, tuple[Order, ...]]] = field(default_factory=dict)
     seen: dict[str, tuple[float, Order]] = field(default_factory=dict)
 
@@ -195,6 +250,8 @@ class UnreliablePublic(SimulatedPublic):
     weather: Weather
 
     async def server_time_ms(self) -> int:
+        if self.weather.skew_ms:
+            self.weather.met.add("wrong clock")
         return await super().server_time_ms() + self.weather.skew_ms
 
 
@@ -235,7 +292,7 @@ class UnreliableAccount(SimulatedAccount):
         self._on_send(order)
         weather = self._way.weather
         now_s = asyncio.get_running_loop().time()
-        if weather.hides and weather.happens(0.3):
+        if weather.hides and weather.happens(0.3, "order shown late"):
             until_s = now_s + weather.rng.uniform(0, HIDDEN_MAX_S)
             self._sight.hidden_until_s[order.client_order_id] = until_s
         life = self._way.life
@@ -243,7 +300,7 @@ class UnreliableAccount(SimulatedAccount):
             # The daemon dies while its request is under way.
             self._spawn(self._arrive(order, weather.rng.uniform(0, HIDDEN_MAX_S - 1)))
             life.die()
-        if weather.happens(weather.level * 0.5):
+        if weather.happens(weather.level * 0.5, "order under way"):
             await self._way.before(PortCall.PLACE)
             self._spawn(self._arrive(order, weather.rng.uniform(0, HIDDEN_MAX_S - 1)))
             raise OutcomeUnknownError(Reason.EXCHANGE_UNAVAILABLE, "the request is still under way")
@@ -263,7 +320,8 @@ class UnreliableAccount(SimulatedAccount):
             return None
         weather = self._way.weather
         before = self._sight.seen.get(client_order_id)
-        if before is not None and weather.hides and now_s - before[0] < 20 and weather.happens(0.3):
+        is_old = before is not None and weather.hides and now_s - before[0] < 20
+        if before is not None and is_old and weather.happens(0.3, "old look-up"):
             return before[1]
         self._sight.seen[client_order_id] = (now_s, found)
         return found
@@ -285,23 +343,45 @@ class UnreliableAccount(SimulatedAccount):
             )
         where = f"{self._kind} {pair}"
         before = self._sight.listed.get(where)
-        if before is not None and weather.hides and now_s - before[0] < 20 and weather.happens(0.3):
+        is_old = before is not None and weather.hides and now_s - before[0] < 20
+        if before is not None and is_old and weather.happens(0.3, "old list"):
             return before[1]
         self._sight.listed[where] = (now_s, found)
-        return tuple(order for order in found if not (weather.hides and weather.happens(0.1)))
+        if weather.hides and weather.happens(0.1, "repeated orders"):
+            found += found[::-1]
+        return tuple(
+            order for order in found if not (weather.hides and weather.happens(0.1, "short list"))
+        )
 
     async def fills(self, pair: str, since_ms: int) -> tuple[Fill, ...]:
         found = await super().fills(pair, since_ms)
-        weather = self._way.weather
+        weather, now_ms = self._way.weather, self._now_ms()
+        shown = [fill for fill in found if self._unlisted_until_ms(fill) <= now_ms]
         if not weather.hides:
-            return found
-        late_ms = self._now_ms() - int(weather.rng.choice((0, 0, 2, 5)) * 1000)
-        shown = [fill for fill in found if fill.at_ms <= late_ms]
+            return tuple(shown)
+        late_ms = now_ms - int(weather.rng.choice((0, 0, 2, 5)) * 1000)
+        shown = [fill for fill in shown if fill.at_ms <= late_ms]
         if weather.happens(0.3):
+            weather.met.add("repeated fills")
             shown += shown[-3:]
         if weather.happens(0.2):
+            weather.met.add("shuffled fills")
             weather.rng.shuffle(shown)
         return tuple(shown)
+
+    def _unlisted_until_ms(self, fill: Fill) -> int:
+        """Return from when on *fill* is listed, decided when it is asked for first."""
+        known = self._sight.unlisted_until_ms.get(fill.fill_id)
+        if known is None:
+            weather = self._way.weather
+            lag_s = weather.fills_lag_s
+            if weather.loses_fills and weather.happens(0.3, "lost fills"):
+                lag_s = weather.rng.uniform(*LOST_FILL_S)
+                self._sight.lost.add(fill.client_order_id or "")
+            elif lag_s:
+                weather.met.add("late fills")
+            known = self._sight.unlisted_until_ms[fill.fill_id] = fill.at_ms + int(lag_s * 1000)
+        return known
 
 
 def _is_ours(order: Order, before_ms: int) -> bool:
@@ -316,7 +396,7 @@ class UnreliableStore(Store):
 
     async def commit(self, writes: Sequence[Write]) -> None:
         await self.life.effect()
-        if self.weather.happens(self.weather.store_level):
+        if self.weather.happens(self.weather.store_level, "store failure"):
             raise TransientError(Reason.STORE_UNAVAILABLE, "disk full")
         await super().commit(writes)
         await asyncio.sleep(0.001)

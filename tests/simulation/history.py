@@ -6,21 +6,25 @@ import asyncio
 import hashlib
 import logging
 import tempfile
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import repeat
 from pathlib import Path
 
-from backfuturectl.matching.values import symbol_of
+from backfuturectl.matching.values import VenueOrder, symbol_of
+from backfuturectl.model.orders import Leg, LegKind
 from backfuturectl.strategy.base import Gate
 from tests.simulation import prices
 from tests.simulation.agreement import books_differ, not_ready
 from tests.simulation.candles.make import FILES
 from tests.simulation.clockwork import Clockwork
+from tests.simulation.exchange import CONNECTIONS
 from tests.simulation.faults import GOOD_RIGHTS, READ_RIGHTS, WITHDRAW_RIGHTS
-from tests.simulation.invariants import BrokenError
+from tests.simulation.invariants import BrokenError, parsed
 from tests.simulation.plans import drawn_plans, edited, tour_plans
-from tests.simulation.world import CONNECTIONS, STEP_S, Daemon, Recorder, World
+from tests.simulation.world import STEP_S, Daemon, Recorder, World
 
 TROUBLE_STEPS = 1000
 CALM_STEPS = 1500
@@ -109,11 +113,8 @@ class History:
         self._out.append(w)
         logging.getLogger("backfuturectl").addHandler(Recorder(w))
         asyncio.get_running_loop().set_exception_handler(self._unretrieved)
-        plans = tour_plans(w.rng) if self.kind == "tour" else drawn_plans(w.rng)
-        w.originals = {plan.name: plan for plan in plans}
-        w.plans = deepcopy(w.originals)
-        w.write()
-        w.add_foreign()
+        is_tour = self.kind == "tour"
+        w.ask_for(tour_plans(w.rng, self._seed // 10) if is_tour else drawn_plans(w.rng))
         self._daemon = w.add_daemon("daemon")
         try:
             await self._start(self._daemon)
@@ -136,13 +137,19 @@ class History:
         w, rng = self._w, self._w.rng
         happenings = {
             self._new_weather: 0.02,
+            self._new_spread: 0.01,
             self._edit: 0.006,
             self._crash: 0.004,
-            self._change_key: 0.002,
+            self._change_key: 0.003,
             self._take_a_hand: 0.003,
         }
         if self.kind == "tour":
-            happenings = {self._edit: 0.001, self._crash: 0.003, self._take_a_hand: 0.004}
+            happenings = {
+                self._edit: 0.001,
+                self._crash: 0.003,
+                self._take_a_hand: 0.004,
+                self._new_spread: 0.01,
+            }
             lie_at, trade_at = rng.randrange(300, 600), rng.randrange(650, 800)
             signs = {"spot": 1, "futures": -1 if self._is_short() else 1}
             for name, kind in CONNECTIONS.items():
@@ -198,18 +205,25 @@ class History:
         w.weather.store_level = rng.choice((0, 0, 0, 0.05, 0.5))
         w.weather.has_prices = rng.random() > 0.1
         w.weather.hides = rng.random() < 0.5
+        w.weather.fills_lag_s = rng.choice((0, 0, 3, 8))
+        w.weather.loses_fills = rng.random() < 0.15
         w.weather.lag_s = rng.choice((0.05, 0.15, 0.15, 1.0))
         w.weather.skew_ms = rng.choice((0, 0, 0, 0, 0, -30_000, 30_000))
         w.note(f"weather: {w.weather}")
 
+    async def _new_spread(self) -> None:
+        w, rng = self._w, self._w.rng
+        w.weather.spread = rng.choice((Decimal(0), Decimal(0), Decimal("0.004")))
+        w.note(f"bid and ask are {w.weather.spread} from the price")
+
     async def _change_key(self) -> None:
         w, rng = self._w, self._w.rng
-        name = rng.choice(sorted(w.keys))
+        name = rng.choice(sorted(w.connections))
         w.keys[name].rights = rng.choice(
             (GOOD_RIGHTS, GOOD_RIGHTS, WITHDRAW_RIGHTS, READ_RIGHTS, None)
         )
         w.note(f"key of {name}: {w.keys[name].rights}")
-        if rng.random() < 0.7 and self._daemon.is_up:
+        if rng.random() < 0.5 and self._daemon.is_up:
             self._daemon.c.test_soon(name)
 
     async def _take_a_hand(self) -> None:
@@ -250,7 +264,7 @@ class History:
         """Put an older copy of the store in the place of the present one."""
         w, daemon = self._w, self._daemon
         await w.kill(daemon)
-        await w.step(8)  # what is under way arrives
+        await w.step(15)  # what is under way arrives, and what no list had is listed
         daemon.restore(self._stored)
         for key, deals in w.ledger.deals.items():
             orders = [order for number in deals for order in w.ledger.orders(key, number)]
@@ -264,10 +278,7 @@ class History:
 
     async def _calm(self) -> None:
         w = self._w
-        weather = w.weather
-        weather.level = weather.store_level = 0
-        weather.has_prices, weather.hides, weather.lag_s = True, False, 0.05
-        weather.skew_ms = 0
+        w.weather.calm_down()
         for key in w.keys.values():
             key.rights = GOOD_RIGHTS
         if w.is_held_by_hand:
@@ -282,7 +293,7 @@ class History:
             w.plans = deepcopy(w.originals)
             w.write()
         for some in w.daemons:
-            for name in w.keys:
+            for name in w.connections:
                 some.c.test_soon(name)
         for target in ("all", *(f"strategy/{name}" for name in sorted(w.originals))):
             w.by_hand(daemon, target, "lift")
@@ -342,7 +353,6 @@ class History:
         fills = [fill for account in w.keys for fill in w.venue.fills(account)]
         ours = [o.client_id or "" for o in orders if o.filled_base]
         deals = {name[:17] for name in ours if name.startswith("bf")}
-        is_staged = any(name[17:20] == "t01" for name in ours if name.startswith("bf"))
         text = str([(o.client_id, o.status, o.filled_quote, o.updated_at_ms) for o in orders])
         return Told(
             seed=self._seed,
@@ -353,5 +363,21 @@ class History:
             lives=self._lives,
             virtual_s=w.steps * STEP_S,
             digest=hashlib.sha256(text.encode()).hexdigest()[:16],
-            visited=frozenset(w.visited | ({"steps"} if is_staged else set())),
+            visited=frozenset(w.visited | w.weather.met | _seen_in(orders)),
         )
+
+
+def _seen_in(orders: Iterable[VenueOrder]) -> set[str]:
+    """Return what only the exchange's own books show of a history."""
+    seen = set()
+    for order in orders:
+        name = parsed(order.client_id or "") if order.client_id else None
+        if name is None or not order.filled_base:
+            continue
+        if name.leg == Leg(LegKind.TAKE_PROFIT, 1):
+            seen.add("steps")
+        if name.leg.kind is LegKind.STOP_LOSS:
+            seen.add("watched stop" if order.trigger is None else "stop on the exchange")
+        if order.account.startswith("spare"):
+            seen.add("deal elsewhere")
+    return seen

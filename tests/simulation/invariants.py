@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from backfuturectl.matching.values import VenueOrder, symbol_of
 from backfuturectl.matching.venue import Venue
-from backfuturectl.model.ids import bot_code, bot_id, parse_client_order_id
+from backfuturectl.model.ids import bot_code, bot_id, parse_client_order_id, via_bot_id
 from backfuturectl.model.market import ZERO, MarketKind
 
 TAKER_FEES = {MarketKind.SPOT: Decimal("0.001"), MarketKind.FUTURES: Decimal("0.0006")}
@@ -32,8 +32,10 @@ class Trader:
     """One bot as the checks know it.
 
     Attributes:
+        account: Connection that it trades through.
         sign: 1 for long, -1 for short.
         limit: The largest marginLimit that its strategy ever has, quote.
+        via: Its connection where it is a pair's second bot; empty for the first.
     """
 
     strategy: str
@@ -41,12 +43,17 @@ class Trader:
     account: str
     kind: MarketKind
     sign: int
-    leverage: int
     limit: Decimal
+    via: str = ""
+
+    @property
+    def first(self) -> str:
+        """The pair's first bot, which may be this one."""
+        return bot_id(self.strategy, self.pair)
 
     @property
     def bot(self) -> str:
-        return bot_id(self.strategy, self.pair)
+        return via_bot_id(self.first, self.via) if self.via else self.first
 
     @property
     def symbol(self) -> str:
@@ -57,6 +64,7 @@ class Trader:
 class DealBooks:
     """What one deal's orders at the exchange add up to."""
 
+    leverage: int = 1
     entered_base: Decimal = ZERO
     entered_quote: Decimal = ZERO
     left_base: Decimal = ZERO
@@ -89,6 +97,7 @@ def deal_books(orders: Iterable[VenueOrder], trader: Trader) -> DealBooks:
         rest = order.remaining_base if order.is_open else ZERO
         books.is_resting |= order.is_open
         if name.leg.kind.is_adding:
+            books.leverage = order.leverage
             books.entered_base += order.filled_base
             books.entered_quote += order.filled_quote
             books.adding_quote += rest * (order.price or ZERO)
@@ -168,7 +177,7 @@ class Ledger:
                 books = deal_books(self.orders(key, number), trader)
                 if number < newest and not books.is_resting:
                     del deals[number]  # over, and a newer one has begun
-                    self._check_left(trader, number, books)
+                    must_not_oversell(trader, number, books)
                     continue
                 yield trader, number, books
 
@@ -177,9 +186,8 @@ class Ledger:
         self.update()
         margins: dict[str, Decimal] = {}
         for trader, number, books in self.live():
-            self._check_left(trader, number, books)
-            quote = books.held_cost + books.adding_quote
-            margin = quote * (Decimal(1) / trader.leverage + 2 * TAKER_FEES[trader.kind])
+            must_not_oversell(trader, number, books)
+            margin = margin_of(books, trader)
             margins[trader.strategy] = margins.get(trader.strategy, ZERO) + margin
             if margins[trader.strategy] > trader.limit:
                 raise BrokenError(
@@ -192,15 +200,23 @@ class Ledger:
                 if position is not None and position.amount_base * trader.sign < 0:
                     raise BrokenError(f"{trader.bot} was flipped to {position.amount_base}")
 
-    def _check_left(self, trader: Trader, number: int, books: DealBooks) -> None:
-        # Stops only reduce: the exchange clips them to the position, and once one has fired, the
-        # other exits, too.
-        exits_base = ZERO if books.was_stopped else books.exits_base
-        if books.left_base + exits_base > books.entered_base - books.base_fee:
-            raise BrokenError(
-                f"{trader.bot} deal {number}: exits of {books.left_base} and {books.exits_base} "
-                f"resting exceed what was entered: {books}"
-            )
+
+def margin_of(books: DealBooks, trader: Trader) -> Decimal:
+    """Return the margin that a deal has in use and under orders, with the fees of both ways."""
+    quote = books.held_cost + books.adding_quote
+    return quote * (Decimal(1) / books.leverage + 2 * TAKER_FEES[trader.kind])
+
+
+def must_not_oversell(trader: Trader, number: int, books: DealBooks) -> None:
+    """Raise BrokenError where a deal's exits could sell more than it has entered."""
+    # Stops only reduce: the exchange clips them to the position, and once one has fired, the
+    # other exits, too.
+    exits_base = ZERO if books.was_stopped else books.exits_base
+    if books.left_base + exits_base > books.entered_base - books.base_fee:
+        raise BrokenError(
+            f"{trader.bot} deal {number}: exits of {books.left_base} and {books.exits_base} "
+            f"resting exceed what was entered: {books}"
+        )
 
 
 def one_task_per_bot() -> None:

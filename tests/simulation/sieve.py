@@ -25,19 +25,11 @@ from pathlib import Path
 from backfuturectl.matching.values import FeeMode, symbol_of, wallet_of
 from backfuturectl.model.ids import parse_client_order_id
 from backfuturectl.model.orders import OrderStatus
-from tests.simulation.agreement import books_differ, not_ready, now
-from tests.simulation.clockwork import Clockwork
+from tests.simulation.agreement import books_differ, not_ready
+from tests.simulation.clockwork import Clockwork, now
+from tests.simulation.exchange import CONNECTIONS, FUTURES, SPOT, LateClock, new_venue
 from tests.simulation.invariants import BrokenError
-from tests.simulation.world import (
-    CONNECTIONS,
-    FUTURES,
-    SPOT,
-    Daemon,
-    Plan,
-    Recorder,
-    World,
-    new_venue,
-)
+from tests.simulation.world import Daemon, Plan, Recorder, World
 
 PHASE_STEPS = 50
 """How long each price lasts: longer than what one crash may delay."""
@@ -131,22 +123,17 @@ def tell(crash_at: int | None = None) -> Telling:
 
 
 async def _tell(folder: Path, crash_at: int | None, told: list[World]) -> Telling:
-    w = World(0, folder, new_venue(FeeMode.RECEIVED, None))
+    w = World(0, folder, new_venue(FeeMode.RECEIVED, None), LateClock())
     told.append(w)
     logging.getLogger("backfuturectl").addHandler(Recorder(w))
     w.weather.lag_s = 0.05
-    w.originals = {
-        "grid": Plan("grid", "spot", ("BTC/USDT", "ETH/USDT"), {"cooldown": REST}),
-        "swing": Plan(
-            "swing",
-            "futures",
-            ("BTC/USDT",),
-            {"direction": "short", "recovery": RECOVERY, "cooldown": REST},
-        ),
-    }
-    w.plans = dict(w.originals)
-    w.write()
-    w.add_foreign()
+    short = {"direction": "short", "recovery": RECOVERY, "cooldown": REST}
+    w.ask_for(
+        [
+            Plan("grid", "spot", ("BTC/USDT", "ETH/USDT"), {"cooldown": REST}),
+            Plan("swing", "futures", ("BTC/USDT",), short),
+        ]
+    )
     daemon = w.add_daemon("daemon")
     try:
         await w.start(daemon, crash_at=crash_at)

@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from sqlite3 import Connection as Driver
 
-from backfuturectl.engine.bot import Bot
 from backfuturectl.exchanges.ccxt_adapter import KeyMaterial
 from backfuturectl.exchanges.port import AccountPort
-from backfuturectl.matching.values import (
-    ClientIdScope,
-    FeeMode,
-    Listing,
-    OrderRequest,
-    VenueOrder,
-    VenueRules,
-    symbol_of,
-    wallet_of,
-)
+from backfuturectl.exchanges.simulated import PortCall
+from backfuturectl.matching.values import OrderRequest, VenueOrder, symbol_of
 from backfuturectl.matching.venue import Venue
 from backfuturectl.model.errors import OperationError
-from backfuturectl.model.ids import OrderName, parse_client_order_id
-from backfuturectl.model.market import MarketKind
-from backfuturectl.model.orders import LegKind, NewOrder, OrderStatus, OrderType, Side
+from backfuturectl.model.ids import bot_id, via_bot_id
+from backfuturectl.model.orders import LegKind, NewOrder, OrderType, Side
 from backfuturectl.reconcile.controller import Controller
 from backfuturectl.reconcile.hub import Hub, Opened, Where
 from backfuturectl.reconcile.source import Source
 from backfuturectl.store.engines import Engines, open_engines
 from backfuturectl.store.writer import InlineWriter
-from backfuturectl.strategy.averaging.state import Phase
 from backfuturectl.strategy.base import Gate
 from tests.shell.reconcile.town import Decryptor
-from tests.shell.world import START_MS, LoopClock
+from tests.simulation import paper, sending
+from tests.simulation.exchange import (
+    ACCOUNTS,
+    CONNECTIONS,
+    FUTURES,
+    PAIRS,
+    LateClock,
+    drawn_clock,
+    drawn_venue,
+    tell_past,
+)
 from tests.simulation.faults import (
     Disturbed,
     Key,
@@ -62,23 +63,21 @@ from tests.simulation.prices import START
 from tests.simulation.prices import path as price_path
 from tests.simulation.visits import TOLD
 from tests.unit.config import samples
-from tests.unit.strategy.venue import market
 
 STEP_S = 2.0
-FUNDING_RATE = Decimal("0.0005")
-OWN_COINS = Decimal(10)
-"""Of each base on spot: coins of the owner that no bot may ever sell."""
-
-SPOT, FUTURES = MarketKind.SPOT, MarketKind.FUTURES
-CONNECTIONS = {"spot": SPOT, "futures": FUTURES}
-PAIRS = ("BTC/USDT", "ETH/USDT")
 LIMIT = Decimal(1000)
 
-_ADDING_PHASES = {
-    LegKind.BASE: frozenset({Phase.FLAT}),
-    LegKind.RUNG: frozenset({Phase.ACTIVE, Phase.RECOVERY}),
-}
 _GATES = {Gate.OPEN: "open", Gate.EXITS_ONLY: "exitsOnly", Gate.SHUT: "shut"}
+_TRADING = {
+    PortCall.PREPARE,
+    PortCall.PLACE,
+    PortCall.CANCEL,
+    PortCall.ORDER,
+    PortCall.FILLS,
+    PortCall.SETTINGS,
+    PortCall.FUNDING,
+}
+"""What a bot asks of an account; a connection test asks for none of it."""
 
 
 @dataclass
@@ -86,8 +85,10 @@ class Plan:
     """One strategy as the files shall have it.
 
     Attributes:
-        text: Fields of the spec that differ from the usual.
+        fields: Those of the spec that differ from the usual.
         is_broken: Whether the file is cut in the middle.
+        via: Connection of new deals while one recovers, as long as the fields name it; empty for
+            none.
     """
 
     name: str
@@ -95,6 +96,15 @@ class Plan:
     pairs: tuple[str, ...]
     fields: dict[str, str] = field(default_factory=dict)
     is_broken: bool = False
+    via: str = ""
+
+    @property
+    def bots(self) -> Iterator[str]:
+        """The bots that the file asks for."""
+        for pair in self.pairs:
+            yield bot_id(self.name, pair)
+            if self.via and self.via in self.fields.get("recovery", ""):
+                yield via_bot_id(bot_id(self.name, pair), self.via)
 
     def text(self) -> str:
         fields = {
@@ -173,43 +183,12 @@ class Recorder(logging.Handler):
         return logging.Formatter().formatException(record.exc_info)  # type: ignore[arg-type]
 
 
-def drawn_venue(rng: random.Random) -> Venue:
-    """Return an exchange whose fees and depth *rng* decides."""
-    fee = rng.choice((FeeMode.QUOTE, FeeMode.RECEIVED))
-    depth = rng.choice((None, None, Decimal("0.9"), Decimal("0.2")))
-    return new_venue(fee, depth)
-
-
-def new_venue(spot_fee: FeeMode, depth_base: Decimal | None) -> Venue:
-    """Return an exchange that takes client order ids twice, with money and the owner's coins."""
-    venue = Venue("kucoin", VenueRules(client_id_scope=ClientIdScope.NONE))
-    for name, kind in CONNECTIONS.items():
-        venue.add_account(name)
-        venue.deposit(name, wallet_of(kind), "USDT", Decimal(20_000), START_MS)
-        for pair in PAIRS:
-            base = pair.partition("/")[0]
-            rules = replace(market(kind), pair=pair, base=base)
-            mode = spot_fee if kind is SPOT else FeeMode.QUOTE
-            venue.add_listing(
-                Listing(
-                    rules,
-                    fee_mode=mode,
-                    fill_max_base=depth_base,
-                    funding_rate=FUNDING_RATE if kind is not SPOT else Decimal(0),
-                    funding_interval_ms=3_600_000,
-                )
-            )
-            venue.set_price(symbol_of(kind, pair), Decimal(int(START)), START_MS)
-            if kind is SPOT:
-                venue.deposit(name, wallet_of(kind), base, OWN_COINS, START_MS)
-    return venue
-
-
 class World:
     """Everything there is in one history.
 
     Attributes:
-        keys: Each connection's key, as the exchange has it.
+        connections: What the files have, by name.
+        keys: Each account's key, as the exchange has it.
         originals: The strategies that the files had at first, and shall have in the end.
         plans: The strategies that the files shall have.
         underway: Requests that go on without the daemon that sent them.
@@ -218,21 +197,29 @@ class World:
         is_shared: Whether two installations trade the accounts, each for itself.
         is_held_by_hand: Whether the owner has enlarged the futures position himself.
         visited: What was come by; see `visits`.
+        set_apart_s: When a daemon's bot last had a deal in Recovery Mode or on its way out.
+        traded: Accounts that some bot has had for live.
+        begun: Which deal of a daemon's bot a window or a candle began.
+        path: Every price there was.
+        shown: The last prices with bid and ask, and when.
         last: What happened last, for the report of a failure.
         defect: The first thing that was logged as a defect.
     """
 
-    def __init__(self, seed: int, root: Path, venue: Venue | None = None) -> None:
+    def __init__(
+        self, seed: int, root: Path, venue: Venue | None = None, clock: LateClock | None = None
+    ) -> None:
         self.seed = seed
         self.root = root
         self.rng = self.stream("events")
-        self.clock = LoopClock()
+        self.clock = clock or drawn_clock(self.stream("clock"))
         self.last: deque[str] = deque(maxlen=80)
         self.defect = ""
         self.decryptor = Decryptor()
         self.weather = Weather(self.stream("weather"))
-        self.sights = {name: Sight() for name in CONNECTIONS}
-        self.keys = {name: Key() for name in CONNECTIONS}
+        self.connections = dict(CONNECTIONS)
+        self.sights = {name: Sight() for name in ACCOUNTS}
+        self.keys = {name: Key() for name in ACCOUNTS}
         self.originals: dict[str, Plan] = {}
         self.plans: dict[str, Plan] = {}
         self.daemons: list[Daemon] = []
@@ -242,14 +229,39 @@ class World:
         self.is_shared = False
         self.is_held_by_hand = False
         self.visited: set[str] = set()
+        self.set_apart_s: dict[tuple[str, str], float] = {}
+        self.traded: set[str] = set()
+        self.begun: dict[tuple[str, str, str], int] = {}
         self.steps = 0
         self.lives = 0
+        self._names: dict[str, str] = {}
         self.venue = venue or drawn_venue(self.stream("venue"))
+        symbols = self.venue.listings
         self.prices: dict[str, Iterator[Decimal]] = {
-            symbol: price_path(self.stream(f"prices {symbol}")) for symbol in self.venue.listings
+            symbol: price_path(self.stream(f"prices {symbol}")) for symbol in symbols
         }
-        self.last_price = dict.fromkeys(self.venue.listings, Decimal(int(START)))
-        self.ledger = Ledger(self.venue, tuple(CONNECTIONS), {})
+        self.last_price = dict.fromkeys(symbols, Decimal(int(START)))
+        self.path: dict[str, list[tuple[int, Decimal]]] = {symbol: [] for symbol in symbols}
+        self.shown: dict[str, deque[tuple[float, Decimal, Decimal, Decimal]]] = {
+            symbol: deque(maxlen=15) for symbol in symbols
+        }
+        for symbol in symbols:
+            tell_past(self.venue, symbol, self.stream(f"past {symbol}"), self.clock.start_ms)
+        self.ledger = Ledger(self.venue, tuple(ACCOUNTS), {})
+
+    def ask_for(self, plans: Iterable[Plan]) -> None:
+        """Let *plans* be what the files have at first, and write them."""
+        self.originals = {plan.name: plan for plan in plans}
+        self.plans = deepcopy(self.originals)
+        spares = {plan.via for plan in self.originals.values() if plan.via}
+        self.connections |= {name: ACCOUNTS[name] for name in sorted(spares)}
+        self.write()
+        self.add_foreign()
+
+    @property
+    def lost_fills(self) -> set[str]:
+        """Orders of which some fill was listed very late."""
+        return set[str]().union(*(sight.lost for sight in self.sights.values()))
 
     def stream(self, what: str) -> random.Random:
         """Return randomness for one purpose, so that one more draw here changes nothing there."""
@@ -263,7 +275,7 @@ class World:
 
     def add_foreign(self) -> None:
         """Rest orders of somebody else far from the price, some with ids that look like ours."""
-        for name, kind in CONNECTIONS.items():
+        for name, kind in self.connections.items():
             for client_id in (None, "web-4711"):
                 order = self.venue.place(
                     name,
@@ -294,21 +306,22 @@ class World:
         for plan in self.originals.values():
             is_short = plan.fields.get("direction") == "short"
             for pair in PAIRS:
-                kind = CONNECTIONS[plan.connection]
-                yield Trader(
+                first = Trader(
                     strategy=plan.name,
                     pair=pair,
                     account=plan.connection,
-                    kind=kind,
+                    kind=ACCOUNTS[plan.connection],
                     sign=-1 if is_short else 1,
-                    leverage=2 if kind is FUTURES else 1,
                     limit=LIMIT,
                 )
+                yield first
+                if plan.via:
+                    yield replace(first, account=plan.via, via=plan.via)
 
     async def start(self, daemon: Daemon, *, crash_at: int | None = None) -> None:
         """Start a process on what files and store hold."""
         assert daemon.task is None, "one process at a time"
-        life = daemon.life = Life(daemon.name, lambda: self.note(f"{daemon.name} dies"), crash_at)
+        life = daemon.life = Life(daemon.name, lambda: self._mourn(daemon), crash_at)
         store = UnreliableStore(daemon.engines, InlineWriter(daemon.engines.writer), None)
         store.life, store.weather = life, self.weather
         daemon.store = store
@@ -322,7 +335,7 @@ class World:
                     tasks,
                     self.clock,
                     random.Random(number),
-                    opener=lambda where: self._open(where, daemon, life, store),
+                    opener=lambda where: self._open(where, daemon, life),
                     price_interval_s=STEP_S,
                 )
                 controller = Controller(
@@ -347,6 +360,11 @@ class World:
             await daemon.task
         daemon.controller = started.result()
 
+    def _mourn(self, daemon: Daemon) -> None:
+        self.note(f"{daemon.name} dies")
+        if daemon.life is not None and daemon.life.effects == daemon.life.crash_at:
+            self.visited.add("crash at a side effect")
+
     async def stop(self, daemon: Daemon) -> None:
         """End the process in order."""
         if daemon.is_up:
@@ -369,21 +387,26 @@ class World:
         with suppress(asyncio.CancelledError):
             await task
 
-    def _open(self, where: Where, daemon: Daemon, life: Life, store: UnreliableStore) -> Opened:
+    def _open(self, where: Where, daemon: Daemon, life: Life) -> Opened:
         kind = where[1]
-        name = next(name for name, known in CONNECTIONS.items() if known is kind)
         now_ms = self.clock.now_ms
 
         def account(key: KeyMaterial) -> AccountPort:
+            name = self._names[key.api_key.reveal().partition(" ")[2]]
             return UnreliableAccount(
                 self.venue,
                 name,
                 kind,
                 now_ms=now_ms,
                 key=self.keys[name],
-                way=Disturbed(life, self.weather, self.keys[name]),
+                way=Disturbed(
+                    life,
+                    self.weather,
+                    self.keys[name],
+                    on_call=lambda call: self._check_asked(call, name, daemon),
+                ),
                 sight=self.sights[name],
-                on_send=lambda order: self._check_sent(order, name, daemon, store),
+                on_send=lambda order: self._check_sent(order, name, daemon),
                 spawn=self._spawn,
             )
 
@@ -416,13 +439,13 @@ class World:
 
     def trade_by_hand(self, *, opens: bool) -> None:
         """Let the owner enlarge the futures position, and take that back later."""
+        listing = self.venue.listing(symbol_of(FUTURES, "BTC/USDT"))
         long = all(t.sign > 0 for t in self.traders() if t.kind is FUTURES)
         request = OrderRequest(
             symbol=symbol_of(FUTURES, "BTC/USDT"),
             side=Side.BUY if long is opens else Side.SELL,
             type=OrderType.MARKET,
-            amount_base=Decimal("0.05"),
-            leverage=2,
+            amount_base=max(Decimal("0.05"), listing.market.amount_step),
         )
         self.note(f"the owner trades by hand: {request.side} {request.amount_base}")
         self.venue.place("futures", request, self.clock.now_ms())
@@ -430,71 +453,41 @@ class World:
 
     # Checks.
 
-    def _check_sent(
-        self, order: NewOrder, account: str, daemon: Daemon, store: UnreliableStore
-    ) -> None:
+    def _check_sent(self, order: NewOrder, account: str, daemon: Daemon) -> None:
         """What must hold when an order leaves the daemon."""
-        try:
-            self._must_hold_at_send(order, account, daemon)
-        except BrokenError as error:
-            self.defect = self.defect or str(error)
-            raise
+        with self._noted():
+            sending.must_hold(self, order, account, daemon)
         self.note(
             f"{daemon.name} {account} sends {order.client_order_id} {order.side} "
             f"{order.amount_base} {order.pair} at {order.price} {order.type}"
         )
 
-    def _must_hold_at_send(self, order: NewOrder, account: str, daemon: Daemon) -> None:
-        name = parse_client_order_id(order.client_order_id)
-        if name is None:
-            raise BrokenError(f"{order.client_order_id} is no id of ours")
-        trader = self.ledger.traders[name.installation, name.bot]
-        if trader.bot in self.shut_bots and daemon is self.daemons[0]:
-            raise BrokenError(f"{trader.bot} must stay shut and sends {order}")
-        row = self._row(daemon, order.client_order_id)
-        if row != OrderStatus.INTENDED:
-            raise BrokenError(f"{order.client_order_id} is sent while the store says {row}")
-        if not name.leg.kind.is_adding or daemon.controller is None:
-            return
-        line = daemon.c.lines.line(account)
-        if line.report is not None and not line.is_online:
-            raise BrokenError(
-                f"{order.client_order_id} adds while {account} is {line.report.outcome}"
-            )
-        seat = daemon.c.strategies.seats.get(trader.bot)
-        if seat is None:
-            raise BrokenError(f"{order.client_order_id} is sent by a bot that is not on the books")
-        self._must_suit_the_phase(order, name, seat.bot)
-        if seat.bot.gate[0] is not Gate.OPEN:
-            raise BrokenError(f"{order.client_order_id} adds while the gate is {seat.bot.gate}")
-        others = [
-            other
-            for other in daemon.c.strategies.of(trader.strategy).values()
-            if other is not seat and other.bot.view().deal_number is not None
-        ]
-        most = seat.planned.spec.max_active_deals or 1
-        if len(others) + 1 > most and not name.attempt and name.leg.kind.value == "b":
-            raise BrokenError(f"{order.client_order_id} begins a deal beyond {most}")
+    def _check_asked(self, call: PortCall, account: str, daemon: Daemon) -> None:
+        """An account on which all trade on paper is tested, and nothing else is asked of it.
 
-    def _must_suit_the_phase(self, order: NewOrder, name: OrderName, bot: Bot) -> None:
-        """Check what a phase lets a bot add; *bot*'s state is the one that decided *order*."""
-        phase, view = bot._stepper._state.phase, bot.view()
-        if phase not in _ADDING_PHASES[name.leg.kind]:
-            raise BrokenError(f"{order.client_order_id} adds in {phase}")
-        if phase is not Phase.RECOVERY:
+        But for the fills of a deal from when somebody traded there.
+        """
+        if daemon.controller is None or call not in _TRADING:
             return
-        sign = 1 if order.side is Side.BUY else -1
-        if view.average is None or sign * (view.average - order.price) <= 0:
-            raise BrokenError(
-                f"{order.client_order_id} at {order.price} moves the average of {view.average} "
-                "against the deal in RECOVERY"
-            )
-        is_extra = name.leg.index > bot._stepper._state.deal.shape.max_orders
-        self.visited.add("extra add-on" if is_extra else "strict add-on")
+        if call is PortCall.FILLS and account in self.traded:
+            return
+        seats = daemon.c.strategies._books.on(account)
+        with self._noted():
+            if not any(seat.paper is None for seat in seats):
+                raise BrokenError(f"{call} is asked of {account}, where all trade on paper")
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Remember what broke: whoever asked may take the error for one of the exchange's."""
+        try:
+            yield
+        except BrokenError as error:
+            self.defect = self.defect or str(error)
+            raise
 
     def is_known(self, daemon: Daemon, order: VenueOrder) -> bool:
         """Return whether *daemon*'s store has *order*."""
-        return self._row(daemon, order.client_id or "") is not None
+        return self.status_of(daemon, order.client_id or "") is not None
 
     def is_noticed(self, order: VenueOrder) -> bool:
         """Return whether *order* leaves a trace by which a journal that lacks it is told.
@@ -504,7 +497,8 @@ class World:
         is_base = parsed(order.client_id or "").leg.kind is LegKind.BASE
         return is_base or order.is_open or order.filled_base > 0
 
-    def _row(self, daemon: Daemon, client_order_id: str) -> str | None:
+    def status_of(self, daemon: Daemon, client_order_id: str) -> str | None:
+        """Return what *daemon*'s store says of an order; None when it has none of that id."""
         with daemon.engines.reader.connect() as connection:
             return connection.exec_driver_sql(
                 "SELECT status FROM orders WHERE client_order_id = ?", (client_order_id,)
@@ -523,9 +517,9 @@ class World:
                 daemon.task.result()
                 raise BrokenError(f"{daemon.name} ended by itself")
             if daemon.is_up:
-                for seat in daemon.c.strategies.seats.values():
-                    self.visited.add(seat.bot._stepper._state.phase)
-                    self.visited.add(_GATES[seat.bot.gate[0]])
+                self._look_at_seats(daemon)
+                if self.steps % 10 == 0:
+                    paper.check(self, daemon)
         if self.steps % 10 == 0:
             if len(self.daemons) == 1:
                 one_task_per_bot()
@@ -533,7 +527,22 @@ class World:
                 if not self.venue.order(account, serial).is_open:
                     raise BrokenError(f"the foreign order {serial} on {account} was touched")
 
+    def _look_at_seats(self, daemon: Daemon) -> None:
+        for name, seat in daemon.c.strategies.seats.items():
+            self.visited.add(seat.bot._stepper._state.phase)
+            self.visited.add(_GATES[seat.bot.gate[0]])
+            if seat.bot.view().is_set_apart:
+                self.set_apart_s[daemon.name, name] = self.now_s()
+            if seat.paper is None:
+                self.traded.add(seat.planned.connection)
+            if seat.refused_digest is not None:
+                self.visited.add("refused edit")
+
     # Time.
+
+    def now_s(self) -> float:
+        """Return the virtual seconds since the beginning."""
+        return asyncio.get_running_loop().time()
 
     async def step(self, steps: int = 1) -> None:
         """Let time pass, one price at a time."""
@@ -541,19 +550,30 @@ class World:
             await asyncio.sleep(STEP_S)
             self.steps += 1
             for symbol, prices in self.prices.items():
-                price = self.last_price[symbol] = next(prices)
-                self.venue.set_price(symbol, price, self.clock.now_ms())
+                self._set_price(symbol, next(prices))
             self.check()
+
+    def _set_price(self, symbol: str, price: Decimal) -> None:
+        at_ms, spread = self.clock.now_ms(), price * self.weather.spread
+        self.last_price[symbol] = price
+        wide = {"bid": price - spread, "ask": price + spread} if spread else {}
+        self.venue.set_price(symbol, price, at_ms, **wide)
+        quote = self.venue.quote(symbol)
+        assert quote is not None, "it was just set"
+        self.shown[symbol].append((self.now_s(), price, quote.bid, quote.ask))
+        self.path[symbol].append((at_ms, price))
 
     # Files.
 
     def write(self) -> None:
         """Write all documents; files of strategies that are no more are removed."""
         wanted = {f"{name}.yaml": plan.text() for name, plan in self.plans.items()}
-        for name, kind in CONNECTIONS.items():
-            wanted[f"connection-{name}.yaml"] = samples.connection(
+        for name, kind in self.connections.items():
+            text = samples.connection(
                 name, exchange="kucoin", market=kind.value, capital="9000 USDT"
             )
+            self._names[hashlib.sha256(text.encode()).hexdigest()] = name
+            wanted[f"connection-{name}.yaml"] = text
         for file in self.root.glob("*.yaml"):
             if file.name not in wanted:
                 file.unlink()
