@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from backfuturectl.matching.values import (
@@ -38,21 +38,11 @@ _DAY_MS = 86_400_000
 _PAST_MINUTES = 60
 
 
-@dataclass(frozen=True)
-class LateClock(LoopClock):
-    """Wall time that begins some time or other and goes with the loop's virtual time."""
-
-    start_ms: int = START_MS
-
-    def now_ms(self) -> int:
-        return super().now_ms() + self.start_ms - START_MS
-
-
-def drawn_clock(rng: random.Random) -> LateClock:
+def drawn_clock(rng: random.Random) -> LoopClock:
     """Return a clock of the usual morning, or of an evening: a day ends within the history."""
     midnight_ms = (START_MS // _DAY_MS + 1) * _DAY_MS
     evening_ms = midnight_ms - rng.randrange(5, 50) * _MINUTE_MS
-    return LateClock(rng.choice((START_MS, START_MS, evening_ms)))
+    return LoopClock(rng.choice((0, 0, evening_ms - START_MS)))
 
 
 def drawn_venue(rng: random.Random) -> Venue:

@@ -25,9 +25,10 @@ from pathlib import Path
 from backfuturectl.matching.values import FeeMode, symbol_of, wallet_of
 from backfuturectl.model.ids import parse_client_order_id
 from backfuturectl.model.orders import OrderStatus
+from tests.shell.world import LoopClock
 from tests.simulation.agreement import books_differ, not_ready
 from tests.simulation.clockwork import Clockwork, now
-from tests.simulation.exchange import CONNECTIONS, FUTURES, SPOT, LateClock, new_venue
+from tests.simulation.exchange import CONNECTIONS, FUTURES, SPOT, new_venue
 from tests.simulation.invariants import BrokenError
 from tests.simulation.world import Daemon, Plan, Recorder, World
 
@@ -123,7 +124,7 @@ def tell(crash_at: int | None = None) -> Telling:
 
 
 async def _tell(folder: Path, crash_at: int | None, told: list[World]) -> Telling:
-    w = World(0, folder, new_venue(FeeMode.RECEIVED, None), LateClock())
+    w = World(0, folder, new_venue(FeeMode.RECEIVED, None), LoopClock())
     told.append(w)
     logging.getLogger("backfuturectl").addHandler(Recorder(w))
     w.weather.lag_s = 0.05

@@ -30,13 +30,13 @@ from backfuturectl.store.engines import Engines, open_engines
 from backfuturectl.store.writer import InlineWriter
 from backfuturectl.strategy.base import Gate
 from tests.shell.reconcile.town import Decryptor
+from tests.shell.world import LoopClock
 from tests.simulation import paper, sending
 from tests.simulation.exchange import (
     ACCOUNTS,
     CONNECTIONS,
     FUTURES,
     PAIRS,
-    LateClock,
     drawn_clock,
     drawn_venue,
     tell_past,
@@ -207,7 +207,7 @@ class World:
     """
 
     def __init__(
-        self, seed: int, root: Path, venue: Venue | None = None, clock: LateClock | None = None
+        self, seed: int, root: Path, venue: Venue | None = None, clock: LoopClock | None = None
     ) -> None:
         self.seed = seed
         self.root = root
@@ -246,7 +246,7 @@ class World:
             symbol: deque(maxlen=15) for symbol in symbols
         }
         for symbol in symbols:
-            tell_past(self.venue, symbol, self.stream(f"past {symbol}"), self.clock.start_ms)
+            tell_past(self.venue, symbol, self.stream(f"past {symbol}"), self.clock.now_ms())
         self.ledger = Ledger(self.venue, tuple(ACCOUNTS), {})
 
     def ask_for(self, plans: Iterable[Plan]) -> None:
