@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from backfuturectl.cli.ladder import ladder
+from backfuturectl.cli.main import cli
 from backfuturectl.model.errors import ConfigurationError, UsageError
 
 HERE = Path(__file__).parent
@@ -32,7 +32,8 @@ CASES = {
 
 def run(*arguments: str, **options: object) -> Result:
     file, *rest = arguments
-    return CliRunner().invoke(ladder, [str(CONFIGS / file), *rest], **options)
+    # By the program's name: a command remembers its help option, and asked alone it has no -h.
+    return CliRunner().invoke(cli, ["ladder", str(CONFIGS / file), *rest], **options)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -5,6 +5,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from backfuturectl.cli.main import cli
 from backfuturectl.cli.validate import validate
 from tests.golden.validate.samples import REPOSITORY, same_as_golden
 
@@ -26,7 +27,8 @@ def _in_the_repository(monkeypatch):
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(validate, arguments)
+    # By the program's name: a command remembers its help option, and asked alone it has no -h.
+    result = CliRunner().invoke(cli, ("validate", *arguments))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout
@@ -152,7 +154,7 @@ def test_colour_only_on_a_terminal():
 
 def test_the_command_has_help_with_examples():
     assert isinstance(validate, click.Command)
-    assert "Examples:" in CliRunner().invoke(validate, ["--help"]).output
+    assert "Examples:" in run("--help")[1]
 
 
 def test_the_example_repository_that_sops_itself_encrypted_is_clean():

@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from backfuturectl.cli.explain import explain
+from backfuturectl.cli.main import cli
 from backfuturectl.cli.schema import schema
 from backfuturectl.config.proving import CODES
 from backfuturectl.model.errors import UsageError
@@ -12,7 +13,8 @@ from tests.golden.validate.samples import same_as_golden
 
 
 def run(command, *arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(command, arguments)
+    # By the program's name: a command remembers its help option, and asked alone it has no -h.
+    result = CliRunner().invoke(cli, (command.name, *arguments))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout

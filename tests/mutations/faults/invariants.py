@@ -290,6 +290,13 @@ FAULTS = (
     ),
     # 6
     Fault(
+        "KuCoin spot is taken to keep a stop beside a take profit",
+        EXITS,
+        "exchanges/kucoin_spot_market.py",
+        (("stop_orders_max=0,", "stop_orders_max=20,"),),
+        ("tests/contract/exchanges/test_stop_orders.py",),
+    ),
+    Fault(
         "an exit may exceed what other exits leave",
         EXITS,
         "strategy/averaging/exits.py",

@@ -112,6 +112,25 @@ FAULTS = (
         _TESTS,
     ),
     Fault(
+        "the planned ladder alone has to fit the first risk tier",
+        "V-LIQ",
+        _WHERE,
+        (
+            (
+                "whole = notional(terms.shape, base_quote_of(terms, rules), terms.extra_orders)",
+                "whole = notional(terms.shape, base_quote_of(terms, rules))",
+            ),
+        ),
+        _TESTS,
+    ),
+    Fault(
+        "the first risk tier has no end",
+        "V-LIQ",
+        _WHERE,
+        (("tier_max is not None and whole > tier_max", "tier_max is not None and whole < 0"),),
+        _TESTS,
+    ),
+    Fault(
         "maintenance margin is forgotten",
         "V-LIQ",
         "strategy/arithmetic.py",
