@@ -132,6 +132,9 @@ _keep_lines(cli)
 
 def main() -> None:
     """Run the command line; errors end in one clear message and an exit code, never a traceback."""
+    # A plugin would be shown every value that is checked, keys too; and pydantic finds plugins by
+    # reading about every package that is installed.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     try:
         # Outside of standalone mode click returns the code of `ctx.exit` and `Exit`.
         ended = cli(prog_name="backfuturectl", standalone_mode=False)

@@ -51,7 +51,11 @@ Slippage = Annotated[
 
 class _Document(BaseModel):
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=False
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=False,
+        defer_build=True,
     )
 
 
@@ -131,10 +135,12 @@ class ConnectionSpec(_Document):
     )
     capital: Money = Field(description="Declared capital; all strategies on it together must fit.")
     ip_whitelist: IpWhitelist = Field(
-        IpWhitelist(), description="What the key's IP restriction is expected to be."
+        IpWhitelist.model_construct(),
+        description="What the key's IP restriction is expected to be.",
     )
     attest: Attest = Field(
-        Attest(), description="What the exchange's API cannot tell and the owner states."
+        Attest.model_construct(),
+        description="What the exchange's API cannot tell and the owner states.",
     )
     accept: tuple[Literal["PermissionsUnverifiable"], ...] = Field(
         (), description="Findings accepted by name; a withdrawal right can never be."
@@ -327,12 +333,14 @@ class RecoveryActions(_Document):
     add_ons: Literal["off", "strict"] = Field(
         "strict", description="Whether the ladder may go on, under the strict conditions."
     )
-    strict: RecoveryStrict = Field(RecoveryStrict(), description="Conditions for an add-on.")
+    strict: RecoveryStrict = Field(
+        RecoveryStrict.model_construct(), description="Conditions for an add-on."
+    )
     take_profit_pct: Percent | None = Field(
         None, description="Distance from the average; trailing is off."
     )
     reduce: RecoveryReduce = Field(
-        RecoveryReduce(), description="Realise a small, budgeted loss on a rebound."
+        RecoveryReduce.model_construct(), description="Realise a small, budgeted loss on a rebound."
     )
 
 
@@ -359,7 +367,7 @@ class RecoveryEscalate(_Document):
     action: Literal["close"] = Field("close", description="What giving up means.")
     cooldown: DurationMs = Field(129_600_000, description="Rest afterwards.")
     max_per_window: RecoveryWindow = Field(
-        RecoveryWindow(), description="More escalations than this halt the bot."
+        RecoveryWindow.model_construct(), description="More escalations than this halt the bot."
     )
 
 
@@ -367,10 +375,16 @@ class Recovery(_Document):
     """Recovery Mode; a preset fills what is absent."""
 
     enabled: Flag = Field(default=True, description="false switches Recovery Mode off.")
-    trigger: RecoveryTrigger = Field(RecoveryTrigger(), description="Any one starts it.")
-    actions: RecoveryActions = Field(RecoveryActions(), description="What it does.")
-    exit: RecoveryExit = Field(RecoveryExit(), description="When it ends without closing the deal.")
-    escalate: RecoveryEscalate = Field(RecoveryEscalate(), description="When it gives up.")
+    trigger: RecoveryTrigger = Field(
+        RecoveryTrigger.model_construct(), description="Any one starts it."
+    )
+    actions: RecoveryActions = Field(RecoveryActions.model_construct(), description="What it does.")
+    exit: RecoveryExit = Field(
+        RecoveryExit.model_construct(), description="When it ends without closing the deal."
+    )
+    escalate: RecoveryEscalate = Field(
+        RecoveryEscalate.model_construct(), description="When it gives up."
+    )
 
 
 class Caps(_Document):
@@ -445,18 +459,24 @@ class StrategySpec(_Document):
     max_active_deals: Annotated[Whole, Field(ge=1, le=200)] | None = Field(
         None, description="Over all pairs; one deal per pair."
     )
-    entry: Entry = Field(Entry(), description="When and how a deal opens.")
+    entry: Entry = Field(Entry.model_construct(), description="When and how a deal opens.")
     base_order: MoneyOrAuto = Field(
         "auto", description="Size of the first order; auto: the largest that fits marginLimit."
     )
-    averaging: Averaging = Field(Averaging(), description="The ladder of averaging orders.")
-    take_profit: TakeProfit = Field(TakeProfit(), description="The profitable exit.")
-    stop_loss: StopLoss = Field(StopLoss(), description="The exit that limits a loss.")
-    recovery: Recovery = Field(Recovery(), description="Recovery Mode.")
-    caps: Caps = Field(Caps(), description="Hard limits beyond the margin limit.")
-    cooldown: Cooldown = Field(Cooldown(), description="Rest between deals.")
+    averaging: Averaging = Field(
+        Averaging.model_construct(), description="The ladder of averaging orders."
+    )
+    take_profit: TakeProfit = Field(
+        TakeProfit.model_construct(), description="The profitable exit."
+    )
+    stop_loss: StopLoss = Field(
+        StopLoss.model_construct(), description="The exit that limits a loss."
+    )
+    recovery: Recovery = Field(Recovery.model_construct(), description="Recovery Mode.")
+    caps: Caps = Field(Caps.model_construct(), description="Hard limits beyond the margin limit.")
+    cooldown: Cooldown = Field(Cooldown.model_construct(), description="Rest between deals.")
     schedule: Schedule = Field(
-        Schedule(), description="When new deals may open; never blocks exits."
+        Schedule.model_construct(), description="When new deals may open; never blocks exits."
     )
     on_change: Literal["keep", "adopt", "drain", "close"] = Field(
         "keep", description="What an edit of the ladder does to open deals."
@@ -507,7 +527,9 @@ class PolicySpec(_Document):
     exchanges: tuple[Exchange, ...] = Field((), description="Allowed; empty allows all.")
     pairs: tuple[str, ...] = Field((), description="Allowed patterns such as `*/USDT`; empty: all.")
     modes: tuple[Literal["live", "paper"], ...] = Field((), description="Allowed; empty: all.")
-    limits: PolicyLimits = Field(PolicyLimits(), description="The most any file may ask for.")
+    limits: PolicyLimits = Field(
+        PolicyLimits.model_construct(), description="The most any file may ask for."
+    )
     require_ip_whitelist: Flag = Field(
         default=False, description="Every Connection must require an IP restriction."
     )

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from backfuturectl.cli import get as getting
 from backfuturectl.cli.kinds import Kind, did_you_mean
 from backfuturectl.cli.main import COMMANDS, EXIT_USAGE, cli
+from tests.unit.config.samples import strategy
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -95,3 +96,24 @@ def test_a_plan_that_fails_is_told_from_a_plan_with_changes(tmp_path):
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "help:" in missing.stderr
     assert run("plan", "--root", str(tmp_path / "none"), **where).returncode == 78
+
+
+def test_no_plugin_of_another_package_is_shown_what_is_checked(tmp_path):
+    told = tmp_path / "told"
+    (tmp_path / "spy.py").write_text(f"open({str(told)!r}, 'w')\nplugin = None\n")
+    package = tmp_path / "spy-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: spy\nVersion: 1\n")
+    (package / "entry_points.txt").write_text("[pydantic]\nspy = spy:plugin\n")
+    (tmp_path / "one.yaml").write_text(strategy())
+    done = run("validate", str(tmp_path / "one.yaml"), PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0
+    assert not told.exists()
+
+
+def test_a_kind_that_no_document_has_costs_nothing():
+    code = (
+        "from backfuturectl.model.resources import Connection, Policy; import sys;"
+        "sys.exit(Connection.__pydantic_complete__ or Policy.__pydantic_complete__)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
