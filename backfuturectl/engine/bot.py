@@ -299,6 +299,9 @@ class Bot:
         """Compare journal and exchange; the gate stays shut until they agree."""
         # The state may remember an open gate from before a crash; nothing may pass it now.
         await self._tell_gate()
+        if not self._must_cancel_adding:
+            # It looks at every order: the next look is due at leisure, unless it leaves a question.
+            self._context.pace.idle()
         if await self._agreement.reach():
             if self._funding.is_owed:
                 await self._funding.ask()

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from backfuturectl.exchanges.ccxt_adapter import HORIZON_MS, Route
+from backfuturectl.exchanges.joint import Joint
 from backfuturectl.exchanges.kucoin import order_status, read_rights, windows
 from backfuturectl.exchanges.listing import Listing
 from backfuturectl.exchanges.orders import acknowledged, check_steps, found, pick
@@ -74,9 +75,10 @@ class KucoinSpotAccount:
     horizon_ms = HORIZON_MS
 
     def __init__(self, access: Access) -> None:
-        self._client = access.client
+        self._client = client = access.client
         self._listed = access.listed
         self._now_ms = access.now_ms
+        self._balances = Joint(lambda: client.call(_ACCOUNTS, _balances))
 
     async def rights(self) -> KeyRights:
         """Return what the key may do."""
@@ -84,7 +86,7 @@ class KucoinSpotAccount:
 
     async def balances(self) -> Balances:
         """Return the trading account."""
-        return await self._client.call(_ACCOUNTS, _balances)
+        return await self._balances()
 
     async def prepare(self, pair: str, *, leverage: int, margin_mode: str) -> None:
         """Do nothing: spot has neither leverage nor margin."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from backfuturectl.exchanges.ccxt_adapter import HORIZON_MS, Route
+from backfuturectl.exchanges.joint import Joint
 from backfuturectl.exchanges.listing import Listing
 from backfuturectl.exchanges.mexc import spot_rights
 from backfuturectl.exchanges.orders import acknowledged, check_steps, found, pick
@@ -84,9 +85,10 @@ class MexcSpotAccount:
     horizon_ms = HORIZON_MS
 
     def __init__(self, access: Access) -> None:
-        self._client = access.client
+        self._client = client = access.client
         self._listed = access.listed
         self._key = access.key
+        self._balances = Joint(lambda: client.call(_ACCOUNT, _balances))
 
     async def rights(self) -> KeyRights:
         """Return what the key may do; only the key's own list counts."""
@@ -103,7 +105,7 @@ class MexcSpotAccount:
 
     async def balances(self) -> Balances:
         """Return the spot wallet."""
-        return await self._client.call(_ACCOUNT, _balances)
+        return await self._balances()
 
     async def prepare(self, pair: str, *, leverage: int, margin_mode: str) -> None:
         """Do nothing: spot has neither leverage nor margin."""

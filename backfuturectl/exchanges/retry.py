@@ -6,6 +6,7 @@ obeyed, and where it is longer than the bound, the error goes to the caller at o
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
@@ -36,17 +37,26 @@ class Retry:
 
     async def __call__(self, read: Callable[[], Awaitable[T]]) -> T:
         """Return what *read* returns; raise its last error when every attempt failed."""
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        try:
+            return await read()  # nearly always; setting up what follows costs more than signing
+        except TransientError as error:
+            failures = [error]
+        left_s = self.total_s - (loop.time() - started_s)
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             wait=self._wait_s,
             stop=tenacity.stop_any(
                 tenacity.stop_after_attempt(self.attempts),
-                tenacity.stop_before_delay(self.total_s),
+                tenacity.stop_before_delay(left_s),
             ),
             reraise=True,
         )
 
         async def attempt() -> T:
+            if failures:
+                raise failures.pop()
             return await read()
 
         return await retrying(attempt)

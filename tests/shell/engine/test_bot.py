@@ -625,6 +625,31 @@ async def test_a_stopped_bot_goes_on_where_it_was() -> None:
         ids_are_unique(w)
 
 
+async def test_a_restart_lists_the_open_orders_once() -> None:
+    async with world() as w:
+        await w.price("100", for_s=5)
+        await w.stop()
+        since_s = asyncio.get_running_loop().time()
+        await w.start()
+        await w.price("100", for_s=10)
+        assert w.bot is not None
+        assert w.bot.gate[0] is Gate.OPEN
+        assert w.faults.count(PortCall.OPEN_ORDERS, since_s=since_s) == 1
+        await w.price("100", for_s=20)
+        assert w.faults.count(PortCall.OPEN_ORDERS, since_s=since_s) == 2
+
+
+async def test_an_operator_who_cancels_does_not_wait_for_the_look_after_a_restart() -> None:
+    async with world() as w:
+        await w.price("100", for_s=5)
+        await w.stop()
+        bot = await w.start()
+        bot.hold("hand", Gate.EXITS_ONLY, "halt")
+        bot.cancel_adding()
+        await w.price("100", for_s=5)
+        assert all(not order.is_open for order in w.orders(RUNG))
+
+
 async def test_a_bot_that_waits_for_a_failing_exchange_stops_at_once() -> None:
     async with world() as w:
         w.faults.always[PortCall.OPEN_ORDERS] = TransientError(

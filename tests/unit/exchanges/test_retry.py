@@ -73,6 +73,19 @@ async def test_a_wish_beyond_the_time_bound_ends_the_attempts_at_once():
     assert loop.time() == started_at
 
 
+async def test_the_first_attempt_takes_from_the_time_that_all_may_take():
+    read = Flaky(passing(), passing())
+
+    async def slow() -> str:
+        await asyncio.sleep(9.9)
+        return await read()
+
+    with pytest.raises(TransientError):
+        await Retry(Random(1))(slow)
+
+    assert read.calls == 1
+
+
 async def test_two_bots_that_failed_together_do_not_come_back_together():
     loop = asyncio.get_running_loop()
 
