@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 import click
 
+from backfuturectl.cli.deal_story import moment, story
 from backfuturectl.cli.get import LISTS, for_people
 from backfuturectl.cli.kinds import Kind
 from backfuturectl.cli.render import Column, age, cell, has_colours, print_object, table_lines
@@ -58,14 +58,31 @@ _TABLES: Final[dict[str, tuple[Column, ...]]] = {
         Column("TRUE", "isTrue"),
         Column("FOR", "held"),
     ),
+    "exits": (
+        Column("EXIT", "name"),
+        Column("PRICE", "price", is_number=True),
+        Column("AWAY", "away", is_number=True),
+        Column("AMOUNT", "amount", is_number=True),
+        Column("HOW", "how"),
+    ),
+    "ladder": (
+        Column("RUNG", "number", is_number=True),
+        Column("STATE", "state"),
+        Column("PRICE", "price", is_number=True),
+        Column("AWAY", "away", is_number=True),
+        Column("AMOUNT", "amount", is_number=True),
+        Column("AVERAGE AFTER", "averageAfter", is_number=True),
+    ),
     "story": (
-        Column("AGE", "atAge"),
-        Column("LEG", "leg"),
+        Column("TIME (UTC)", "time"),
+        Column("WHAT", "what"),
         Column("SIDE", "side"),
         Column("PRICE", "price", is_number=True),
         Column("AMOUNT", "amount", is_number=True),
+        Column("FEE", "paid", is_number=True),
         Column("POSITION", "position", is_number=True),
         Column("AVERAGE", "average", is_number=True),
+        Column("REMARK", "remark"),
     ),
     "fills": (
         Column("AGE", "atAge"),
@@ -138,11 +155,12 @@ def text_lines(
     width = max(len(name) for name in fields)
     for name, value in fields.items():
         yield f"{name:{width}}  {value}"
+    told = {**found, "story": story(found)} if "story" in found else found
     for name, columns in _TABLES.items():
-        rows = [for_people(row, now_ms) for row in found.get(name, ())]
+        rows = [for_people(row, now_ms) for row in told.get(name, ())]
         if name == "recovery":
             rows = [_measured(row) for row in rows]
-        is_told = name == "fills" and "story" in found
+        is_told = name in {"fills", "events", "fundingPayments"} and "story" in found
         if rows and not is_told:
             yield ""
             yield f"{name}:"
@@ -184,6 +202,4 @@ def _fields(found: Mapping[str, Any], now_ms: int, prefix: str = "") -> Iterator
 
 
 def _moment(at_ms: int, now_ms: int) -> str:
-
-    at = datetime.fromtimestamp(at_ms // 1000, UTC)
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC ({age(at_ms, now_ms)} ago)"
+    return f"{moment(at_ms)} UTC ({age(at_ms, now_ms)} ago)"

@@ -105,7 +105,7 @@ _AGES: Final = {
     "at": "atAge",
 }
 _ROUNDED: Final = frozenset(
-    {"average", "unrealised", "margin", "nextExit", "stop", "liquidation", "result"}
+    {"average", "averageAfter", "unrealised", "margin", "nextExit", "stop", "liquidation", "result"}
     | {"realised", "gross", "fees", "funding", "dust"}
 )
 _COMMIT_DIGITS: Final = 12
@@ -122,13 +122,15 @@ _EIGHT_DIGITS: Final = Context(prec=8)
 def get(kind: str, about: str | None, limit: int, output: str) -> None:
     r"""List KIND: connections, strategies, bots, deals, orders or events.
 
-    ABOUT narrows the list: a strategy or connection for bots, a bot for deals, a bot or a deal for
-    orders, `Kind/name` for events. KIND may be singular. JSON and YAML hold every field, exact.
+    ABOUT narrows the list: a strategy or a bot for bots, deals, orders and events; a deal for
+    orders and events; a connection for bots and events. KIND may be singular. JSON and YAML hold
+    every field, exact.
 
     \b
     Examples:
       backfuturectl get connections
       backfuturectl get bots btc-eth-balanced -o wide
+      backfuturectl get deals btc-eth-balanced
       backfuturectl get orders 'btc-eth-balanced/BTC-USDT#1' -o json
     """
     answer = daemon().get(kind, about=about, limit=limit)
@@ -160,6 +162,9 @@ def for_people(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
     for field, name in (("realised", "realisedShort"), ("unrealised", "unrealisedShort")):
         if "results" in row:
             shown[name] = [_money(result, field) for result in row["results"]]
+    if row.get("awayPct") is not None:
+        shown["price"] = _EIGHT_DIGITS.create_decimal(row["price"]).normalize()
+        shown["away"] = f"{_TWO_PLACES.quantize(Decimal(row['awayPct']), Decimal('0.01')):+f}%"
     if "commit" in row:
         shown["shortCommit"] = row["commit"][:_COMMIT_DIGITS]
     if row.get("recoveryScore") is not None:

@@ -20,6 +20,7 @@ from backfuturectl.daemon.history import (
     text,
 )
 from backfuturectl.daemon.logs import RECENT
+from backfuturectl.daemon.prospects import outlook_rows
 from backfuturectl.daemon.results import Results, metric_lines
 from backfuturectl.daemon.score import measure_rows, score_of
 from backfuturectl.engine.clock import Clock
@@ -37,6 +38,7 @@ from backfuturectl.store.database import Store
 from backfuturectl.strategy.base import BotView, Gate
 
 _EVENTS_MAX: Final = 10_000
+_ABOUT: Final = frozenset({"Bot", "Connection", "Daemon", "Policy", "Strategy"})
 _KINDS: Final = {"connection": "Connection", "strategy": "Strategy"}
 
 
@@ -81,7 +83,10 @@ class ControllerBoard:
                 orders = await self._store.orders(bot, deal, limit=limit)
                 return [order_row(order) for order in orders]
             case "events":
-                events = await self._store.events(about, after_id=since or None, limit=limit)
+                about, deal = _events_of(about)
+                events = await self._store.events(
+                    about, deal=deal, after_id=since or None, limit=limit
+                )
                 return [event_row(event) for event in events]
             case "logs":
                 return RECENT.lines(after=since, limit=limit)
@@ -436,6 +441,7 @@ class ControllerBoard:
             "kind": "Bot",
             **self._bot(seat),
             "recovery": measure_rows(seat.bot.view().recovery),
+            **_outlook(seat),
             "deals": await self._deals(name, limit=10),
             "orders": [order_row(order) for order in await self._store.orders(name, is_open=True)],
             "events": [event_row(event) for event in await self._store.events(f"Bot/{name}")],
@@ -452,7 +458,7 @@ class ControllerBoard:
             "kind": "Deal",
             **deal_row(found),
             **(await self._results.of_deals([found]))[name],
-            **self._of_open(found),
+            **self._standing_of(found),
             "fundingPayments": [
                 {"at": each.at_ms, "amount": text(each.amount_quote)}
                 for each in await self._store.funding(bot, deal=name)
@@ -465,17 +471,17 @@ class ControllerBoard:
             ],
         }
 
-    def _of_open(self, deal: DealRecord) -> Row:
-        """Return what only the bot knows, of a deal that is open."""
+    def _standing_of(self, deal: DealRecord) -> Row:
+        """Return how an open deal stands and what it waits for; only its bot knows."""
         seat = self._controller.strategies.seats.get(deal.bot)
-        if seat is None or deal.closed_at_ms is not None:
+        bot = self._bot(seat) if seat is not None and deal.closed_at_ms is None else None
+        if seat is None or bot is None or bot["dealId"] != deal.deal:
             return {"state": None, "unrealised": None, "recoveryScore": None, "recovery": []}
-        view = seat.bot.view()
+        kept = ("state", "gateReason", "position", "average", "unrealised", "margin", "generation")
         return {
-            "state": view.state,
-            "unrealised": rounded(view.unrealised_quote),
-            "recoveryScore": score_of(view.recovery),
-            "recovery": measure_rows(view.recovery),
+            **{name: bot[name] for name in (*kept, "recoveryScore")},
+            "recovery": measure_rows(seat.bot.view().recovery),
+            **_outlook(seat),
         }
 
     async def _deals(self, about: str | None, *, limit: int) -> list[Row]:
@@ -493,6 +499,17 @@ class ControllerBoard:
             **order_row(order),
             "fills": [fill_row(fill) for fill in fills],
         }
+
+
+def _events_of(about: str | None) -> tuple[str | None, str | None]:
+    """Return what events are about and of which deal, for what a person names them by."""
+    if about is None or "/" not in about or about.partition("/")[0] in _ABOUT:
+        return about, None
+    return (None, about) if "#" in about else (f"Bot/{about}", None)
+
+
+def _outlook(seat: Seat) -> Row:
+    return outlook_rows(seat.bot.outlook(), liquidation=seat.bot.liquidation_price)
 
 
 def _place_of_stop(view: BotView) -> str | None:

@@ -99,6 +99,8 @@ def story_rows(
                 "amount": text(fill.amount_base),
                 "position": text(position),
                 "average": rounded(cost / position) if position else None,
+                "fee": text(fill.fee.amount) if fill.fee is not None else None,
+                "feeCurrency": fill.fee.currency if fill.fee is not None else None,
             }
         )
     return rows

@@ -51,6 +51,7 @@ from backfuturectl.strategy.base import (
     PriceSeen,
     SetupChanged,
 )
+from backfuturectl.strategy.outlook import Outlook
 
 
 class Bot:
@@ -244,6 +245,10 @@ class Bot:
     def view(self) -> BotView:
         """Return what people see of the bot."""
         return self._stepper.view()
+
+    def outlook(self) -> Outlook | None:
+        """Return what the open deal waits for; None without one."""
+        return self._stepper.outlook()
 
     # The task.
 

@@ -25,6 +25,7 @@ from backfuturectl.strategy.base import (
     Place,
     PriceSeen,
 )
+from backfuturectl.strategy.outlook import Outlook
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,6 +68,10 @@ class Stepper:
     def view(self) -> BotView:
         """Return what people see of the bot."""
         return self._kind.view(self._state)
+
+    def outlook(self) -> Outlook | None:
+        """Return what the open deal waits for; None without one."""
+        return self._kind.outlook(self._state)
 
     def exposure(self) -> Exposure | None:
         """Return what a futures position has to keep clear of; None on spot and while flat."""

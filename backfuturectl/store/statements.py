@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Integer, Select, Table, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Table,
+    and_,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from backfuturectl.model.orders import OrderStatus
@@ -137,11 +148,19 @@ def _remove(connection: Connection, write: Remove) -> None:
     connection.execute(table.delete().where(*(column == value for column, value in keys)))
 
 
+def _is_of(column: ColumnElement[str], name: str, prefix: str = "") -> ColumnElement[bool]:
+    """Return whether *column* is the bot *name*, or any bot of the strategy *name*."""
+    if "/" in name:
+        return column == prefix + name
+    # All that begin with `name/`, in a way that an index answers: "0" follows "/".
+    return and_(column >= f"{prefix}{name}/", column < f"{prefix}{name}0")
+
+
 def deals(bot: str | None, *, is_open: bool | None, limit: int | None) -> Select[Any]:
-    """Return the query for deals, newest first."""
+    """Return the query for deals, newest first; a strategy's name stands for all its bots."""
     query = select(DEALS).order_by(DEALS.c.opened_at_ms.desc(), DEALS.c.number.desc())
     if bot is not None:
-        query = query.where(DEALS.c.bot == bot)
+        query = query.where(_is_of(DEALS.c.bot, bot))
     if is_open is not None:
         closed = DEALS.c.closed_at_ms
         query = query.where(closed.is_(None) if is_open else closed.is_not(None))
@@ -216,10 +235,10 @@ def settlements(deals: Iterable[str]) -> Iterable[Select[Any]]:
 def orders(
     bot: str | None, deal: str | None, *, is_open: bool | None, limit: int | None
 ) -> Select[Any]:
-    """Return the query for orders, newest first."""
+    """Return the query for orders, newest first; a strategy's name stands for all its bots."""
     query = select(ORDERS).order_by(ORDERS.c.intended_at_ms.desc(), ORDERS.c.client_order_id.desc())
     if bot is not None:
-        query = query.where(ORDERS.c.bot == bot)
+        query = query.where(_is_of(ORDERS.c.bot, bot))
     if deal is not None:
         query = query.where(ORDERS.c.deal == deal)
     if is_open is not None:
@@ -267,10 +286,16 @@ def funding(bot: str, *, deal: str | None) -> Select[Any]:
 
 
 def events(about: str | None, *, deal: str | None, after_id: int | None, limit: int) -> Select[Any]:
-    """Return the query for events: ascending after *after_id*, or else the newest, descending."""
+    """Return the query for events: ascending after *after_id*, or else the newest, descending.
+
+    *about* is ``Kind/name``, or the bare name of a strategy, with its bots, or a connection.
+    """
     query = select(EVENTS).limit(limit)
-    if about is not None:
+    if about is not None and "/" in about:
         query = query.where(EVENTS.c.about == about)
+    elif about is not None:
+        named = EVENTS.c.about.in_((about, f"Strategy/{about}", f"Connection/{about}"))
+        query = query.where(or_(named, _is_of(EVENTS.c.about, about, "Bot/")))
     if deal is not None:
         query = query.where(EVENTS.c.deal == deal)
     if after_id is None:

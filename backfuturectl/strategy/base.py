@@ -16,6 +16,7 @@ from backfuturectl.model.candles import Rsi
 from backfuturectl.model.market import Market
 from backfuturectl.model.orders import Fee, Funding, Leg, NewOrder, OrderStatus, Side
 from backfuturectl.model.units import Money
+from backfuturectl.strategy.outlook import Outlook
 
 S = TypeVar("S")
 
@@ -425,6 +426,9 @@ class Kind(Protocol[S]):
 
     def view(self, state: S) -> BotView:
         """Return what people see."""
+
+    def outlook(self, state: S) -> Outlook | None:
+        """Return what the open deal waits for, for people; None without one."""
 
     def open_orders(self, state: S) -> tuple[OpenOrder, ...]:
         """Return the orders that may rest on the exchange right now."""

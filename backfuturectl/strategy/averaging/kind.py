@@ -33,6 +33,7 @@ from backfuturectl.strategy.averaging.ledger import (
     target_price,
     trailed_price,
 )
+from backfuturectl.strategy.averaging.outlook import outlook
 from backfuturectl.strategy.averaging.progress import on_price, settle
 from backfuturectl.strategy.averaging.recovery import unheld
 from backfuturectl.strategy.averaging.state import (
@@ -68,6 +69,7 @@ from backfuturectl.strategy.base import (
     SetupChanged,
     Step,
 )
+from backfuturectl.strategy.outlook import Outlook
 from backfuturectl.strategy.presets import Terms, resolve
 from backfuturectl.strategy.proofs import base_quote_of, prove, rates_of
 from backfuturectl.strategy.schedule import parse_windows
@@ -228,6 +230,10 @@ class Averaging:
             is_set_apart=state.phase in {Phase.RECOVERY, Phase.HALTING},
             recovery=recovery_view(state),
         )
+
+    def outlook(self, state: State) -> Outlook | None:
+        """Return what the open deal waits for."""
+        return outlook(state)
 
     def open_orders(self, state: State) -> tuple[OpenOrder, ...]:
         """Return the orders that may rest on the exchange right now."""

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from backfuturectl.model.market import ZERO
+from backfuturectl.model.units import format_duration
 from backfuturectl.strategy.arithmetic import beyond
 from backfuturectl.strategy.averaging.beginning import begin, quiet_before, unfilled
 from backfuturectl.strategy.averaging.closing import abandoned, closed
@@ -35,13 +36,14 @@ from backfuturectl.strategy.averaging.state import (
 from backfuturectl.strategy.averaging.stops import STOP_PATIENCE_MS, is_awaited, is_beyond
 from backfuturectl.strategy.averaging.trailing import trailed
 from backfuturectl.strategy.base import Action, DealOpened, Gate, Note, PriceSeen, Step
+from backfuturectl.strategy.violation import figure
 
 
 def on_price(state: State, seen: PriceSeen) -> Step[State]:
     """Return what follows from *seen*, whose price *state* has already."""
     done: list[Action] = []
     if state.phase is not Phase.MANUAL:
-        state = judged(trailed(_stopped(state), done), done)
+        state = judged(trailed(_stopped(state, done), done), done)
     state, wake_ms = _passed(state, done, seen)
     return Step(replace(state, quiet=_quiet(state, wake_ms)), tuple(done))
 
@@ -143,7 +145,7 @@ def _unseen_base(deal: Deal) -> Decimal:
     return sum((order.left_base for order in deal.resting if order.leg.kind.is_adding), ZERO)
 
 
-def _stopped(state: State) -> State:
+def _stopped(state: State, done: list[Action]) -> State:
     """Note since when the price is beyond the stop, and close once that is confirmed.
 
     A stop that waits on the exchange is given a little time to do it first.
@@ -154,7 +156,8 @@ def _stopped(state: State) -> State:
     average = books(deal, state.setup).average
     terms = state.setup.terms
     assert price is not None
-    if average is None or not is_beyond(price, stop_of(deal, average, state.setup), state.setup):
+    stop = ZERO if average is None else stop_of(deal, average, state.setup)
+    if average is None or not is_beyond(price, stop, state.setup):
         return replace(state, stop_since_ms=None)
     since_ms = state.at_ms if state.stop_since_ms is None else state.stop_since_ms
     wait_ms = terms.stop_confirm_ms
@@ -162,6 +165,12 @@ def _stopped(state: State) -> State:
         wait_ms = max(wait_ms, STOP_PATIENCE_MS)
     if state.at_ms - since_ms < wait_ms:
         return replace(state, stop_since_ms=since_ms)
+    note = (
+        f"{price:f} is at or beyond the stop of {figure(stop)}: deal {deal.number} leaves at market"
+    )
+    if terms.stop_confirm_ms:
+        note += f", after {format_duration(terms.stop_confirm_ms)} there"
+    done.append(Note("StopLossReached", note, is_warning=True))
     return replace(state, stop_since_ms=None, deal=replace(deal, closing=Closing.STOP))
 
 

@@ -90,7 +90,8 @@ def _judged_once(state: State, average: Decimal, done: list[Action]) -> State:
     state = replace(state, gauge=gauge)
     match state.phase:
         case Phase.ACTIVE if why:
-            done.append(Note("RecoveryWatch", f"no new rung: {'; '.join(why)}", is_warning=True))
+            note = f"no new rung: {'; '.join(why)} ({seen})"
+            done.append(Note("RecoveryWatch", note, is_warning=True))
             return moved(state, Happening.TROUBLED)
         case Phase.WATCH if _held(gauge.trouble_since_ms, terms.confirm_ms, now_ms):
             note = f"deal {deal.number} is in Recovery Mode: {'; '.join(why)} ({seen})"
@@ -123,7 +124,12 @@ def _in_recovery(state: State, seen: Figures, calm: Decimal, done: list[Action])
             replace(state, deal=replace(deal, closing=Closing.ESCALATE)), Happening.CLOSING
         )
     if _held(gauge.calm_since_ms, terms.exit_confirm_ms, now_ms):
-        done.append(Note("RecoveryEnded", f"deal {deal.number} goes on as before: {seen}"))
+        note = (
+            f"deal {deal.number} goes on as before: for {format_duration(terms.exit_confirm_ms)} "
+            f"the drawdown was below {figure(terms.exit_drawdown_pct)}% and the margin used below "
+            f"{figure(terms.exit_margin_used_pct)}% ({seen})"
+        )
+        done.append(Note("RecoveryEnded", note))
         deal = replace(deal, recovery_since_ms=None, low=None, reduction=None)
         return moved(replace(state, deal=deal, gauge=_reset(gauge)), Happening.RECOVERED)
     is_new_low = deal.low is None or state.setup.terms.sign * (deal.low - calm) > 0

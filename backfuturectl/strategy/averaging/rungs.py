@@ -101,12 +101,12 @@ def _place_rung(draft: Draft, k: int, *, amount: Decimal, cost: Decimal, room: D
     if not draft.is_due(Leg(LegKind.RUNG, k)):
         return _Placed()
     is_buy = setup.entry_side is Side.BUY
-    price = round_price(_rung_price(draft, k), market, is_buy=is_buy)
+    price = round_price(rung_price(draft, k), market, is_buy=is_buy)
     if not is_buy:
         price = max(price, round_price(draft.price, market, is_buy=False) + market.price_tick)
     if price <= 0:
         return _Placed()
-    size = _rung_left(deal, k)
+    size = rung_left(deal, k)
     if setup.terms.max_order_notional is not None:
         size = min(size, setup.terms.max_order_notional)
     wanted = round_amount(min(size, max(room, ZERO)) / price, market)
@@ -169,7 +169,7 @@ def _rungs_max(draft: Draft) -> int:
 
 def _window(draft: Draft) -> tuple[int, ...]:
     """Return the numbers of the rungs that should rest now: the nearest ones not yet done."""
-    return tuple(islice(_open_rungs(draft), _rungs_max(draft)))
+    return tuple(islice(open_rungs(draft), _rungs_max(draft)))
 
 
 def _strict_window(draft: Draft, kept: Books) -> tuple[int, ...]:
@@ -184,7 +184,7 @@ def _strict_window(draft: Draft, kept: Books) -> tuple[int, ...]:
     if not (terms.is_adding and _rungs_max(draft)):
         return ()
     is_rested = _is_rested(draft, terms.min_interval_ms)
-    for k in _open_rungs(draft, terms.extra_orders):
+    for k in open_rungs(draft, terms.extra_orders):
         parts = [order for order in deal.of(LegKind.RUNG, k) if order.filled_base]
         if not (is_rested or any(order.may_rest for order in parts)):
             continue
@@ -192,7 +192,7 @@ def _strict_window(draft: Draft, kept: Books) -> tuple[int, ...]:
         amount -= sum((part.filled_base for part in parts), ZERO)
         done_quote = sum((part.cost_quote for part in parts), ZERO)
         cost = kept.entered_cost - deal.settled_cost - done_quote
-        price = round_price(_rung_price(draft, k), setup.market, is_buy=setup.terms.sign > 0)
+        price = round_price(rung_price(draft, k), setup.market, is_buy=setup.terms.sign > 0)
         if price <= 0 or not _is_before_stop(draft, price):
             return ()
         if allows_add_on(
@@ -202,7 +202,7 @@ def _strict_window(draft: Draft, kept: Books) -> tuple[int, ...]:
             amount_base=amount,
             last_fill=_worst_fill(_without_rung(deal, k), setup.terms.sign),
             price=price,
-            size_quote=_rung_left(deal, k) + done_quote,
+            size_quote=rung_left(deal, k) + done_quote,
         ):
             return (k,)
     return ()
@@ -239,12 +239,12 @@ def allows_add_on(
 
 def next_rung(draft: Draft) -> tuple[int, Decimal] | None:
     """Return number and price of the nearest rung that is not done; None when none is left."""
-    for k in _open_rungs(draft):
-        return k, _rung_price(draft, k)
+    for k in open_rungs(draft):
+        return k, rung_price(draft, k)
     return None
 
 
-def _open_rungs(draft: Draft, extra: int = 0) -> Iterator[int]:
+def open_rungs(draft: Draft, extra: int = 0) -> Iterator[int]:
     """Yield the rungs not yet done, nearest first, with *extra* beyond the ladder."""
     deal = draft.deal
     for k in range(1, deal.shape.max_orders + extra + 1):
@@ -269,10 +269,10 @@ def is_done(deal: Deal, setup: Setup, k: int) -> bool:
     if not any(order.filled_base for order in orders) or any(order.may_rest for order in orders):
         return False
     market, price = setup.market, orders[-1].price
-    return not is_tradable(round_amount(_rung_left(deal, k) / price, market), price, market)
+    return not is_tradable(round_amount(rung_left(deal, k) / price, market), price, market)
 
 
-def _rung_left(deal: Deal, k: int) -> Decimal:
+def rung_left(deal: Deal, k: int) -> Decimal:
     """Return what rung *k* may still cost: its size less what its orders have filled."""
     filled = sum((order.cost_quote for order in deal.of(LegKind.RUNG, k)), ZERO)
     if k > deal.shape.max_orders:
@@ -280,7 +280,7 @@ def _rung_left(deal: Deal, k: int) -> Decimal:
     return max(sizes_quote(deal.shape, deal.base_quote)[k] - filled, ZERO)
 
 
-def _rung_price(draft: Draft, k: int) -> Decimal:
+def rung_price(draft: Draft, k: int) -> Decimal:
     """Return rung *k*'s exact price: from the base's fill, or from the last fill before it.
 
     One beyond the ladder lies as far from the worst fill as Recovery Mode asks for.

@@ -348,6 +348,74 @@ ANSWERS: dict[str, Any] = {
                 ("escalate", "duration", "ms", "600000", "1209600000", False, 0, 0),
             )
         ],
+        "price": "66100",
+        "adding": "no new rung is placed while a trigger of Recovery Mode is being confirmed",
+        "exits": [
+            {
+                "name": "takeProfit",
+                "price": "68160.21",
+                "amount": "0.003613",
+                "awayPct": "3.11680787",
+                "how": "rests on the exchange",
+            },
+            {
+                "name": "stopLoss",
+                "price": "51000.0075",
+                "amount": "0.003613",
+                "awayPct": "-22.84",
+                "how": "watched by the daemon",
+            },
+        ],
+        "ladder": [
+            {
+                "number": 1,
+                "state": "filled",
+                "price": "66980",
+                "amount": "0.001823",
+                "awayPct": None,
+                "averageAfter": None,
+            },
+            {
+                "number": 2,
+                "state": "resting",
+                "price": "65603",
+                "amount": "0.002326",
+                "awayPct": "-0.75189107",
+                "averageAfter": "66748.12862435",
+            },
+        ],
+        "orders": [
+            {
+                "clientOrderId": "bfti0bzidplh00003t00000",
+                "leg": "takeProfit",
+                "side": "sell",
+                "price": "68680.02",
+                "amount": "0.00179",
+                "filled": "0",
+                "status": "canceled",
+                "reason": "1% from the average 68000.01",
+                "field": "spec.takeProfit.percent",
+                "source": "configs/strategies/btc.yaml:17",
+                "commit": "5918a4200000000000000000000000000000cafe",
+                "generation": 3,
+                "createdAt": NOW_MS - 89_000,
+                "updatedAt": NOW_MS - 59_000,
+            }
+        ],
+        "events": [
+            {
+                "at": NOW_MS - 30_000,
+                "type": "Warning",
+                "reason": "RecoveryWatch",
+                "message": "no new rung: drawdown 2.15%, at or above 2%",
+            },
+            {
+                "at": NOW_MS - 60_000,
+                "type": "Normal",
+                "reason": "RungFilled",
+                "message": "buy 0.001823 at 66980 (rung/1)",
+            },
+        ],
         "story": [
             {
                 "at": NOW_MS - 90_000,
@@ -357,6 +425,8 @@ ANSWERS: dict[str, Any] = {
                 "amount": "0.00179",
                 "position": "0.00179",
                 "average": "68000.01",
+                "fee": "0.1217200179",
+                "feeCurrency": "USDT",
             },
             {
                 "at": NOW_MS - 60_000,

@@ -51,6 +51,9 @@ async def test_a_deal_through_watch_and_recovery_is_told_from_entry_to_rest(town
         town.price("94.5")
         await town.until(lambda: town.bot().view().state == "WATCH", within_s=120)
         await town.until(lambda: town.bot().view().state == "RECOVERY", within_s=120)
+        ahead = await described(town, f"{GRID}#1")
+        assert {row["state"] for row in ahead["ladder"]} >= {"filled"}
+        assert [row["name"] for row in ahead["exits"]] == ["takeProfit", "stopLoss"]
         town.price("99.9")
         await town.until(lambda: town.bot().view().state == "COOLDOWN", within_s=300)
         await town.rest(60)
@@ -81,6 +84,8 @@ async def test_a_deal_through_watch_and_recovery_is_told_from_entry_to_rest(town
         assert {row["generation"] for row in exits} == {1, 2}
         assert found["audit"] == "clean"
         shown = "\n".join(text_lines(found, town.clock.now_ms()))
+        assert not found.keys() & {"ladder", "exits"}, "nothing is ahead of it"
+        assert all(row["feeCurrency"] == "USDT" for row in found["story"])
         for word in ("realised", "fees", "RecoveryBegan", "EditApplied", "AVERAGE"):
             assert word in shown
 
@@ -97,3 +102,25 @@ async def test_a_second_deal_tells_nothing_of_the_first(town: Town) -> None:
         assert {event["reason"] for event in second["events"]} == {"BaseOrderFilled"}
         numbers = {event["id"] for event in first["events"]}
         assert not numbers & {event["id"] for event in second["events"]}
+
+
+async def listed(town: Town, kind: str, about: str) -> list[dict[str, Any]]:
+    assert town.store is not None
+    board = ControllerBoard(town.c, town.store, town.clock, root=str(town.root))
+    return await board.items(kind, about=about, limit=100, since=0)
+
+
+async def test_lists_are_narrowed_by_whatever_a_trader_names(town: Town) -> None:
+    town.write(grid=strategy(), grid2=strategy("grid2", pairs="[ETH/USDT]"))
+    async with town.daemon():
+        await town.until(lambda: len(town.seats) == 2)
+        await town.until(lambda: all(s.bot.view().open_orders >= 3 for s in town.seats))
+        await town.rest(5)
+        for kind in ("deals", "orders"):
+            for about in ("grid", GRID):
+                assert {row["bot"] for row in await listed(town, kind, about)} == {GRID}
+            assert await listed(town, kind, "gri") == []
+        abouts = {row["about"] for row in await listed(town, "events", "grid")}
+        assert abouts == {f"Bot/{GRID}", "Strategy/grid"}
+        for about in (GRID, f"Bot/{GRID}", f"{GRID}#1"):
+            assert {row["about"] for row in await listed(town, "events", about)} == {f"Bot/{GRID}"}

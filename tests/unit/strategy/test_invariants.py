@@ -190,6 +190,17 @@ def exits_fit(venue: Venue) -> None:
     assert leaving <= max(sign * venue.held(), D(0))
 
 
+def can_be_told(venue: Venue) -> None:
+    """What people are shown of a deal can always be worked out, and sells no more than is held."""
+    found, view = KIND.outlook(venue.state), KIND.view(venue.state)
+    if found is None:
+        return
+    leaving = [each for each in found.exits if each.name != "stopLoss"]
+    assert all(each.price > 0 for each in (*found.exits, *found.rungs))
+    if not venue.state.deal.was_stopped:
+        assert sum((each.amount_base for each in leaving), D(0)) <= abs(view.position_base)
+
+
 class FewOrders:
     """What V-ORDERS reckons with is never exceeded, so caps.maxOpenOrders holds."""
 
@@ -381,6 +392,7 @@ def test_no_history_breaks_an_invariant_and_every_history_ends_flat(
         margin_holds,
         one_take_profit,
         exits_fit,
+        can_be_told,
         result_is_cash,
         FewOrders(name),
         Averages(),
@@ -448,6 +460,7 @@ def test_no_walk_of_prices_through_recovery_breaks_an_invariant(
         margin_holds,
         one_take_profit,
         exits_fit,
+        can_be_told,
         result_is_cash,
         FewOrders(name),
         Averages(),
