@@ -15,6 +15,7 @@ _FORMS: Final = (
     ("deal", "deals"),
     ("order", "orders"),
     ("event", "events"),
+    ("policy", "policies"),
 )
 
 

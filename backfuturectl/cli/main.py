@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "audit": ("audit", "Compare orders and fills with the exchange's, to the last digit."),
     "approve": ("approve", "Let a protected mass deletion through."),
     "ladder": ("ladder", "Print a strategy's rungs and its worst case."),
+    "edit": ("edit", "Edit a document, checked before it replaces the old one."),
     "secret": ("secret", "Enter and check encrypted credentials."),
     "guide": ("guide", "How to make an API key that this program takes."),
     "explain": ("explain", "Explain a rule code or a field."),

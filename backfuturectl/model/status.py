@@ -216,7 +216,8 @@ REASONS: Final[dict[Reason, ReasonRow]] = {
     ),
     Reason.INTEGRITY_FAILED: _terminal(
         "the file was changed after it was encrypted, without the key",
-        "restore it from Git, or edit it with `sops edit`; an unexplained change is an attack",
+        "restore it from Git, and edit it with `backfuturectl edit`; an unexplained change is an "
+        "attack",
     ),
     Reason.SOURCE_UNREADABLE: _retryable(
         "the file cannot be read completely", "check permissions and encoding; nothing was changed"

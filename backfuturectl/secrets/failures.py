@@ -81,8 +81,8 @@ def _tampered(cause: str) -> FailureRow:
         Reason.INTEGRITY_FAILED,
         is_retryable=False,
         cause=cause,
-        remedy="restore the file from Git and edit it with `sops edit`; treat a change that nobody "
-        "explains as an attack",
+        remedy="restore the file from Git and edit it with `backfuturectl edit`; treat a change "
+        "that nobody explains as an attack",
     )
 
 
