@@ -1,4 +1,4 @@
-"""``explain``: what a rule wants, what a field means, or what is assumed of the exchanges."""
+"""``explain``: what a rule wants, a field or a reason means, what is assumed of the exchanges."""
 
 from __future__ import annotations
 
@@ -25,15 +25,18 @@ _ASSUMPTIONS: Final = "assumptions"
 
 
 @click.command
-@click.argument("subjects", nargs=-1, metavar="[CODE | KIND.FIELD | assumptions]...")
+@click.argument("subjects", nargs=-1, metavar="[CODE | KIND.FIELD | REASON | assumptions]...")
 def explain(subjects: tuple[str, ...]) -> None:
-    """Explain a rule, a field or the assumed figures; without an argument, list all rules.
+    """Explain a rule, a field, a reason or the assumed figures; without an argument, list rules.
+
+    A reason is what `status`, `get` and `describe` show under REASON, events among them.
 
     \b
     Examples:
       backfuturectl explain BF204
       backfuturectl explain strategy.spec
       backfuturectl explain strategy.spec.averaging.stepScale
+      backfuturectl explain WithdrawEnabled
       backfuturectl explain assumptions
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     from backfuturectl.model.rules import RULES  # noqa: PLC0415 - keeps --help fast
@@ -51,7 +54,7 @@ def explain(subjects: tuple[str, ...]) -> None:
         elif code.startswith("BF") and code[2:].isdigit():
             raise UsageError(f"there is no rule {code}; `backfuturectl explain` lists them")
         else:
-            sections.append("\n".join(_field(subject)))
+            sections.append("\n".join(_reason(subject) or _field(subject)))
     click.echo("\n\n".join(sections))
 
 
@@ -81,6 +84,31 @@ def _rule(code: str, rule: Rule) -> Iterator[str]:
         yield f"The Policy may change it: spec.severities: {{{code}: error | warning | off}}"
     if not rule.is_adjustable and not rule.is_suppressible:
         yield "It can be neither silenced nor lowered."
+
+
+def _reason(subject: str) -> list[str]:
+    """Return what a reason, a subcause of one, or an event means; nothing for anything else."""
+    from backfuturectl.model.happenings import HAPPENINGS  # noqa: PLC0415 - keeps --help fast
+    from backfuturectl.model.status import REASONS  # noqa: PLC0415 - the same
+    from backfuturectl.secrets.failures import FAILURES  # noqa: PLC0415 - the same
+
+    wanted = subject.lower().removesuffix("cleared")
+    found: list[tuple[str, str, str, str]] = [
+        (str(reason), f"a reason, {row.kind}", row.cause, row.remedy)
+        for reason, row in REASONS.items()
+    ]
+    found += [
+        (failure.value, f"a subcause of {failed.reason}", failed.cause, failed.remedy)
+        for failure, failed in FAILURES.items()
+    ]
+    found += [(name, "an event", *told) for name, told in HAPPENINGS.items()]
+    lines = []
+    for name, what, cause, remedy in found:
+        if name.lower() == wanted:
+            lines += [f"{name} ({what})", "", f"Means:  {cause}", f"Remedy: {remedy or 'none'}"]
+    if lines and wanted != subject.lower():
+        lines += ["", "Cleared: it is over."]
+    return lines
 
 
 def _assumed() -> Iterator[str]:
@@ -137,7 +165,7 @@ def _field(subject: str) -> Iterator[str]:
         hint = did_you_mean(head, [name.lower() for name in KINDS])
         raise UsageError(
             f"`{subject}` is neither a rule code, nor a field below "
-            f"{', '.join(name.lower() for name in KINDS)}, nor `{_ASSUMPTIONS}`; "
+            f"{', '.join(name.lower() for name in KINDS)}, nor a reason, nor `{_ASSUMPTIONS}`; "
             f"{hint}".rstrip("; ")
         )
     schema = schema_of(kind)
