@@ -96,7 +96,7 @@ class Context:
 
     def hurry(self) -> None:
         """End a `pause`, if there is one: what it waits out is over."""
-        if self._pausing is not None:
+        if self._pausing is not None and not self._pausing.expired():
             self._pausing.reschedule(asyncio.get_running_loop().time())
 
     def report(

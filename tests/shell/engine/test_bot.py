@@ -721,3 +721,23 @@ async def test_an_order_believed_absent_that_appears_is_canceled_and_not_taken_b
         assert late not in {order.client_id for order in w.resting(RUNG)}
         assert w.bot is not None
         assert (w.bot.gate[0], len(w.resting(RUNG))) == (Gate.OPEN, 2)
+
+
+async def test_a_write_that_succeeds_as_a_pause_ends_harms_nobody() -> None:
+    async with world() as w:
+        assert w.bot is not None
+        context = w.bot._context
+        pausing = asyncio.ensure_future(context.pause(1.0))
+        await asyncio.sleep(0)
+        caught: list[Exception] = []
+
+        def hurry() -> None:
+            try:
+                context.hurry()
+            except RuntimeError as error:
+                caught.append(error)
+
+        # After the pause is over, and before whoever paused goes on.
+        asyncio.get_running_loop().call_later(1.0, hurry)
+        await pausing
+        assert caught == []
