@@ -445,6 +445,17 @@ def _improvement(terms: Terms, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
 
 def _recovery(terms: Terms, exact: tuple[Rung, ...]) -> Iterator[Violation]:
     recovery = terms.recovery
+    base_pct = HUNDRED * exact[0].total_quote / exact[-1].total_quote
+    limit_pct = recovery.margin_used_pct
+    if recovery.is_enabled and limit_pct is not None and base_pct >= limit_pct:
+        yield Violation(
+            "V-RECOVERY",
+            ("spec", "recovery", "trigger", "marginUsedPct"),
+            f"the base order alone is {figure(base_pct, 2)}% of a deal's margin, at or above the "
+            f"trigger of {figure(limit_pct)}%: every deal is in Recovery Mode from its beginning",
+            "raise marginUsedPct or maxOrders, or write `recovery: {enabled: false}`",
+            Severity.WARNING,
+        )
     if not recovery.is_enabled or recovery.drawdown_pct is None or recovery.escalate_pct is None:
         return
     average = exact[-1].average

@@ -1,10 +1,11 @@
 """Every planted fault, by what it is about."""
 
 from tests.mutations.fault import Fault
-from tests.mutations.faults import around, engine, invariants, proofs
+from tests.mutations.faults import around, engine, invariants, proofs, recovery
 
 FAULTS: tuple[Fault, ...] = (
     *invariants.FAULTS,
+    *recovery.FAULTS,
     *proofs.FAULTS,
     *engine.FAULTS,
     *around.FAULTS,

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backfuturectl.model.market import MarketKind
-from backfuturectl.model.orders import LegKind, OrderStatus
+from backfuturectl.model.orders import LegKind, OrderStatus, Side
 from backfuturectl.strategy.averaging.reduction import budget_of, reduced_loss
 from backfuturectl.strategy.averaging.state import Setup
 from backfuturectl.strategy.base import Command, DealClosed, Gate, Place, PriceSeen, SetupChanged
@@ -86,6 +86,25 @@ DOCUMENTS: dict[str, tuple[MarketKind, dict[str, object]]] = {
         {"stopLoss": {"reference": "average"}, "takeProfit": {"steps": STEPS}},
     ),
     "futures short": (FUTURES, {"baseOrder": "auto", "direction": "short"}),
+    "futures long, recovery, lastFill": (
+        FUTURES,
+        {
+            "recovery": RECOVERY,
+            "baseOrder": "auto",
+            "averaging": {**LONGER, "reference": "lastFill"},
+            "takeProfit": {"steps": STEPS},
+        },
+    ),
+    "futures short, recovery, auto": (
+        FUTURES,
+        {
+            "recovery": {**RECOVERY, "trigger": {**RECOVERY["trigger"], "marginUsedPct": D(70)}},
+            "baseOrder": "auto",
+            "averaging": LONGER,
+            "direction": "short",
+            "takeProfit": {"trailing": {"deviationPct": D("0.3")}},
+        },
+    ),
 }
 EDITS: tuple[dict[str, object], ...] = (
     {},
@@ -102,6 +121,7 @@ EDITS: tuple[dict[str, object], ...] = (
     {"stopLoss": {"confirmFor": "30s"}},
     {"stopLoss": {"percent": D(11)}},
     {"recovery": {"enabled": False}},
+    {"marginLimit": "700 USDT", "baseOrder": "60 USDT"},
 )
 
 
@@ -123,7 +143,7 @@ SETUPS = {
 # One step of a random history: what happens, and two numbers that say to what and how much.
 _KINDS = (
     "tick", "tick", "tick", "accept", "accept", "fill", "fill", "part", "cancel", "cancel",
-    "report", "report", "stale", "reject", "unknown", "absent", "refuse", "late", "gate",
+    "report", "report", "stale", "reject", "unknown", "absent", "refuse", "late", "better", "gate",
     "command", "edit", "plunge", "home", "home", "hold", "hold", "hold",
 )  # fmt: skip
 HISTORIES = st.lists(
@@ -339,6 +359,12 @@ def play(venue: Venue, name: str, history: list[tuple[str, int, int]]) -> None:
                 if known and known.cancels:
                     venue.cancel(chosen)
                     venue.report(chosen)
+            case "better" if order.status is OrderStatus.OPEN and not order.order.is_post_only:
+                # What takes from the book may meet a better price than it asked for.
+                sign = 1 if order.order.side is Side.SELL else -1
+                better = order.order.price * (10_000 + sign * size * 3) / 10_000
+                venue.fill(chosen, at=better.quantize(D("0.01")))
+                venue.report(chosen)
             case "late" if order.status is OrderStatus.OPEN:  # the cancel loses against the fill
                 venue.fill(chosen)
                 venue.report(chosen)

@@ -22,7 +22,7 @@ from backfuturectl.strategy.proofs import (
     watched,
     worst_case,
 )
-from backfuturectl.strategy.violation import IncompleteTermsError, Severity, errors
+from backfuturectl.strategy.violation import IncompleteTermsError, Severity, Violation, errors
 from tests.unit.strategy.venue import market, spec
 
 D = Decimal
@@ -294,6 +294,22 @@ def test_a_rung_that_hardly_improves_the_average_is_refused() -> None:
 )
 def test_recovery_levels_come_in_order(recovery: dict[str, object]) -> None:
     assert "V-RECOVERY" in codes(prove(terms(recovery=recovery), FUTURES))
+
+
+def test_a_base_order_that_is_a_margin_trigger_by_itself_is_told_and_allowed() -> None:
+    def told(**recovery: object) -> list[Violation]:
+        known = terms(
+            averaging={"maxOrders": 1, "firstSizeRatio": D("0.25")},
+            baseOrder="40 USDT",
+            recovery=recovery,
+        )
+        return [found for found in prove(known, FUTURES) if found.path[-1] == "marginUsedPct"]
+
+    (found,) = told()
+    assert (found.code, found.severity) == ("V-RECOVERY", Severity.WARNING)
+    assert "80% of a deal's margin" in found.message
+    assert told(trigger={"marginUsedPct": D(80)}) != told(trigger={"marginUsedPct": D(81)}) == []
+    assert told(enabled=False) == []
 
 
 def test_open_orders_stay_within_the_exchanges_limit_and_the_cap() -> None:

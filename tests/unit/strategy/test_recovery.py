@@ -27,6 +27,7 @@ from backfuturectl.strategy.averaging.gauging import (
     figures_of,
     smoothed,
 )
+from backfuturectl.strategy.averaging.ledger import books
 from backfuturectl.strategy.averaging.reduction import budget_of, reduced_loss
 from backfuturectl.strategy.averaging.rungs import allows_add_on
 from backfuturectl.strategy.averaging.state import Deal, Gauge, LegOrder, Setup
@@ -74,6 +75,16 @@ def hold(venue: Venue, price: object, minutes: int, *, step: int = 1) -> None:
     venue.run(*([price] * (minutes // step)), after_ms=step * MINUTE)
 
 
+def hold_until_changed(venue: Venue, price: object) -> int:
+    """Hold *price* until the phase is another one; return how long that took."""
+    phase, began_ms = venue.phase(), venue.now_ms
+    for _ in range(120):
+        hold(venue, price, 1)
+        if venue.phase() != phase:
+            break
+    return venue.now_ms - began_ms
+
+
 def opened(with_setup: Setup | None = None) -> Venue:
     venue = Venue.start(with_setup or deep())
     venue.run(100)
@@ -95,14 +106,10 @@ def test_a_trigger_that_holds_leads_through_watch_to_recovery() -> None:
     venue = opened()
     venue.run("95.5", after_ms=1_000)
     assert venue.phase() == "ACTIVE"  # the smoothed price has not followed yet
-    while venue.phase() == "ACTIVE":
-        hold(venue, "95.5", 1)
+    hold_until_changed(venue, "95.5")
     assert venue.phase() == "WATCH"
-    since_ms = venue.now_ms
-    while venue.phase() == "WATCH":
-        hold(venue, "95.5", 1)
+    assert hold_until_changed(venue, "95.5") == 15 * MINUTE
     assert venue.phase() == "RECOVERY"
-    assert venue.now_ms - since_ms == 15 * MINUTE
     assert [reason for reason in venue.notes() if reason.startswith("Recovery")] == [
         "RecoveryWatch",
         "RecoveryBegan",
@@ -112,11 +119,22 @@ def test_a_trigger_that_holds_leads_through_watch_to_recovery() -> None:
 
 
 def test_a_wick_in_the_smoothed_price_is_no_trigger() -> None:
-    venue = opened(deep(recovery=document(trigger={"emaSpan": "60m"})))
-    for _ in range(10):
-        venue.run("91", after_ms=20_000)
-        venue.run("99", after_ms=100_000)
-    assert venue.phase() == "ACTIVE"
+    slow = document(trigger={"emaSpan": "60m"})
+    venue = opened(deep(recovery=slow, averaging={"maxOrders": 0}))
+    for _ in range(5):
+        for price, seconds in (("91", 20), ("91", 20), ("91", 20), ("99", 100)):
+            venue.run(price, after_ms=seconds * 1_000)
+            assert venue.phase() == "ACTIVE"
+
+
+def test_a_price_counts_from_when_it_is_seen_not_from_the_one_before() -> None:
+    venue = opened()
+    venue.tick(100)
+    venue.tick("92.3", after_ms=4 * MINUTE)
+    before = measures(venue)["trigger", "drawdown"]
+    venue.tick("92.3", after_ms=4 * MINUTE)
+    after = measures(venue)["trigger", "drawdown"]
+    assert (before, after) == (("0.4 of 3.0", False), ("7.9 of 3.0", True))
 
 
 def test_a_trigger_shorter_than_confirm_for_never_reaches_recovery() -> None:
@@ -225,6 +243,65 @@ def test_a_rung_filled_in_part_is_not_used_until_it_is_filled_whole() -> None:
     assert "rungs used 100%" in venue.message("RecoveryBegan")
 
 
+def short(**changes: object) -> Setup:
+    """As `deep`, for a short at leverage 2: Recovery Mode begins 3 % above the average."""
+    wide = {"maxOrders": 2, "stepScale": D(3)}
+    given = {"recovery": document(), "averaging": wide, "direction": "short", **changes}
+    return setup(MarketKind.FUTURES, **given)
+
+
+@pytest.mark.parametrize(("direction", "calm"), [("long", 97), ("short", 103)])
+def test_the_drawdown_has_the_entrys_fee_in_it_and_no_leverage(direction: str, calm: int) -> None:
+    made = short(direction=direction)
+    sign = made.terms.sign
+    deal = opened(made).state.deal
+    assert deal is not None
+    paid = 100 + sign * D("0.06")
+    seen = figures_of(deal, made, average=D(100), calm=D(calm))
+    assert seen.drawdown_pct == pytest.approx(100 * sign * (paid - calm) / paid)
+    assert seen.drawdown_pct > 3
+
+
+def test_margin_used_is_what_is_held_now_not_what_ever_was() -> None:
+    deal, made = balanced_deal(5)
+    average = D(90)
+    whole = figures_of(deal, made, average=average, calm=average)
+    sold = replace(
+        deal.base,
+        client_order_id="exit",
+        leg=Leg(LegKind.TAKE_PROFIT),
+        filled_base=books(deal, made).position_base / 4,
+    )
+    less = figures_of(
+        replace(deal, orders=(*deal.orders, sold)), made, average=average, calm=average
+    )
+    assert less.margin_used_pct == pytest.approx(whole.margin_used_pct * 3 / 4)
+
+
+def test_a_short_recovers_above_its_average_and_adds_above_its_last_fill() -> None:
+    venue = opened(short())
+    hold(venue, "104.2", 22)
+    assert (venue.phase(), venue.live(LegKind.RUNG)) == ("RECOVERY", [])  # minInterval
+    (target,) = venue.live(LegKind.TAKE_PROFIT)
+    average = KIND.view(venue.state).average
+    assert average is not None
+    assert target.order.price == (average * D("0.996")).quantize(D("0.01"), rounding="ROUND_FLOOR")
+    hold(venue, "104.2", 62)
+    (rung,) = venue.live(LegKind.RUNG)
+    assert (rung.order.side, rung.order.price) == ("sell", D("107.68"))
+
+
+def test_a_deal_that_was_in_profit_since_is_not_at_a_loss_any_more() -> None:
+    rules = document(trigger={"underwaterFor": "60m", "confirmFor": "5m"})
+    venue = opened(deep(recovery=rules))
+    hold(venue, "99.5", 50)
+    hold(venue, "100.8", 10)
+    hold(venue, "99.5", 50)
+    assert venue.phase() == "ACTIVE"
+    hold(venue, "99.5", 20)
+    assert venue.phase() == "RECOVERY"
+
+
 def test_what_a_person_did_not_let_the_bot_judge_confirms_nothing() -> None:
     venue = opened()
     hold(venue, "95.5", 8)
@@ -233,11 +310,9 @@ def test_what_a_person_did_not_let_the_bot_judge_confirms_nothing() -> None:
     hold(venue, "99.9", 60)
     hold(venue, "95.5", 8)
     venue.command(Command.RESUME)
-    since_ms = venue.now_ms
-    while venue.phase() in {"ACTIVE", "WATCH"}:
-        hold(venue, "95.5", 1)
+    hold_until_changed(venue, "95.5")
+    assert hold_until_changed(venue, "95.5") == 15 * MINUTE
     assert venue.phase() == "RECOVERY"
-    assert venue.now_ms - since_ms >= 15 * MINUTE
 
 
 def test_recovery_switched_off_never_begins() -> None:
@@ -265,6 +340,29 @@ def test_recovery_sells_at_its_own_target_and_then_rests_long() -> None:
     assert len(venue.sent) == sent
     venue.run(100, after_ms=60_000)
     assert len(venue.sent) > sent
+
+
+STEPS = ({"sharePct": D(50), "profitPct": D(1)}, {"sharePct": D(50), "profitPct": D(2)})
+
+
+@pytest.mark.parametrize(
+    "take_profit",
+    [{"steps": STEPS}, {"trailing": {"deviationPct": D("0.3")}}],
+    ids=["steps", "trailing"],
+)
+def test_in_recovery_all_rests_at_one_price_neither_in_steps_nor_trailing(
+    take_profit: dict[str, object],
+) -> None:
+    venue = recovering(deep(takeProfit=take_profit))
+    average = KIND.view(venue.state).average
+    assert average is not None
+    (target,) = venue.live(LegKind.TAKE_PROFIT)
+    assert target.left == venue.held()
+    assert abs(target.order.price - average * D("1.004")) < D("0.01")
+    venue.tick(average * D("1.03"))  # the exchange has not filled it yet
+    venue.tick(average * D("1.02"))
+    assert venue.phase() == "RECOVERY"
+    assert "TakeProfitArmed" not in venue.notes()
 
 
 def test_resting_rungs_are_taken_back_unless_strict_allows_one() -> None:
@@ -371,6 +469,7 @@ def test_extra_orders_follow_once_the_ladder_is_used_and_stay_before_the_stop() 
     assert extra.order.price == D("92.47")
     hold(venue, "92.4", 12)
     assert not venue.live(LegKind.RUNG)  # 3 % more would lie below the stop at 90.27
+    assert measures(venue)["trigger", "rungs used"] == ("100.0 of 99.0", True)
     assert KIND.view(venue.state).margin_quote <= 1_000
 
 
@@ -411,6 +510,26 @@ def test_the_worked_add_ons(fills: list[tuple[int, int]], price: int, allowed: b
         for each in (terms, replace(terms, min_spacing_pct=D(3)))
     }
     assert answers == {allowed}
+
+
+@pytest.mark.parametrize(
+    ("sign", "price", "allowed"),
+    [(1, "97", True), (1, "97.01", False), (-1, "103", True), (-1, "102.99", False)],
+)
+def test_an_add_on_lies_min_spacing_beyond_the_last_fill(
+    sign: int, price: str, allowed: bool
+) -> None:
+    terms = replace(deep().terms.recovery, min_improvement_pct=D(0), min_spacing_pct=D(3))
+    found = allows_add_on(
+        terms,
+        sign,
+        total_quote=D(100),
+        amount_base=D(1),
+        last_fill=D(100),
+        price=D(price),
+        size_quote=D(100),
+    )
+    assert found is allowed
 
 
 def test_improvement_alone_blocks_rm_2() -> None:
@@ -534,6 +653,18 @@ def test_the_way_back_from_a_wick_is_no_rebound() -> None:
     assert [place.order.price for place in venue.sent if place.leg.kind is LegKind.REDUCE]
 
 
+def test_a_short_is_reduced_when_the_price_falls_back() -> None:
+    reduce = {"enabled": True, "closePct": D(10), "reboundPct": D(1), "lossBudgetPct": D(2)}
+    venue = opened(short(recovery=document(actions={"addOns": "off", "reduce": reduce})))
+    hold(venue, "104.5", 22)
+    assert venue.phase() == "RECOVERY"
+    hold(venue, "103.6", 5)
+    assert not [place for place in venue.sent if place.leg.kind is LegKind.REDUCE]
+    venue.run("103.4")
+    order = venue.last(LegKind.REDUCE).order
+    assert (order.side, order.price, order.is_reduce_only) == ("buy", D("103.40"), True)
+
+
 def test_deals_in_a_row_share_the_budget_of_one_within_the_window() -> None:
     reduce = {
         "enabled": True,
@@ -563,9 +694,28 @@ def test_deals_in_a_row_share_the_budget_of_one_within_the_window() -> None:
     assert reduced() == 1
     next_deal(HOUR)
     assert (venue.state.deals, reduced()) == (2, 1)
+    venue.state = KIND.load(KIND.dump(venue.state), venue.state.setup)
+    assert len(venue.state.reductions) == 1
     assert "spent within 7d" in venue.message("ReduceBudgetSpent")
     next_deal(7 * 24 * HOUR)
     assert (venue.state.deals, reduced()) == (3, 2)
+
+
+def test_a_reduction_that_rests_may_lose_all_of_it_one_that_ended_what_it_filled() -> None:
+    venue = reducing()
+    venue.tick("96.5")
+    venue.settle()
+    deal, order = venue.state.deal, venue.last(LegKind.REDUCE).order
+    assert deal is not None
+    ((name, per_base),) = deal.reduced
+    assert name == order.client_order_id
+    assert reduced_loss(deal) == pytest.approx(per_base * order.amount_base)
+    venue.fill(name, D("0.01"))
+    venue.cancel(name)
+    venue.report(name)
+    deal = venue.state.deal
+    assert deal is not None
+    assert reduced_loss(deal) == pytest.approx(per_base * D("0.01"))
 
 
 def test_a_reduction_that_nobody_takes_is_given_up() -> None:
@@ -638,6 +788,23 @@ def test_the_exit_rule_held_leads_back_to_the_ladder_where_it_was() -> None:
     assert target.order.price > KIND.view(venue.state).average * D("1.009")
 
 
+def test_the_exit_rule_asks_for_both_a_small_drawdown_and_little_margin() -> None:
+    venue = recovering(deep(recovery=document(exit={"marginUsedPct": D(50)})))
+    assert measures(venue)["exit", "margin used"] == ("66.7 of 50.0", False)
+    hold(venue, "98.2", 120, step=4)
+    assert measures(venue)["exit", "drawdown"] == ("1.2 of 1.5", True)
+    assert venue.phase() == "RECOVERY"
+
+
+def test_a_deal_that_left_recovery_rests_like_any_other() -> None:
+    venue = recovering()
+    hold(venue, "98.2", 80, step=4)
+    assert venue.phase() == "ACTIVE"
+    venue.run("101")
+    assert venue.phase() == "COOLDOWN"
+    assert venue.state.rest_until_ms - venue.now_ms == MINUTE
+
+
 def test_the_exit_rule_does_not_count_while_a_trigger_is_true() -> None:
     venue = opened(deep(recovery=document(trigger={"averagingUsedPct": D(50)})))
     hold(venue, "98.2", 240, step=4)
@@ -672,6 +839,14 @@ def test_what_a_person_did_not_let_the_bot_judge_gives_nothing_up() -> None:
     hold(venue, "93.3", 14)
     assert venue.phase() == "RECOVERY"
     hold(venue, "93.3", 2)
+    assert "RecoveryGaveUp" in venue.notes()
+
+
+def test_escalation_is_confirmed_anew_in_recovery() -> None:
+    venue = opened()
+    hold_until_changed(venue, "91")
+    assert (venue.phase(), hold_until_changed(venue, "91")) == ("WATCH", 15 * MINUTE)
+    assert (venue.phase(), hold_until_changed(venue, "91")) == ("RECOVERY", 15 * MINUTE)
     assert "RecoveryGaveUp" in venue.notes()
 
 
@@ -714,9 +889,21 @@ def test_too_many_escalations_halt_until_resume() -> None:
     assert venue.phase() == "ACTIVE"
 
 
+def test_escalations_further_apart_than_the_window_never_halt() -> None:
+    window = {"maxDuration": "1h", "cooldown": "1h", "maxPerWindow": {"count": 1, "window": "2h"}}
+    venue = recovering(deep(recovery=document(escalate=window)))
+    hold(venue, "95.5", 70)
+    assert (venue.phase(), len(venue.state.escalations)) == ("COOLDOWN", 1)
+    venue.run("95.5", after_ms=HOUR)
+    hold(venue, "91", 30)
+    hold(venue, "91", 70)
+    assert (venue.phase(), len(venue.state.escalations)) == ("COOLDOWN", 1)
+
+
 def test_the_stop_stays_in_force_in_recovery() -> None:
     venue = recovering()
     venue.run("90.2")
+    assert venue.state.escalations == ()  # a stop is no escalation
     assert venue.closed()[0].exit_leg.kind is LegKind.STOP_LOSS
     assert venue.state.rest_until_ms - venue.now_ms == 36 * HOUR
 
