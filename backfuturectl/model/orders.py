@@ -57,7 +57,7 @@ class OrderStatus(enum.StrEnum):
     @property
     def may_rest(self) -> bool:
         """Whether the order may be on the book right now, so that its margin counts as used."""
-        return not self.is_final
+        return self not in _FINAL  # asked so often that one call less is felt
 
 
 _FINAL: Final = frozenset(

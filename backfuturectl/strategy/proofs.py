@@ -155,7 +155,10 @@ def _worst(terms: Terms, rules: MarketRules, exact: tuple[Rung, ...]) -> WorstCa
 def prove(
     terms: Terms, rules: MarketRules, *, start: Decimal | None = None
 ) -> tuple[Violation, ...]:
-    """Return every rule that *terms* break; *start* is the price a deal would open at, if known."""
+    """Return every rule that *terms* break; *start* is the price a deal would open at, if known.
+
+    What `prove_at` finds at a price is among it.
+    """
     last = prices(terms.shape, RELATIVE_START)[-1]
     if last <= 0:  # nothing else has a meaning without prices
         reach = figure(HUNDRED - last)
@@ -171,17 +174,38 @@ def prove(
     terms = replace(terms, base_quote=base_quote_of(terms, rules))
     exact = ladder_of(terms, rules, start=start or RELATIVE_START, is_rounded=False)
     rounded = ladder_of(terms, rules, start=start, is_rounded=True) if start is not None else exact
+    if start is not None and not rounded:
+        return _below_tick(rules, start)
     worst = _worst(terms, rules, exact)
     return (
         *_margin(terms, rules, worst),
         *_minimum(terms, rules, rounded, is_priced=start is not None),
         *_range(terms, rules, rounded, is_priced=start is not None),
         *_liquidation(terms, rules, rounded),
-        *_stop(terms, rounded, worst),
+        *_stop(terms, rounded),
+        *_daily_loss(terms, worst),
         *_take_profit(terms, rules),
         *_improvement(terms, rounded),
         *_recovery(terms, exact),
         *_orders(terms, rules),
+    )
+
+
+@precisely
+def prove_at(terms: Terms, rules: MarketRules, start: Decimal) -> tuple[Violation, ...]:
+    """Return those broken rules of `prove` at *start* that ticks, steps and minima decide.
+
+    For *terms* that `prove` has passed: what no price changes is not proven again.
+    """
+    rungs = ladder_of(terms, rules, start=start, is_rounded=True)
+    if not rungs:
+        return _below_tick(rules, start)
+    return (
+        *_minimum(terms, rules, rungs, is_priced=True),
+        *_range(terms, rules, rungs, is_priced=True),
+        *_liquidation(terms, rules, rungs),
+        *_stop(terms, rungs),
+        *_improvement(terms, rungs),
     )
 
 
@@ -319,6 +343,18 @@ def _range(
         )
 
 
+def _below_tick(rules: MarketRules, start: Decimal) -> tuple[Violation, ...]:
+    return (
+        Violation(
+            "V-RANGE",
+            ("spec", "averaging"),
+            f"the price of {figure(start, 12)} is below the market's tick of "
+            f"{figure(rules.price_tick or ZERO, 12)}, so that no order can be placed there",
+            "trade another pair",
+        ),
+    )
+
+
 def _liquidation(terms: Terms, rules: MarketRules, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
     buffer_pct = terms.liquidation_buffer_pct
     tier_max = rules.tier_max_quote
@@ -354,7 +390,7 @@ def _liquidation(terms: Terms, rules: MarketRules, rungs: tuple[Rung, ...]) -> I
             return
 
 
-def _stop(terms: Terms, rungs: tuple[Rung, ...], worst: WorstCase) -> Iterator[Violation]:
+def _stop(terms: Terms, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
     for rung, following in pairwise((*rungs, rungs[-1])):
         stop = _stop_at(terms, average=rung.average, start=rungs[0].price)
         if stop <= 0 or terms.sign * (following.price - stop) <= 0:
@@ -365,7 +401,10 @@ def _stop(terms: Terms, rungs: tuple[Rung, ...], worst: WorstCase) -> Iterator[V
                 f"{figure(following.price, 4)} (start {figure(rungs[0].price, 4)})",
                 "raise stopLoss.percent, or lower the ladder's reach",
             )
-            break
+            return
+
+
+def _daily_loss(terms: Terms, worst: WorstCase) -> Iterator[Violation]:
     if terms.max_daily_loss_pct is None:
         return
     allowed = terms.margin_limit * terms.max_daily_loss_pct / HUNDRED

@@ -25,9 +25,9 @@ from backfuturectl.strategy.averaging.state import (
 )
 from backfuturectl.strategy.base import Action, Note, PriceSeen
 from backfuturectl.strategy.presets import RsiTerms, Terms
-from backfuturectl.strategy.proofs import prove
+from backfuturectl.strategy.proofs import prove_at
 from backfuturectl.strategy.schedule import MINUTE_MS
-from backfuturectl.strategy.violation import errors, figure
+from backfuturectl.strategy.violation import figure
 
 PAUSE_AFTER_NO_FILL_MS: Final = 60_000
 """Rest after a base order that nobody filled."""
@@ -51,7 +51,7 @@ def begin(state: State, seen: PriceSeen, done: list[Action]) -> State:
         return _told(state, done, forbidden)
     setup, number = state.setup, state.deals + 1
     assert state.price is not None
-    found = errors(prove(setup.terms, setup.rules, start=state.price))
+    found = prove_at(setup.terms, setup.rules, state.price)
     if found:
         return _refused(state, done, f"{found[0].code}: {found[0].message}")
     price, amount = entry(setup, state.price)

@@ -152,13 +152,13 @@ def _stopped(state: State, done: list[Action]) -> State:
     """
     deal, price = state.live_deal, state.price
     if deal is None or deal.closing is not None or not deal.is_open or state.gate is Gate.SHUT:
-        return replace(state, stop_since_ms=None)
+        return state if state.stop_since_ms is None else replace(state, stop_since_ms=None)
     average = books(deal, state.setup).average
     terms = state.setup.terms
     assert price is not None
     stop = ZERO if average is None else stop_of(deal, average, state.setup)
     if average is None or not is_beyond(price, stop, state.setup):
-        return replace(state, stop_since_ms=None)
+        return state if state.stop_since_ms is None else replace(state, stop_since_ms=None)
     since_ms = state.at_ms if state.stop_since_ms is None else state.stop_since_ms
     wait_ms = terms.stop_confirm_ms
     if any(is_awaited(order, price, state.setup) for order in deal.resting):

@@ -340,7 +340,7 @@ class Deal:
     @property
     def resting(self) -> tuple[LegOrder, ...]:
         """The orders that may be on the book right now."""
-        return tuple(order for order in self.orders if order.may_rest)
+        return tuple(order for order in self.orders if order.status.may_rest)
 
     @property
     def was_stopped(self) -> bool:

@@ -429,3 +429,12 @@ def test_a_late_fee_of_an_abandoned_deal_adds_nothing_to_the_losses_of_another_d
     dearer = tuple(replace(fee, amount=fee.amount + 5) for fee in told.fees)
     venue.tell(replace(told, fees=dearer))
     assert venue.state.day_loss == before
+
+
+def test_a_price_below_the_tick_begins_no_deal_and_breaks_nothing() -> None:
+    venue = Venue.start(setup())
+    venue.tick("0.001")
+    assert not venue.sent
+    assert venue.message("EntryRefused").startswith("no deal begins: V-RANGE: the price of 0.001")
+    venue.run("100", after_ms=30_000)
+    assert venue.phase() == "ACTIVE"

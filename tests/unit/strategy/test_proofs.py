@@ -7,6 +7,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.resources import Exchange, StrategySpec
@@ -19,6 +21,7 @@ from backfuturectl.strategy.proofs import (
     base_quote_of,
     prove,
     prove_account,
+    prove_at,
     watched,
     worst_case,
 )
@@ -169,6 +172,42 @@ def test_rungs_that_fall_onto_one_tick_are_refused() -> None:
     rules = replace(FUTURES, price_tick=D(10))
     found = prove(terms(), rules, start=D(100))
     assert "V-RANGE" in codes(found)
+
+
+@pytest.mark.parametrize("tick", ["0.01", "50"])
+def test_a_price_below_the_tick_is_refused(tick: str) -> None:
+    coarse = replace(FUTURES, price_tick=D(tick))
+    found = prove(terms(), coarse, start=D(tick) / 10)
+    assert codes(found) == ["V-RANGE"]
+    assert prove_at(terms(), coarse, D(tick) / 10) == found
+
+
+@given(
+    start=st.decimals(D("0.00001"), D(100_000), places=5),
+    grid=st.tuples(
+        st.sampled_from(["0.00001", "0.01", "1", "50"]),
+        st.sampled_from(["0.00000001", "0.001", "1", "1000"]),
+    ),
+    kind=st.sampled_from(list(MarketKind)),
+    risk=st.sampled_from(list(PRESETS)),
+    base=st.sampled_from(["auto", "1 USDT", "40 USDT"]),
+)
+@settings(max_examples=200, deadline=None)
+def test_at_a_price_a_document_that_passed_breaks_only_what_ticks_and_steps_decide(
+    start: Decimal, grid: tuple[str, str], kind: MarketKind, risk: str, base: str
+) -> None:
+    rules = replace(
+        FUTURES,
+        kind=kind,
+        cost_min=D(1),
+        price_tick=D(grid[0]),
+        amount_step=D(grid[1]),
+        amount_min=D(grid[1]),
+    )
+    given_terms = terms(kind, risk=risk, baseOrder=base)
+    if errors(prove(given_terms, rules)):
+        return
+    assert prove_at(given_terms, rules, start) == errors(prove(given_terms, rules, start=start))
 
 
 def test_liq_1_is_refused() -> None:
