@@ -103,16 +103,12 @@ class Journal:
     async def load(cls, store: Store, name: BotName) -> Journal:
         """Return the journal with what the store remembers."""
         deals = await store.deals(name.bot, limit=1)
-        newest = await store.orders(name.bot, limit=1)
-        deal = newest[0].deal if newest else ""
+        orders = await store.remembered_orders(name.bot)
         return cls(
             store,
             name,
-            orders=(
-                *await store.orders(name.bot, is_open=True),
-                *(await store.orders(name.bot, deal) if newest else ()),
-            ),
-            fills=await store.fills(name.bot, deal=deal) if newest else (),
+            orders=orders,
+            fills=await store.fills(name.bot, deal=orders[-1].deal) if orders else (),
             open_deal=deals[0] if deals and deals[0].closed_at_ms is None else None,
             closed_deal=deals[0] if deals and deals[0].closed_at_ms is not None else None,
         )

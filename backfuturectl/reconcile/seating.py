@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from backfuturectl.config.parsing import Document
 from backfuturectl.engine.bot import Bot
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.journal import BotName, Journal, Provenance
@@ -188,7 +189,7 @@ class Seating:
 
     def remembered(self, record: BotRecord) -> DesiredBot | None:
         """Return what a stored bot ran, by the very document it ran; None when that is unknown."""
-        document = stored_document(record.document, record.strategy) if record.document else None
+        document = self._document_of(record)
         if document is None or not isinstance(document.resource, Strategy):
             return None
         entry = self._registry.get("Connection", document.resource.spec.connection)
@@ -202,6 +203,14 @@ class Seating:
             extra_pairs=[record.pair],
         )
         return bots[record.bot]
+
+    def _document_of(self, record: BotRecord) -> Document | None:
+        """Return the document that a stored bot ran; nearly always it is one that is known."""
+        entry = self._registry.get("Strategy", record.strategy)
+        for known in (entry.applied, entry.desired) if entry is not None else ():
+            if known is not None and known.source == record.document:
+                return known
+        return stored_document(record.document, record.strategy) if record.document else None
 
     async def resume(self, strategy: str, left: Pass) -> None:
         """Seat the bots that the store remembers, each with the document it ran."""

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from sqlalchemy import RowMapping, Select, select
+from sqlalchemy import Executable, RowMapping, select
 from sqlalchemy.exc import DBAPIError
 
 from backfuturectl.model.errors import TransientError
@@ -181,6 +189,11 @@ class Store:
         query = statements.orders(bot, deal, is_open=is_open, limit=limit)
         return (await self._read(query, to_order))[::-1]
 
+    async def remembered_orders(self, bot: str) -> tuple[OrderRecord, ...]:
+        """Return those of a bot's newest deal, and others that may still rest, oldest first."""
+        found = await self._read(statements.REMEMBERED, to_order, {"bot": bot})
+        return tuple(sorted(found, key=lambda row: (row.intended_at_ms, row.client_order_id)))
+
     async def fills(
         self,
         bot: str,
@@ -304,15 +317,25 @@ class Store:
         """Let go of the lease, so that another machine may start at once."""
         await self._writer.run(lambda connection: lock.drop(connection, lease))
 
-    async def _read(self, query: Select[Any], record: Callable[[RowMapping], _T]) -> tuple[_T, ...]:
+    async def _read(
+        self,
+        query: Executable,
+        record: Callable[[RowMapping], _T],
+        values: Mapping[str, object] | None = None,
+    ) -> tuple[_T, ...]:
         if self._reader_thread is None:
-            return self._fetch(query, record)
+            return self._fetch(query, record, values)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reader_thread, self._fetch, query, record)
+        return await loop.run_in_executor(self._reader_thread, self._fetch, query, record, values)
 
-    def _fetch(self, query: Select[Any], record: Callable[[RowMapping], _T]) -> tuple[_T, ...]:
+    def _fetch(
+        self,
+        query: Executable,
+        record: Callable[[RowMapping], _T],
+        values: Mapping[str, object] | None,
+    ) -> tuple[_T, ...]:
         try:
             with self._engines.reader.connect() as connection:
-                return tuple(record(row) for row in connection.execute(query).mappings())
+                return tuple(record(row) for row in connection.execute(query, values).mappings())
         except DBAPIError as error:
             raise translate(error) from error

@@ -18,7 +18,7 @@ from sqlalchemy import event as sqlalchemy_event
 
 from backfuturectl.model.errors import InvalidTransitionError, TransientError
 from backfuturectl.model.orders import TRANSITIONS, OrderStatus
-from backfuturectl.model.records import BotRecord, HoldRecord, ResourceRecord
+from backfuturectl.model.records import BotRecord, HoldRecord, OrderRecord, ResourceRecord
 from backfuturectl.model.status import Reason
 from backfuturectl.store import statements, writer
 from backfuturectl.store.database import Remove, Store, Write
@@ -396,3 +396,16 @@ async def test_a_file_that_is_damaged_while_it_is_open_is_named_and_nothing_is_r
         with pytest.raises(TransientError, match="the file is damaged"):
             await store.commit([bot("bot7", state="y")])
         assert "the file is damaged" in store.trouble
+
+
+async def test_a_bot_remembers_its_newest_deal_and_what_may_still_rest(store: Store) -> None:
+    def at(ms: int, number: int, status: OrderStatus, bot: str = BOT) -> OrderRecord:
+        return order(f"id{ms}", bot=bot, deal=f"{bot}#{number}", intended_at_ms=ms, status=status)
+
+    old = at(1, 1, OrderStatus.FILLED)
+    late = at(2, 1, OrderStatus.UNKNOWN)
+    done, resting = at(3, 3, OrderStatus.CANCELED), at(4, 3, OrderStatus.OPEN)
+    other = at(5, 4, OrderStatus.OPEN, bot="other/BTC-USDT")
+    await store.commit([resting, old, other, done, late])
+    assert await store.remembered_orders(BOT) == (late, done, resting)
+    assert await store.remembered_orders("nobody/BTC-USDT") == ()
