@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -21,6 +21,9 @@ from backfuturectl.strategy.base import Note
 
 MISMATCH_LOOKS: Final = 5
 """A fill between two questions looks like a mismatch: only one that stays is believed."""
+
+ORDERS_ASKED_MAX: Final = 30
+"""Orders of other names whose executions are looked into, once after the start."""
 
 _POSITION: Final = "position"
 
@@ -126,17 +129,39 @@ class Agreement:
         if await context.ask(account.order(pair, next_base)) is not None:
             return FORGOTTEN.format(next_base)
         if newest:
-            for fill in await context.ask(account.fills(pair, self._remembers_until_ms)):
-                name = parse_client_order_id(fill.client_order_id or "")
+            fills = await context.ask(account.fills(pair, self._remembers_until_ms))
+            for name in await self._names(fills, next_base):
+                parts = parse_client_order_id(name)
                 if (
-                    name is not None
-                    and (name.installation, name.bot) == (context.installation, code)
-                    and name.deal >= newest
-                    and context.journal.order(fill.client_order_id or "") is None
+                    parts is not None
+                    and (parts.installation, parts.bot) == (context.installation, code)
+                    and parts.deal >= newest
+                    and context.journal.order(name) is None
                 ):
-                    return FORGOTTEN.format(fill.client_order_id)
+                    return FORGOTTEN.format(name)
         self._is_memory_proven = True
         return None
+
+    async def _names(self, fills: Sequence[Fill], unused: str) -> list[str]:
+        """Return the client order ids of *fills*; where they carry none, their orders are asked.
+
+        The newest are asked first, and no more than `ORDERS_ASKED_MAX`: a person may trade here
+        too. *unused* is an id that no order has.
+        """
+        context = self._context
+        names = [fill.client_order_id for fill in fills if fill.client_order_id is not None]
+        known = {row.order_id for row in context.journal.orders}
+        nameless = [
+            fill.order_id
+            for fill in reversed(fills)
+            if fill.client_order_id is None and fill.order_id not in known
+        ]
+        for order_id in list(dict.fromkeys(nameless))[:ORDERS_ASKED_MAX]:
+            pair = context.name.pair
+            order = await context.ask(context.account.order(pair, unused, order_id))
+            if order is not None:
+                names.append(order.client_order_id)
+        return names
 
     async def _lasting(self) -> _Found:
         """Return what is held, and how the exchange shows it in several looks in a row."""

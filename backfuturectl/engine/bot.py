@@ -29,6 +29,7 @@ from backfuturectl.engine.journal import BotName, Journal, Provenance
 from backfuturectl.engine.liquidation import PositionWatch
 from backfuturectl.engine.lookups import Lookups
 from backfuturectl.engine.pace import Pace
+from backfuturectl.engine.prices import STALE_AFTER_MS
 from backfuturectl.engine.room import DealRoom
 from backfuturectl.engine.stepper import Stepper
 from backfuturectl.engine.strangers import Strangers
@@ -338,6 +339,8 @@ class Bot:
             elif self._quote is not None:
                 quote, at_ms = self._quote
                 self._quote = None
+                if abs(context.clock.now_ms() - at_ms) > STALE_AFTER_MS:
+                    continue  # it waited too long, or the clock was set; the next one counts
                 self._lookups.touch(quote.last)
                 await stepper.take(self._seen(quote, at_ms))
             else:

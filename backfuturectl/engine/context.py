@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -103,14 +104,17 @@ class Context:
         self, client_order_id: str, status: OrderStatus, error: OperationError | None = None
     ) -> None:
         """Let the next step take that an order is *status* now; amounts come with a look-up."""
+        now_ms = self.clock.now_ms()
+        wait_s = error.retry_after_s if error is not None else None
         change = OrderChanged(
             client_order_id=client_order_id,
             status=status,
             filled_base=ZERO,
             cost_quote=ZERO,
             fees=(),
-            at_ms=self.clock.now_ms(),
+            at_ms=now_ms,
             raw_code=error.raw_code if error is not None else None,
+            not_before_ms=0 if wait_s is None else now_ms + math.ceil(wait_s * 1000),
         )
         self.results.append((change, ()))
         if status is OrderStatus.UNKNOWN:

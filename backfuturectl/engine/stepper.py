@@ -134,6 +134,7 @@ class Stepper:
         Raises:
             TransientError: The store failed: nothing was recorded, sent or changed.
         """
+        decided_ms = self._context.clock.now_ms()
         step = self._kind.step(self._state, event)
         if not step.actions and isinstance(event, PriceSeen | IndicatorSeen | GateChanged):
             self._advance(step.state)  # news of a market come again after a restart
@@ -161,7 +162,7 @@ class Stepper:
         for action in step.actions:
             match action:
                 case Place():
-                    await self._wire.place(action)
+                    await self._wire.place(action, decided_ms)
                 case Cancel():
                     await self._wire.cancel(action)
                 case Note():

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from backfuturectl.engine.context import Context
+from backfuturectl.engine.prices import STALE_AFTER_MS
 from backfuturectl.engine.settings import SETTINGS, SETTINGS_REASON, restrict, settings_mismatch
 from backfuturectl.model.errors import (
     OperationError,
@@ -44,14 +45,19 @@ class Wire:
         """Forget when an order was sent: its fate is no longer open."""
         self._sent_at_s.pop(client_order_id, None)
 
-    async def place(self, action: Place) -> None:
-        """Send an order and report how it stands; what it filled is told by a look-up."""
+    async def place(self, action: Place, decided_ms: int) -> None:
+        """Send an order and report how it stands; what it filled is told by a look-up.
+
+        One that adds is sent only while the decision of *decided_ms* is fresh: recording it, or
+        the orders before it, may have taken their time. An exit is never too old.
+        """
         context, order = self._context, action.order
         bot, client_order_id = context.name.bot, order.client_order_id
         try:
             if action.leg.kind.is_adding and context.market.kind is MarketKind.FUTURES:
                 await self._verify(action)
-            if context.holds.forbid(action.leg.kind):
+            is_old = abs(context.clock.now_ms() - decided_ms) > STALE_AFTER_MS
+            if context.holds.forbid(action.leg.kind) or (is_old and action.leg.kind.is_adding):
                 # The world changed while the intent was being recorded; nothing has been sent.
                 context.report(client_order_id, OrderStatus.ABSENT)
                 return

@@ -1,8 +1,8 @@
 """One rate budget per (exchange, egress address), shared by every account there.
 
-A token bucket per limit of the exchange; a request draws from one or more buckets at once, orders
-before reads, and waits a bounded time. A server's Retry-After pauses the buckets that its answer
-was about, for everybody.
+A token bucket per limit of the exchange; a request draws from one or more buckets at once, exits
+before other orders before reads, and waits a bounded time. A server's Retry-After pauses the
+buckets that its answer was about, for everybody.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ _BucketName = tuple[str, str]
 class Priority(enum.IntEnum):
     """Who goes first when tokens are short."""
 
-    ORDER = 0
-    PRICE = 1
-    READ = 2
+    EXIT = 0
+    ORDER = 1
+    PRICE = 2
+    READ = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,8 +111,10 @@ class Route:
 
     @property
     def priority(self) -> Priority:
-        """Orders and cancels go first, then prices, then everything else."""
-        if self.operation in {Operation.CREATE, Operation.CANCEL}:
+        """Cancels make way for exits and go with them, then orders, prices, everything else."""
+        if self.operation is Operation.CANCEL:
+            return Priority.EXIT
+        if self.operation is Operation.CREATE:
             return Priority.ORDER
         return Priority.PRICE if self.is_price else Priority.READ
 
@@ -178,19 +180,31 @@ class Client:
         )
 
     async def call(
-        self, route: Route, parse: Callable[[Any], T], params: Mapping[str, Any] | None = None
+        self,
+        route: Route,
+        parse: Callable[[Any], T],
+        params: Mapping[str, Any] | None = None,
+        *,
+        priority: Priority | None = None,
     ) -> T:
         """Send one request and return what *parse* makes of the answer.
 
         Reads are repeated when they fail for a passing reason; nothing else is.
 
+        Args:
+            route: Where to.
+            parse: Reads the answer.
+            params: What is asked.
+            priority: Who goes first; None for what the route says.
+
         Raises:
             OperationError: One of its three kinds, by the dialect's table; an answer that *parse*
                 cannot read counts as no answer.
         """
+        first = route.priority if priority is None else priority
         if route.operation is not Operation.READ:
-            return await self._call_once(route, parse, params or {})
-        return await self._retry(lambda: self._call_once(route, parse, params or {}))
+            return await self._call_once(route, parse, params or {}, first)
+        return await self._retry(lambda: self._call_once(route, parse, params or {}, first))
 
     def beside(self, dialect: Dialect) -> Client:
         """Return a key-less client that speaks *dialect* over the same gateway."""
@@ -201,12 +215,16 @@ class Client:
         await self._gateway.close()
 
     async def _call_once(
-        self, route: Route, parse: Callable[[Any], T], params: Mapping[str, Any]
+        self,
+        route: Route,
+        parse: Callable[[Any], T],
+        params: Mapping[str, Any],
+        priority: Priority,
     ) -> T:
         call = Call(
             sign=lambda: self._signed(route, params),
             draws=self._gateway.budget.draws(route.weights, self._owner),
-            priority=route.priority,
+            priority=priority,
         )
         try:
             answer = await self._gateway.send(call)

@@ -20,7 +20,7 @@ from backfuturectl.exchanges.kucoin_futures_orders import (
     whole,
 )
 from backfuturectl.exchanges.listing import Listing
-from backfuturectl.exchanges.orders import acknowledged, found, pick
+from backfuturectl.exchanges.orders import acknowledged, found, pick, priority_of
 from backfuturectl.exchanges.payload import mapping, number, text
 from backfuturectl.exchanges.port import KeyRights
 from backfuturectl.exchanges.public import Access
@@ -131,7 +131,9 @@ class KucoinFuturesAccount:
     async def place(self, order: NewOrder) -> Order:
         """Send *order* once; the exchange acknowledges it before it is matched."""
         params = order_params(order, await self._listed.get())
-        return acknowledged(order, await self._client.call(_PLACE, taken_order_id, params))
+        priority = priority_of(order)
+        order_id = await self._client.call(_PLACE, taken_order_id, params, priority=priority)
+        return acknowledged(order, order_id)
 
     async def try_order(self, order: NewOrder) -> None:
         """Send *order* to the exchange's test endpoint: judged, never placed."""

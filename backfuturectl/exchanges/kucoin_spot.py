@@ -10,7 +10,7 @@ from backfuturectl.exchanges.ccxt_adapter import HORIZON_MS, Route
 from backfuturectl.exchanges.joint import Joint
 from backfuturectl.exchanges.kucoin import order_status, read_rights, windows
 from backfuturectl.exchanges.listing import Listing
-from backfuturectl.exchanges.orders import acknowledged, check_steps, found, pick
+from backfuturectl.exchanges.orders import acknowledged, check_steps, found, pick, priority_of
 from backfuturectl.exchanges.payload import (
     PayloadError,
     flag,
@@ -94,7 +94,8 @@ class KucoinSpotAccount:
     async def place(self, order: NewOrder) -> Order:
         """Send *order* once; the exchange acknowledges it before it is matched."""
         params = await self._order_params(order)
-        return acknowledged(order, await self._client.call(_PLACE, _order_id, params))
+        order_id = await self._client.call(_PLACE, _order_id, params, priority=priority_of(order))
+        return acknowledged(order, order_id)
 
     async def try_order(self, order: NewOrder) -> None:
         """Send *order* to the exchange's test endpoint: judged, never placed."""

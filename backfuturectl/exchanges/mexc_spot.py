@@ -11,7 +11,7 @@ from backfuturectl.exchanges.ccxt_adapter import HORIZON_MS, Route
 from backfuturectl.exchanges.joint import Joint
 from backfuturectl.exchanges.listing import Listing
 from backfuturectl.exchanges.mexc import spot_rights
-from backfuturectl.exchanges.orders import acknowledged, check_steps, found, pick
+from backfuturectl.exchanges.orders import acknowledged, check_steps, found, pick, priority_of
 from backfuturectl.exchanges.payload import (
     PayloadError,
     flag,
@@ -114,7 +114,10 @@ class MexcSpotAccount:
         """Send *order* once."""
         params = await self._order_params(order)
         order_id = await self._client.call(
-            _PLACE, lambda body: text(mapping(body), "orderId"), params
+            _PLACE,
+            lambda body: text(mapping(body), "orderId"),
+            params,
+            priority=priority_of(order),
         )
         return acknowledged(order, order_id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from backfuturectl.exchanges.budget import Priority
 from backfuturectl.model.errors import PermanentError
 from backfuturectl.model.market import Market
 from backfuturectl.model.orders import NewOrder, Order, OrderStatus, OrderType
@@ -43,6 +44,11 @@ def check_steps(order: NewOrder, market: Market) -> None:
             f"price {order.price:f} of {order.pair} is not a multiple of the tick "
             f"{market.price_tick:f}; nothing was sent",
         )
+
+
+def priority_of(order: NewOrder) -> Priority:
+    """Return who goes first: what leaves a position before what enlarges one."""
+    return Priority.EXIT if order.is_exit else Priority.ORDER
 
 
 def acknowledged(order: NewOrder, order_id: str) -> Order:

@@ -18,7 +18,12 @@ from backfuturectl.exchanges.budget import Budget, Draw, Priority
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10, connect=5, sock_connect=5, sock_read=10)
 _BODY_MAX_BYTES: Final = 64 * 1024 * 1024
-WAIT_MAX_S: Final = {Priority.ORDER: 5.0, Priority.PRICE: 5.0, Priority.READ: 30.0}
+WAIT_MAX_S: Final = {
+    Priority.EXIT: 5.0,
+    Priority.ORDER: 5.0,
+    Priority.PRICE: 5.0,
+    Priority.READ: 30.0,
+}
 """How long a request may wait for the rate budget; orders' horizons count on it."""
 
 

@@ -150,6 +150,7 @@ class NewOrder:
             until the last price is at or below it (a sell) or at or above it (a buy).
         is_reduce_only: Futures: may only shrink the position. Ignored on spot.
         is_post_only: Must rest; refused by the exchange if it would take.
+        is_exit: Shrinks the position, on spot too; goes first where the rate limit is short.
         leverage: Futures; one on spot.
         margin_mode: ``isolated`` or ``cross``; None on spot.
     """
@@ -162,6 +163,7 @@ class NewOrder:
     price: Decimal
     is_reduce_only: bool = False
     is_post_only: bool = False
+    is_exit: bool = False
     leverage: int = 1
     margin_mode: str | None = None
     trigger_price: Decimal | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import TypeVar
 
+from backfuturectl.model.ids import bot_code
 from backfuturectl.model.records import BotRecord
 from backfuturectl.reconcile.seats import Seat
 
@@ -30,6 +31,7 @@ class Books:
         self._records: dict[str, BotRecord] = {}
         self._unseated_of: dict[str, dict[str, BotRecord]] = {}
         self._unseated_at: dict[Place, dict[str, BotRecord]] = {}
+        self._codes: dict[str, str] = {}
 
     # Writing.
 
@@ -37,6 +39,7 @@ class Books:
         """Take *seat* onto the books."""
         bot = seat.planned.bot
         assert bot not in self._seats, "never two runners for one bot"
+        self._codes.setdefault(bot_code(bot), bot)
         self._seats[bot] = seat
         self._seats_of.setdefault(seat.planned.strategy, {})[bot] = seat
         self._seats_on.setdefault(seat.planned.connection, {})[bot] = seat
@@ -56,6 +59,7 @@ class Books:
         """Take *record* as what the store has of its bot."""
         self._file(self._records.get(record.bot), is_unseated=False)
         self._records[record.bot] = record
+        self._codes.setdefault(bot_code(record.bot), record.bot)
         is_unseated = not record.is_retired and record.bot not in self._seats
         self._file(record, is_unseated=is_unseated)
 
@@ -99,6 +103,11 @@ class Books:
     def record(self, bot: str) -> BotRecord | None:
         """Return what the store remembers of *bot*; None when it never ran."""
         return self._records.get(bot)
+
+    def namesake(self, bot: str) -> str | None:
+        """Return another bot, perhaps retired, whose client order ids would be those of *bot*."""
+        other = self._codes.get(bot_code(bot))
+        return other if other != bot else None
 
     def is_unseated(self, bot: str) -> bool:
         """Return whether the store has *bot* on the books and it has no seat yet."""

@@ -122,7 +122,8 @@ class Seating:
             for_exits: Also where the connection is not Online, if there is an account.
 
         Raises:
-            PermanentError: A proof fails, or the market is not there; nothing was changed.
+            PermanentError: A proof fails, the market is not there, or another bot has its order
+                ids; nothing was changed.
         """
         line = self._lines.line(wanted.connection)
         if not self._is_ready(line):
@@ -135,6 +136,12 @@ class Seating:
         markets = await line.shared.public.markets()
         market = markets.get(wanted.pair)
         is_known = wanted.bot in self._books.seats or self._books.record(wanted.bot) is not None
+        namesake = self._books.namesake(wanted.bot)
+        if namesake is not None and not is_known:
+            raise PermanentError(
+                Reason.SCHEMA_INVALID,
+                f"{wanted.bot} would give its orders the ids of {namesake}'s; rename the strategy",
+            )
         if market is None or not (market.is_active or is_known):
             raise PermanentError(
                 Reason.MARKET_UNAVAILABLE,

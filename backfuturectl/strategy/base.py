@@ -77,6 +77,7 @@ class OrderChanged:
     Attributes:
         fees: Summed by currency.
         raw_code: The exchange's code, for REJECTED.
+        not_before_ms: When the exchange wants to hear of it again at the earliest; 0 for no wish.
     """
 
     client_order_id: str
@@ -86,6 +87,7 @@ class OrderChanged:
     fees: tuple[Fee, ...]
     at_ms: int
     raw_code: str | None = None
+    not_before_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

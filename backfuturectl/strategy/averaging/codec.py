@@ -184,6 +184,7 @@ def _dump_order(order: LegOrder) -> dict[str, Any]:
         "fees": [[fee.currency, _text(fee.amount)] for fee in order.fees],
         "cancels": order.cancels,
         "cancelAtMs": order.cancel_at_ms,
+        "notBeforeMs": order.not_before_ms,
         "triggerPrice": _text(order.trigger_price),
     }
 
@@ -206,6 +207,7 @@ def _load_order(tree: dict[str, Any]) -> LegOrder:
         fees=tuple(Fee(currency, Decimal(amount)) for currency, amount in tree["fees"]),
         cancels=tree["cancels"],
         cancel_at_ms=tree["cancelAtMs"],
+        not_before_ms=tree.get("notBeforeMs", 0),
         trigger_price=_number(tree.get("triggerPrice")),
     )
 

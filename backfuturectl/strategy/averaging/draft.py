@@ -26,6 +26,9 @@ _CANCEL_AGAIN_MS: Final = 10_000
 _RETRY_MS: Final = 5_000
 _RETRY_MAX_MS: Final = 300_000
 
+URGENT_RETRY_MAX_MS: Final = 20_000
+"""Longest wait before an exit that was not sent, or a cancel that makes way for one, goes again."""
+
 
 @dataclass(slots=True)
 class Draft:
@@ -84,14 +87,14 @@ class Draft:
         if order.status is not OrderStatus.OPEN:
             return  # on its way: its outcome ends or opens it, and either is an event
         order = self.deal.named(order.client_order_id) or order
-        again_ms = order.cancel_at_ms + _backoff_ms(order.cancels, _CANCEL_AGAIN_MS)
+        again_ms = order.cancel_at_ms + _cancel_again_ms(order.cancels)
         if order.cancels and self.at_ms < again_ms:
             self.wake(again_ms)
             return
         asked = replace(order, cancels=order.cancels + 1, cancel_at_ms=self.at_ms)
         self.deal = self.deal.put(asked)
         self.actions.append(Cancel(order.client_order_id, why))
-        self.wake(self.at_ms + _backoff_ms(asked.cancels, _CANCEL_AGAIN_MS))
+        self.wake(self.at_ms + _cancel_again_ms(asked.cancels))
 
     def cancel_all(self, orders: Iterable[LegOrder], why: str) -> None:
         """Ask for a cancel of each of *orders*."""
@@ -146,6 +149,7 @@ class Draft:
                     price=price,
                     is_reduce_only=is_futures and not leg.kind.is_adding,
                     is_post_only=is_post_only,
+                    is_exit=not leg.kind.is_adding,
                     leverage=terms.leverage,
                     margin_mode=terms.margin_mode,
                     trigger_price=trigger_price,
@@ -170,7 +174,11 @@ class Draft:
         failed = failures(orders)
         if not failed:
             return True
-        due_ms = orders[-1].since_ms + _backoff_ms(failed, _RETRY_MS)
+        last, wait_ms = orders[-1], _backoff_ms(failed, _RETRY_MS)
+        if last.status is OrderStatus.ABSENT and not leg.kind.is_adding:
+            wait_ms = min(wait_ms, URGENT_RETRY_MAX_MS)
+        # What the exchange itself asked for is neither shortened nor, for an exit, prolonged much.
+        due_ms = max(last.since_ms + wait_ms, last.not_before_ms)
         if self.at_ms < due_ms:
             self.wake(due_ms)
             return False
@@ -207,6 +215,10 @@ def is_left(draft: Draft) -> bool:
 def at_most(amount: Decimal, limit: Decimal | None) -> Decimal:
     """Return *amount*, or *limit* where that is less."""
     return amount if limit is None else min(amount, limit)
+
+
+def _cancel_again_ms(count: int) -> int:
+    return min(_backoff_ms(count, _CANCEL_AGAIN_MS), URGENT_RETRY_MAX_MS)
 
 
 def _backoff_ms(count: int, first_ms: int) -> int:

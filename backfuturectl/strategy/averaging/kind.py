@@ -36,6 +36,7 @@ from backfuturectl.strategy.averaging.ledger import (
 from backfuturectl.strategy.averaging.outlook import outlook
 from backfuturectl.strategy.averaging.progress import on_price, settle
 from backfuturectl.strategy.averaging.recovery import unheld
+from backfuturectl.strategy.averaging.rewound import rewound
 from backfuturectl.strategy.averaging.state import (
     Closing,
     Deal,
@@ -295,7 +296,8 @@ def _refusal(violations: tuple[Violation, ...]) -> PermanentError:
 
 
 def _at(state: State, at_ms: int) -> State:
-    """Return *state* with its clock moved on, never back."""
+    """Return *state* with its clock moved on; back only where it was far ahead."""
+    state = rewound(state, at_ms)
     return replace(state, at_ms=max(state.at_ms, at_ms))
 
 
@@ -303,6 +305,7 @@ def _at(state: State, at_ms: int) -> State:
 
 
 def _on_price(state: State, event: PriceSeen) -> Step[State]:
+    state = rewound(state, event.at_ms)
     price, at_ms, quiet = event.price, max(state.at_ms, event.at_ms), state.quiet
     gauge, is_calm = state.gauge, True
     if gauge is not None and state.price is not None:

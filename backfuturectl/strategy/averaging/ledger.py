@@ -132,6 +132,7 @@ def observed(order: LegOrder, event: OrderChanged) -> LegOrder:
         filled_base=max(order.filled_base, event.filled_base),
         cost_quote=max(order.cost_quote, event.cost_quote),
         fees=_larger_fees(order.fees, event.fees),
+        not_before_ms=max(order.not_before_ms, event.not_before_ms),
         since_ms=event.at_ms if status is not order.status else order.since_ms,
     )
 

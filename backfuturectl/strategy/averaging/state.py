@@ -183,6 +183,7 @@ class LegOrder:
         cancels: How often its cancel was asked for.
         cancel_at_ms: When a cancel was last asked for.
         trigger_price: Of a stop that waits on the exchange; None for any other.
+        not_before_ms: When its leg may be tried again at the earliest, where the exchange said so.
     """
 
     client_order_id: str
@@ -201,6 +202,7 @@ class LegOrder:
     cancels: int = 0
     cancel_at_ms: int = 0
     trigger_price: Decimal | None = None
+    not_before_ms: int = 0
 
     @property
     def may_rest(self) -> bool:

@@ -8,10 +8,11 @@ from random import Random
 
 import pytest
 
+from backfuturectl.exchanges.budget import Budget, Priority
 from backfuturectl.exchanges.ccxt_adapter import Endpoint
 from backfuturectl.exchanges.factory import open_account, open_public
 from backfuturectl.model.market import Market, MarketKind
-from backfuturectl.model.orders import LegKind, OrderType
+from backfuturectl.model.orders import LegKind, NewOrder, OrderType, Side
 from backfuturectl.strategy.averaging.state import Setup
 from backfuturectl.strategy.base import Command, Place
 from tests.unit.strategy.test_recovery import document, hold
@@ -104,3 +105,38 @@ async def test_every_exit_leg_may_only_reduce_on_the_wire(futures: Stand, scene:
         for change in record.effects
     }
     assert received.keys() <= by_request
+
+
+async def test_exits_and_cancels_go_before_other_orders(stand: Stand, monkeypatch):
+    granted: list[Priority] = []
+    acquire = Budget.acquire
+
+    async def spy(self: Budget, draws: object, priority: Priority, **wait: float) -> None:
+        granted.append(priority)
+        await acquire(self, draws, priority, **wait)
+
+    monkeypatch.setattr(Budget, "acquire", spy)
+    public = open_public(stand.brand, stand.kind, rng=Random(1), endpoint=Endpoint(stand.url))
+    account = open_account(public, material(), now_ms=now_ms)
+    try:
+        await public.markets()
+        for priority in (Priority.ORDER, Priority.EXIT):
+            order = NewOrder(
+                f"bfaaaabbbbbb00001b0000{priority}",
+                PAIR,
+                Side.BUY,
+                OrderType.LIMIT,
+                D("0.1"),
+                D(90),
+                leverage=1,
+                margin_mode="isolated" if stand.kind is FUTURES else None,
+                is_exit=priority is Priority.EXIT,
+            )
+            granted.clear()
+            await account.place(order)
+            assert priority in granted
+            granted.clear()
+            await account.cancel(PAIR, order.client_order_id, None)
+            assert granted[-1] is Priority.EXIT
+    finally:
+        await public.close()

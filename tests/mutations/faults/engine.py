@@ -29,10 +29,10 @@ FAULTS = (
         (
             (
                 "        try:\n            await context.journal.record(",
-                "        for action in step.actions:\n            if isinstance(action, Place):\n                await self._wire.place(action)\n        try:\n            await context.journal.record(",
+                "        for action in step.actions:\n            if isinstance(action, Place):\n                await self._wire.place(action, context.clock.now_ms())\n        try:\n            await context.journal.record(",
             ),
             (
-                "                case Place():\n                    await self._wire.place(action)\n",
+                "                case Place():\n                    await self._wire.place(action, decided_ms)\n",
                 "",
             ),
         ),
@@ -95,6 +95,13 @@ FAULTS = (
         "strategy/averaging/draft.py",
         (("installation=setup.identity.installation,", 'installation="0000",'),),
         (_AVERAGING, _BOT),
+    ),
+    Fault(
+        "two bots may share one code",
+        IDS,
+        "reconcile/seating.py",
+        (("if namesake is not None and not is_known:", "if False:"),),
+        (_CONTROLLER,),
     ),
     Fault(
         "the store takes an intent under a used id",
@@ -285,6 +292,13 @@ FAULTS = (
         (_FOUND,),
     ),
     Fault(
+        "an older store is not noticed where executions carry no id of ours",
+        FOREIGN,
+        "engine/agreement.py",
+        (("                names.append(order.client_order_id)\n", "                pass\n"),),
+        ("tests/shell/engine/test_older_store.py",),
+    ),
+    Fault(
         "a position that contradicts the journal is no matter",
         FOREIGN,
         "engine",
@@ -322,7 +336,7 @@ FAULTS = (
         "a gate that closes while the intent is recorded is not looked at again",
         GATE,
         "engine",
-        (("if context.holds.forbid(action.leg.kind):", "if False:"),),
+        (("if context.holds.forbid(action.leg.kind) or", "if False or"),),
         (_FOUND,),
     ),
     Fault(
@@ -405,6 +419,34 @@ FAULTS = (
         "store/database.py",
         (("            tell()\n", "            pass\n"),),
         ("tests/shell/engine/test_urgency.py",),
+    ),
+    Fault(
+        "exits wait behind other orders for the rate limit",
+        URGENT,
+        "exchanges/orders.py",
+        (("return Priority.EXIT if order.is_exit else Priority.ORDER", "return Priority.ORDER"),),
+        ("tests/contract/exchanges/test_exits_on_the_wire.py",),
+    ),
+    Fault(
+        "an exit that was not sent is tried ever more slowly",
+        URGENT,
+        "strategy/averaging/draft.py",
+        (("            wait_ms = min(wait_ms, URGENT_RETRY_MAX_MS)\n", "            pass\n"),),
+        ("tests/shell/engine/test_urgency.py",),
+    ),
+    Fault(
+        "a clock that was ahead is waited for",
+        URGENT,
+        "strategy/averaging/rewound.py",
+        (("    if ahead_ms <= REWIND_MS:\n", "    if ahead_ms:\n"),),
+        ("tests/shell/engine/test_clock_jumps.py",),
+    ),
+    Fault(
+        "an order is sent however old its decision is",
+        GATE,
+        "engine/wire.py",
+        (("(is_old and action.leg.kind.is_adding)", "False"),),
+        ("tests/shell/engine/test_clock_jumps.py",),
     ),
     Fault(
         "a group is acknowledged before it is written",

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
 
+from backfuturectl.engine.prices import STALE_AFTER_MS
 from backfuturectl.exchanges.simulated import PortCall
 from backfuturectl.model.ids import OrderName, bot_code, client_order_id
+from backfuturectl.model.market import Quote
 from backfuturectl.model.orders import Leg, LegKind, OrderStatus
-from tests.shell.world import NAME, UNKNOWN, world
+from backfuturectl.store.database import Write
+from tests.shell.world import BUSY, NAME, UNKNOWN, world
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
 
 D = Decimal
 HOUR_MS = 3_600_000
-TAKE_PROFIT = LegKind.TAKE_PROFIT
+RUNG, TAKE_PROFIT = LegKind.RUNG, LegKind.TAKE_PROFIT
 
 
 async def test_a_clock_set_forth_makes_no_order_absent_that_may_still_appear() -> None:
@@ -65,3 +70,64 @@ async def test_fills_are_found_by_a_clock_that_is_ahead_of_the_exchanges() -> No
         await w.price("100", for_s=30)
         assert await w.statuses(LegKind.BASE) == [OrderStatus.FILLED]
         assert len(await w.store.fills(NAME.bot)) == 1
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_a_clock_set_forth_and_back_lets_a_stop_be_confirmed(is_restarted: bool) -> None:
+    async with world(stopLoss={"percent": 15, "confirmFor": "20s"}) as w:
+        await w.price("100", for_s=5)
+        w.clock.jump_ms = HOUR_MS
+        await w.price("97.9", for_s=10)  # a rung fills, which is recorded
+        if is_restarted:
+            await w.stop()
+        w.clock.jump_ms = 0
+        if is_restarted:
+            await w.start()
+        await w.price("97.9", for_s=10)
+        await w.price("80", for_s=60)
+        assert [deal.exit_leg for deal in await w.store.deals()] == ["stopLoss"]
+
+
+async def test_a_clock_set_forth_and_back_keeps_no_refused_exit_waiting() -> None:
+    async with world() as w:
+        w.clock.jump_ms = HOUR_MS
+        w.faults.fail(PortCall.PLACE, None, BUSY, BUSY)
+        await w.price("100", for_s=5)
+        w.clock.jump_ms = 0
+        await w.price("100", for_s=60)
+        assert len(w.resting(TAKE_PROFIT)) == 1
+
+
+@pytest.mark.parametrize("jump_ms", [HOUR_MS, -HOUR_MS])
+async def test_a_price_from_before_the_clock_was_set_decides_nothing(jump_ms: int) -> None:
+    async with world() as w:
+        await asyncio.sleep(5)
+        assert w.bot is not None
+        w.bot.offer_price(Quote(D(100)), w.clock.now_ms())
+        w.clock.jump_ms = jump_ms
+        await asyncio.sleep(5)
+        assert w.orders() == []
+        await w.price("100", for_s=5)
+        assert len(w.orders(LegKind.BASE)) == 1
+
+
+async def test_what_adds_is_not_sent_on_an_old_decision_and_exits_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as w:
+        commit = w.store.commit
+
+        async def slowly(writes: Sequence[Write]) -> None:
+            await commit(writes)
+            await asyncio.sleep(STALE_AFTER_MS / 1000 + 1)
+
+        await w.price("100", for_s=5)
+        sent = len(w.orders(RUNG))
+        monkeypatch.setattr(w.store, "commit", slowly)
+        await w.price("97.9", for_s=200)
+        assert len(w.orders(RUNG)) == sent
+        assert OrderStatus.ABSENT in await w.statuses(RUNG)
+        assert len(w.orders(TAKE_PROFIT)) >= 2
+        monkeypatch.setattr(w.store, "commit", commit)
+        await w.price("97.9", for_s=400)
+        assert len(w.orders(RUNG)) > sent

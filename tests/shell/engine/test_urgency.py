@@ -13,6 +13,7 @@ from backfuturectl.model.errors import TransientError
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import LegKind, OrderStatus
 from backfuturectl.model.status import Reason
+from backfuturectl.strategy.averaging.draft import URGENT_RETRY_MAX_MS
 from backfuturectl.strategy.base import Command, Gate
 from tests.shell.world import BUSY, World, world
 
@@ -123,6 +124,49 @@ async def test_a_bot_that_has_not_reconciled_sends_nothing_while_prices_come() -
         await w.price("80", for_s=120)
         assert bot.gate[0] is Gate.SHUT
         assert w.faults.count(PortCall.PLACE) + w.faults.count(PortCall.CANCEL) == sent
+
+
+@pytest.mark.parametrize("busy_s", [45, 200])
+async def test_an_exit_goes_when_the_wait_that_the_exchange_asked_for_is_over(busy_s: int) -> None:
+    async with world(starts=False) as w:
+        await open_deal(w)
+        loop = asyncio.get_running_loop()
+        until_s, before = loop.time() + busy_s, w.faults.before
+
+        async def refuse(call: PortCall) -> None:
+            left_s = until_s - loop.time()
+            if call is PortCall.PLACE and left_s > 0:
+                w.faults.calls.append((loop.time(), call))
+                raise TransientError(Reason.RATE_LIMITED, "slow down", retry_after_s=left_s)
+            await before(call)
+
+        w.faults.before = refuse
+        tried = w.faults.count(PortCall.PLACE)
+        assert busy_s <= await wait_for(w, "80", lambda: w.orders(STOP), 400) <= busy_s + 3
+        assert w.faults.count(PortCall.PLACE) - tried <= 3
+
+
+async def test_an_exit_goes_soon_after_an_outage_of_unknown_length() -> None:
+    async with world(starts=False) as w:
+        await open_deal(w)
+        w.faults.always[PortCall.PLACE] = BUSY
+        w.faults.always[PortCall.CANCEL] = BUSY
+        await w.price("80", for_s=1200)
+        del w.faults.always[PortCall.CANCEL]
+        await w.price("80", for_s=URGENT_RETRY_MAX_MS // 1000 + 3)
+        assert w.resting(LegKind.TAKE_PROFIT) == []
+        del w.faults.always[PortCall.PLACE]
+        await w.price("80", for_s=URGENT_RETRY_MAX_MS // 1000 + 3)
+        assert (await w.statuses(STOP))[-1] is OrderStatus.FILLED
+
+
+async def test_every_exit_is_known_to_the_port_as_one_and_nothing_else_is() -> None:
+    sent: dict[str, bool] = {}
+    async with world(starts=False) as w:
+        w.account.on_place = lambda order: sent.update({order.client_order_id[17]: order.is_exit})
+        await open_deal(w)
+        await w.price("80", for_s=60)
+    assert sent == {"b": False, "r": False, "t": True, "s": True}
 
 
 async def test_an_exit_leaves_as_soon_as_anybody_could_write_again(

@@ -13,7 +13,7 @@ from backfuturectl.config import tree
 from backfuturectl.engine.bot import Bot
 from backfuturectl.exchanges.simulated import TRADING_RIGHTS, PortCall
 from backfuturectl.model.errors import PermanentError, TransientError
-from backfuturectl.model.ids import parse_client_order_id
+from backfuturectl.model.ids import bot_code, parse_client_order_id
 from backfuturectl.model.status import Reason
 from backfuturectl.strategy.base import Command, Gate
 from tests.shell.reconcile.town import GRACE_S, SCAN_S, Town, connection, new_town, strategy
@@ -651,6 +651,19 @@ async def test_an_edit_that_moves_an_open_deal_elsewhere_is_refused(town: Town) 
         await town.until(lambda: GRID in town.bots and town.bot().name.connection == "spare")
         await town.until(lambda: town.reason("grid") is OK)
         await in_deal(town)
+
+
+async def test_a_bot_whose_orders_would_have_another_bots_ids_is_refused(town: Town) -> None:
+    first, second = "grid-50501", "grid-54674"
+    assert bot_code(f"{first}/BTC-USDT") == bot_code(f"{second}/BTC-USDT")
+    town.write(grid=strategy(first), spare=connection("spare", key="spare"))
+    async with town.daemon():
+        await town.until(lambda: town.reason(first) is OK)
+        town.write(second=strategy(second, on="spare"))
+        await town.until(lambda: town.reason(second) is Reason.SCHEMA_INVALID)
+        assert town.bots == {f"{first}/BTC-USDT"}
+        town.write(second=strategy("grid-2", on="spare"))
+        await town.until(lambda: town.reason("grid-2") is OK)
 
 
 # Restarts.

@@ -60,8 +60,28 @@ async def test_an_order_goes_before_reads_that_waited_longer():
         await asyncio.sleep(0.1)
         tasks.create_task(send("price", Priority.PRICE))
         tasks.create_task(send("order", Priority.ORDER))
+        tasks.create_task(send("exit", Priority.EXIT))
 
-    assert order == ["order", "price", "read 1", "read 2"]
+    assert order == ["exit", "order", "price", "read 1", "read 2"]
+
+
+async def test_an_exit_of_one_account_passes_another_accounts_orders_at_one_address():
+    shared = budget()
+    await drain(shared, 10)
+    sent: list[str] = []
+
+    async def send(owner: str, priority: Priority) -> None:
+        draws = shared.draws({"ip": 5, "orders": 1}, owner)
+        await shared.acquire(draws, priority, wait_max_s=100)
+        sent.append(owner)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(send("a", Priority.ORDER))
+        tasks.create_task(send("b", Priority.ORDER))
+        await asyncio.sleep(0.1)
+        tasks.create_task(send("c", Priority.EXIT))
+
+    assert sent == ["c", "a", "b"]
 
 
 async def test_light_reads_cannot_starve_a_heavy_one():

@@ -156,6 +156,33 @@ def test_a_closed_deal_came_to_what_its_fills_say_in_whatever_order(fills, rando
     assert books(*fills).realised == found.realised
 
 
+entries = st.tuples(st.booleans(), amounts, prices, fees, st.none() | prices, st.booleans())
+
+
+@given(st.lists(entries, min_size=1, max_size=8), st.randoms())
+def test_fees_in_the_coin_itself_and_dust_are_in_the_result_to_the_last_digit(drawn, random):
+    held, fills = D(0), []
+    for number, (is_sale, amount, price, fee, fee_price, is_in_coin) in enumerate(drawn):
+        side = Side.SELL if is_sale and held >= amount else Side.BUY
+        held += amount if side is Side.BUY else -amount
+        fill = FillRecord(f"f{number}", "bf1", BOT, side, price, amount, fee, number)
+        if side is Side.BUY and is_in_coin:
+            held -= amount / 1000
+            fills.append(replace(fill, fee=Fee("BTC", amount / 1000)))
+        else:
+            fills.append(replace(fill, fee_price=fee_price))
+    shuffled = list(fills)
+    random.shuffle(shuffled)
+    found = books(*shuffled, is_closed=True)
+    assert found.realised == said_by(tuple(fills)), "a coin that cannot be sold is no second fee"
+    assert found.position_base == held, "the remainder is named"
+    in_coin = [fill for fill in fills if fill.fee is not None and fill.fee.currency == "BTC"]
+    plain = [replace(fill, fee=None) if fill in in_coin else fill for fill in fills]
+    with localcontext(EXACT):
+        worth = sum((fill.fee.amount * fill.price for fill in in_coin), D(0))
+        assert found.fees == books(*plain).fees + worth
+
+
 @given(deals(is_flat=False), prices)
 def test_realised_and_unrealised_together_are_cash_and_what_is_held(fills, price):
     found = books(*fills)
