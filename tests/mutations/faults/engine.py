@@ -101,7 +101,7 @@ FAULTS = (
         IDS,
         "reconcile/seating.py",
         (("if namesake is not None and not is_known:", "if False:"),),
-        (_CONTROLLER,),
+        (f"{_CONTROLLER}::test_a_bot_whose_orders_would_have_another_bots_ids_is_refused",),
     ),
     Fault(
         "the store takes an intent under a used id",
