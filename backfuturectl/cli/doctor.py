@@ -22,7 +22,7 @@ import click
 
 from backfuturectl.config.settings import Settings, load_settings
 from backfuturectl.config.tree import scan
-from backfuturectl.model.errors import ConfigurationError
+from backfuturectl.model.errors import ConfigurationError, OperationError
 from backfuturectl.model.resources import API_VERSION
 from backfuturectl.secrets.age import recipients_of
 from backfuturectl.secrets.encrypt import RULES_NAME
@@ -143,6 +143,8 @@ def _sops(settings: Settings) -> list[Check]:
         version = asyncio.run(read_version(program))
     except ConfigurationError as error:
         return [Check("sops", Outcome.FAIL, str(error), error.remedy)]
+    except OperationError as error:
+        return [Check("sops", Outcome.FAIL, str(error), "run `sops --version` by hand")]
     return [Check("sops", Outcome.OK, f"{'.'.join(map(str, version))} at {program}")]
 
 

@@ -1,19 +1,24 @@
 """``backfuturectl pause``, ``halt``, ``takeover``, ``resume``: the operator's hand.
 
-With a daemon they act through it. Without one pause and halt go into the state store, and the next
-daemon obeys them before it trades.
+With a daemon they act through it. Without one pause and halt go into the state store, or are lifted
+in it, and the next daemon obeys before it trades.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from backfuturectl.cli.kinds import Kind
 from backfuturectl.daemon.client import Daemon, DaemonError
 from backfuturectl.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from backfuturectl.store.database import Store
 
 _KINDS: Final = ("strategy", "connection", "all")
 _kind = click.argument("kind", metavar="KIND", type=Kind(_KINDS))
@@ -86,15 +91,25 @@ def takeover(kind: str, name: str | None) -> None:
 def resume(kind: str, name: str | None) -> None:
     r"""Lift pause, halt and takeover; bots compare themselves with the exchange before they go on.
 
-    KIND is strategy or connection, with its NAME, or all: lift it as it was laid.
+    KIND is strategy or connection, with its NAME, or all: lift it as it was laid. Without a daemon
+    a pause or halt is lifted for the next one; HALTED and MANUAL bots need one that runs.
 
     \b
     Examples:
       backfuturectl resume all
     """
     target = _target(kind, name)
-    daemon, _ = _daemon()
-    answer = daemon.act("resume", target=target)
+    daemon, settings = _daemon()
+    try:
+        answer = daemon.act("resume", target=target)
+    except DaemonError as error:
+        if error.status is not None:
+            raise
+        lifted = asyncio.run(_out_of_store(settings, target))
+        if not lifted:
+            raise
+        click.echo(f"no daemon runs; {' and '.join(lifted)} of {target} is lifted for the next one")
+        return
     click.echo(f"resumed {target}: {answer['bots']} bots")
 
 
@@ -125,14 +140,35 @@ def _daemon() -> tuple[Daemon, Any]:
 
 
 async def _into_store(settings: Any, target: str, verb: str) -> None:
+    from backfuturectl.engine.clock import WallClock  # noqa: PLC0415 - slow import
+    from backfuturectl.model.records import HoldRecord  # noqa: PLC0415 - the same
+
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with _store(settings) as store:
+        await store.commit([HoldRecord(target, verb, WallClock().now_ms())])
+
+
+async def _out_of_store(settings: Any, target: str) -> list[str]:
+    """Lift what was laid on *target*; return the verbs, none where nothing was."""
+    from backfuturectl.model.records import HoldRecord  # noqa: PLC0415 - slow import
+    from backfuturectl.store.statements import Remove  # noqa: PLC0415 - the same
+
+    if settings.database is None and not (settings.state_dir / "state.db").exists():
+        return []
+    async with _store(settings) as store:
+        verbs = [hold.verb for hold in await store.holds() if hold.target == target]
+        await store.commit([Remove(HoldRecord, (target, verb)) for verb in verbs])
+        return verbs
+
+
+@asynccontextmanager
+async def _store(settings: Any) -> AsyncIterator[Store]:
+    """Own the state store, as only one process may."""
     import secrets  # noqa: PLC0415 - the imports below are slow; `--help` must not be
 
-    from backfuturectl.engine.clock import WallClock  # noqa: PLC0415
-    from backfuturectl.model.records import HoldRecord  # noqa: PLC0415
     from backfuturectl.store.database import Store  # noqa: PLC0415
     from backfuturectl.store.lock import hold_directory  # noqa: PLC0415
 
-    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with hold_directory(settings.state_dir):
         async with Store.open(settings.database_url, seed=secrets.token_bytes(16)) as store:
-            await store.commit([HoldRecord(target, verb, WallClock().now_ms())])
+            yield store

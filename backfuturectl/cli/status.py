@@ -83,7 +83,7 @@ def _stuck(bot: dict[str, Any]) -> str:
 
 
 def _recovering(bot: dict[str, Any]) -> str:
-    score = bot["recoveryScore"]
+    score = bot.get("recoveryScore")  # an older daemon does not tell
     reached = "" if score is None else f": the nearest trigger is {int(Decimal(score))}% reached"
     return f"{_state(bot):12} bot {bot['name']}{reached}"
 

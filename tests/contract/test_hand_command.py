@@ -1,0 +1,39 @@
+"""The operator's hand without a daemon: what is laid and lifted in the store itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from backfuturectl.cli.main import cli
+from backfuturectl.daemon.client import DaemonError
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKFUTURECTL_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("BACKFUTURECTL_RUNTIME_DIR", str(tmp_path / "run"))
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def test_what_was_laid_without_a_daemon_is_lifted_without_one() -> None:
+    assert "the next one will pause all" in run("pause", "all").output
+    assert "the next one will halt all" in run("halt", "all").output
+    assert "halt and pause of all is lifted" in run("resume", "all").output
+    assert isinstance(run("resume", "all").exception, DaemonError), "nothing is left to lift"
+
+
+def test_only_what_was_laid_on_the_very_target_is_lifted() -> None:
+    run("pause", "strategy", "btc")
+    assert isinstance(run("resume", "all").exception, DaemonError)
+    assert "pause of strategy/btc is lifted" in run("resume", "strategy", "btc").output
+
+
+def test_nothing_is_made_where_there_is_no_store(tmp_path: Path) -> None:
+    assert isinstance(run("resume", "all").exception, DaemonError)
+    assert not (tmp_path / "state").exists()
