@@ -53,10 +53,11 @@ class Hand:
 
     async def lift(self, target: str) -> int:
         """Lift every pause and halt of *target*, and let its bots look at the exchange again."""
-        lifted = [key for key in self.holds if key[0] == target]
+        lifted = {key: hold for key, hold in self.holds.items() if key[0] == target}
         await self._store.commit([Remove(HoldRecord, key) for key in lifted])
-        for key in lifted:
-            del self.holds[key]
+        for key, hold in lifted.items():
+            if self.holds.get(key) is hold:  # another may have lifted it, or put a new one
+                del self.holds[key]
         seats = self._books.targeted(target)
         for seat in seats:
             seat.bot.command(Command.RESUME)

@@ -1,6 +1,6 @@
 """Run histories by hand: ``python -m tests.simulation --start 1 --seeds 1000``.
 
-With ``--sieve``: tell one story with a crash at each of its side effects.
+With ``--sieve``: tell each story with a crash at each of its side effects.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 import click
 
 from tests.simulation.history import HistoryError, Told, run
-from tests.simulation.sieve import difference, tell
+from tests.simulation.sieve import BADLY, WELL, difference, tell
 from tests.simulation.visits import coverage, missing
 
 _FEW = 10
@@ -59,17 +59,19 @@ def _histories(seeds: range, jobs: int) -> int:
 
 
 def _sieve(jobs: int) -> int:
-    calm = tell()
     wrong = 0
-    with ProcessPoolExecutor(jobs) as pool:
-        for text in pool.map(partial(difference, calm), range(1, calm.effects + 1)):
-            if text:
-                wrong += 1
-                click.echo(text)
-    click.echo(
-        f"{calm.effects - wrong} of {calm.effects} crashes, one at each side effect, end as if "
-        "there had been none"
-    )
+    for story in (WELL, BADLY):
+        calm = tell(story)
+        with ProcessPoolExecutor(jobs) as pool:
+            told = pool.map(partial(difference, story, calm), range(1, calm.effects + 1))
+            differences = [text for text in told if text]
+        for text in differences:
+            click.echo(text)
+        wrong += len(differences)
+        click.echo(
+            f"{calm.effects - len(differences)} of {calm.effects} crashes, one at each side "
+            "effect, end as if there had been none"
+        )
     return 1 if wrong else 0
 
 

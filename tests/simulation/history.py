@@ -292,6 +292,8 @@ class History:
         if self.kind in {"usual", "tour", "candles"}:
             w.plans = deepcopy(w.originals)
             w.write()
+            daemon.c.look_soon()
+            await w.step(10)
         for some in w.daemons:
             for name in w.connections:
                 some.c.test_soon(name)
@@ -335,6 +337,8 @@ class History:
                     and order.client_id[2:6] != own
                     and order.created_at_ms < w.clock.now_ms() - 120_000
                 ]
+                if seat.paper is not None:
+                    continue  # it sees nothing of the account
                 if others and seat.bot.view().open_orders and seat.bot.gate[0] is Gate.OPEN:
                     raise BrokenError(
                         f"{daemon.name} {name} sees {others[0].client_id} and goes on"

@@ -122,8 +122,10 @@ def _may_begin(
     if len(open_deals) + 1 > most and not name.attempt:
         raise BrokenError(f"{what} begins a deal beyond {most}")
     if trader.via:
-        first_s = w.set_apart_s.get((daemon.name, trader.first))
-        if first_s is None or w.now_s() - first_s > SET_APART_S:
+        first = daemon.c.strategies.seats.get(trader.first)
+        was_s = w.set_apart_s.get((daemon.name, trader.first), -SET_APART_S)
+        is_apart = first is not None and first.bot.view().is_set_apart
+        if not is_apart and w.now_s() - was_s >= SET_APART_S:
             raise BrokenError(f"{what} begins a deal elsewhere while {trader.first} is well")
     for other in open_deals:
         if other.startswith(f"{trader.bot}@"):

@@ -1,4 +1,4 @@
-"""One story of a whole daemon, told once without a crash and once with one at each side effect.
+"""Stories of a whole daemon, told once without a crash and once with one at each side effect.
 
 The side effects are each commit to the store and each order placed, canceled or prepared, counted
 right before and right after. What must be the same in the end is what money knows: executions,
@@ -38,35 +38,96 @@ PHASE_STEPS = 50
 AWAY_STEPS = 2
 """How long the daemon is away after a crash."""
 
-BTC, ETH, SHORT = (
-    symbol_of(SPOT, "BTC/USDT"),
-    symbol_of(SPOT, "ETH/USDT"),
-    symbol_of(FUTURES, "BTC/USDT"),
-)
+BTC, ETH = symbol_of(SPOT, "BTC/USDT"), symbol_of(SPOT, "ETH/USDT")
+SWING, GUARD = symbol_of(FUTURES, "BTC/USDT"), symbol_of(FUTURES, "ETH/USDT")
 RECOVERY = (
     "{enabled: true, trigger: {drawdownPct: 4, confirmFor: 20s, emaSpan: 10s}, "
     "actions: {takeProfitPct: 0.4, strict: {minInterval: 60s}}, "
     "exit: {drawdownPct: 2, confirmFor: 60s}, escalate: {drawdownPct: 10, cooldown: 1d}}"
 )
+EXACT = "{trigger: immediate, timeout: 1d, maxSlippagePct: 0}"
+"""On paper, what rests through a restart fills at its own price, never at a better one."""
+
 REST = "{afterTakeProfit: 1d, afterStopLoss: 1d}"
+
+
+REDUCING = (
+    "{enabled: true, trigger: {drawdownPct: 4, confirmFor: 20s, emaSpan: 10s}, "
+    "actions: {takeProfitPct: 0.4, strict: {minInterval: 1d}, "
+    "reduce: {enabled: true, closePct: 20, reboundPct: 1, minInterval: 1d, lossBudgetPct: 5}}, "
+    "exit: {drawdownPct: 2, confirmFor: 1h}, escalate: {drawdownPct: 8, cooldown: 1d}}"
+)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What the prices are for a while, and which edit is made as it begins."""
+    """What the prices are for a while, and what people do as it begins.
+
+    Attributes:
+        pauses: Strategy that the operator has paused in this scene; empty for none.
+    """
 
     prices: dict[str, str]
     edit: str = ""
+    pauses: str = ""
 
 
-STORY = (
-    Scene({BTC: "100", ETH: "100", SHORT: "100"}),  # three deals begin
-    Scene({BTC: "98.7", ETH: "98.7", SHORT: "101.3"}),  # and average
-    Scene({BTC: "97.2", ETH: "98.7", SHORT: "103"}, edit="take profit"),
-    Scene({BTC: "97.2", ETH: "98.7", SHORT: "109.5"}, edit="pair"),  # the short is in trouble
-    Scene({BTC: "97.2", ETH: "98.7", SHORT: "109.5"}),
-    Scene({BTC: "101.5", ETH: "101.5", SHORT: "99"}),  # and everything ends well
+@dataclass(frozen=True)
+class Story:
+    """Strategies, and what happens to them.
+
+    Attributes:
+        starts_ms: How long after the usual morning it begins.
+    """
+
+    plans: tuple[Plan, ...]
+    scenes: tuple[Scene, ...]
+    starts_ms: int = 0
+
+
+WELL = Story(
+    (
+        Plan("grid", "spot", ("BTC/USDT", "ETH/USDT"), {"cooldown": REST}),
+        Plan(
+            "swing",
+            "futures",
+            ("BTC/USDT",),
+            {"direction": "short", "recovery": RECOVERY, "cooldown": REST},
+        ),
+    ),
+    (
+        Scene({BTC: "100", ETH: "100", SWING: "100"}),  # three deals begin
+        Scene({BTC: "98.7", ETH: "98.7", SWING: "101.3"}),  # and average
+        Scene({BTC: "97.2", ETH: "98.7", SWING: "103"}, edit="take profit"),
+        Scene({BTC: "97.2", ETH: "98.7", SWING: "109.5"}, edit="pair"),  # the short is in trouble
+        Scene({BTC: "97.2", ETH: "98.7", SWING: "109.5"}),
+        Scene({BTC: "101.5", ETH: "101.5", SWING: "99"}),  # and everything ends well
+    ),
 )
+"""Ladders, Recovery Mode, edits, funding, take profits."""
+
+BADLY = Story(
+    (
+        Plan("grid", "spot", ("BTC/USDT",), {"mode": "paper", "entry": EXACT, "cooldown": REST}),
+        Plan(
+            "swing",
+            "futures",
+            ("BTC/USDT",),
+            {"leverage": "3", "marginMode": "cross", "recovery": REDUCING, "cooldown": REST},
+        ),
+        Plan("guard", "futures", ("ETH/USDT",), {"cooldown": REST, "maxActiveDeals": "1"}),
+    ),
+    (
+        Scene({BTC: "100", SWING: "100", GUARD: "100"}),  # three deals begin
+        Scene({BTC: "98.7", SWING: "98.7", GUARD: "98.7"}),  # and average, one on paper
+        Scene({BTC: "97.2", SWING: "92", GUARD: "84"}),  # a stop on the exchange goes off
+        Scene({BTC: "97.2", SWING: "93.5", GUARD: "84"}, pauses="grid"),  # a rebound: reduce
+        Scene({BTC: "97.2", SWING: "87", GUARD: "84"}, edit="delete"),  # Recovery Mode gives up
+        Scene({BTC: "100.5", SWING: "87", GUARD: "84"}),  # a take profit on paper
+    ),
+    starts_ms=900_000,
+)
+"""A stop on the exchange, a reduction, an escalation, a pause, a deletion, a deal on paper."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +160,8 @@ class Telling:
     lives: int
 
 
-def tell(crash_at: int | None = None) -> Telling:
-    """Tell the story, with a crash at that side effect.
+def tell(story: Story, crash_at: int | None = None) -> Telling:
+    """Tell *story*, with a crash at that side effect.
 
     Raises:
         BrokenError: An invariant broke on the way, or it did not come to its end.
@@ -112,7 +173,7 @@ def tell(crash_at: int | None = None) -> Telling:
         log.propagate = False
         told: list[World] = []
         try:
-            return runner.run(_tell(Path(folder), crash_at, told))
+            return runner.run(_tell(story, Path(folder), crash_at, told))
         except Exception as error:
             last = "\n".join(told[0].last) if told else ""
             raise BrokenError(f"crashed at side effect {crash_at}: {error}\n{last}") from error
@@ -123,26 +184,21 @@ def tell(crash_at: int | None = None) -> Telling:
                     log.removeHandler(handler)
 
 
-async def _tell(folder: Path, crash_at: int | None, told: list[World]) -> Telling:
-    w = World(0, folder, new_venue(FeeMode.RECEIVED, None), LoopClock())
+async def _tell(story: Story, folder: Path, crash_at: int | None, told: list[World]) -> Telling:
+    w = World(0, folder, new_venue(FeeMode.RECEIVED, None), LoopClock(story.starts_ms))
     told.append(w)
     logging.getLogger("backfuturectl").addHandler(Recorder(w))
     w.weather.lag_s = 0.05
-    short = {"direction": "short", "recovery": RECOVERY, "cooldown": REST}
-    w.ask_for(
-        [
-            Plan("grid", "spot", ("BTC/USDT", "ETH/USDT"), {"cooldown": REST}),
-            Plan("swing", "futures", ("BTC/USDT",), short),
-        ]
-    )
+    w.ask_for(story.plans)
     daemon = w.add_daemon("daemon")
     try:
         await w.start(daemon, crash_at=crash_at)
         life = daemon.life
         assert life is not None
-        for scene in STORY:
+        for scene in story.scenes:
             _begin(w, daemon, scene)
             for _ in range(PHASE_STEPS):
+                _pause(w, daemon, scene.pauses)
                 await w.step()
                 if not daemon.is_up:
                     await w.kill(daemon)
@@ -160,10 +216,10 @@ async def _tell(folder: Path, crash_at: int | None, told: list[World]) -> Tellin
             task.cancel()
 
 
-def difference(calm: Telling, crash_at: int) -> str:
-    """Tell the story with a crash at that side effect; return how its end differs from *calm*."""
+def difference(story: Story, calm: Telling, crash_at: int) -> str:
+    """Tell *story* with a crash at that side effect; return how its end differs from *calm*."""
     try:
-        crashed = tell(crash_at)
+        crashed = tell(story, crash_at)
     except BrokenError as error:
         return str(error)
     if crashed.lives != 2:
@@ -179,10 +235,24 @@ def _begin(w: World, daemon: Daemon, scene: Scene) -> None:
             w.plans["grid"].fields["takeProfit"] = "{percent: 1.5}"
         case "pair":
             w.plans["grid"].pairs = ("BTC/USDT",)
+        case "delete":
+            del w.plans["guard"]
     if scene.edit:
         w.write()
         if daemon.is_up:
             daemon.c.look_soon()
+
+
+def _pause(w: World, daemon: Daemon, strategy: str) -> None:
+    """Have the operator pause just *strategy*; he asks again where a daemon died over it."""
+    if not daemon.is_up:
+        return
+    held = {target for target, _ in daemon.c.strategies.hand.holds}
+    wanted = {f"strategy/{strategy}"} if strategy else set()
+    for target in held - wanted:
+        w.by_hand(daemon, target, "lift")
+    for target in wanted - held:
+        w.by_hand(daemon, target, "pause")
 
 
 def _not_over(w: World, daemon: Daemon) -> str:
@@ -196,11 +266,17 @@ def _ending(w: World, daemon: Daemon) -> Ending:
     assert store is not None
     executions: Counter[tuple[str, str, str, Decimal, Decimal]] = Counter()
     deals: dict[str, list[tuple[str, Decimal | None, str | None]]] = {}
-    for trader in w.traders():
-        for fill in w.venue.fills(trader.account, trader.symbol):
+    for account in CONNECTIONS:
+        for fill in w.venue.fills(account):
             name = parse_client_order_id(fill.client_id or "")
             if name is not None:
-                what = (trader.symbol, str(name.leg), str(fill.side), fill.price, fill.amount_base)
+                what = (fill.symbol, str(name.leg), str(fill.side), fill.price, fill.amount_base)
+                executions[what] += 1
+    for trader in w.traders():
+        for told in now(store.fills(trader.bot)):
+            name = parse_client_order_id(told.client_order_id)
+            if told.fill_id.startswith("paper-") and name is not None:
+                what = ("paper", str(name.leg), str(told.side), told.price, told.amount_base)
                 executions[what] += 1
         ended = sorted(now(store.deals(trader.bot)), key=lambda deal: deal.number)
         deals[trader.bot] = [(d.side, d.result_quote, d.exit_leg) for d in ended]

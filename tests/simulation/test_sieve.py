@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.sieve import Telling, difference, tell
+from tests.simulation.sieve import BADLY, WELL, Story, Telling, difference, tell
 
-STRIDE = 9
-"""Of all side effects, every ninth is tried here; `make simulate SIEVE=1` tries them all."""
+STORIES = {"well": (WELL, 9), "badly": (BADLY, 15)}
+"""Each with how many of its side effects are tried here: every ninth, every fifteenth.
+
+`make simulate SIEVE=1` tries them all.
+"""
 
 
 @pytest.fixture(scope="module")
-def calm() -> Telling:
-    return tell()
+def well() -> Telling:
+    return tell(WELL)
 
 
-def test_the_story_has_all_that_it_is_meant_to_have(calm: Telling) -> None:
-    ending = calm.ending
-    assert calm.lives == 1
+@pytest.fixture(scope="module")
+def badly() -> Telling:
+    return tell(BADLY)
+
+
+def test_the_story_that_ends_well_has_all_that_it_is_meant_to_have(well: Telling) -> None:
+    ending = well.ending
+    assert well.lives == 1
     assert {bot: [d[2] for d in deals] for bot, deals in ending.deals.items()} == {
         "grid/BTC-USDT": ["takeProfit"],
         "grid/ETH-USDT": ["takeProfit"],
@@ -33,11 +41,33 @@ def test_the_story_has_all_that_it_is_meant_to_have(calm: Telling) -> None:
     assert not any(ending.positions.values())
 
 
-@pytest.mark.parametrize("first", range(1, 2 * STRIDE + 1, STRIDE))
+def test_the_story_that_ends_badly_has_all_that_it_is_meant_to_have(badly: Telling) -> None:
+    ending = badly.ending
+    assert badly.lives == 1
+    assert {bot: [d[2] for d in deals] for bot, deals in ending.deals.items() if deals} == {
+        "grid/BTC-USDT": ["takeProfit"],
+        "swing/BTC-USDT": ["close"],
+        "guard/ETH-USDT": ["stopLoss"],
+    }
+    legs = {(symbol, leg) for symbol, leg, *_ in ending.executions}
+    assert {
+        ("paper", "rung/2"),
+        ("BTC/USDT:USDT", "reduce"),
+        ("ETH/USDT:USDT", "stopLoss/1"),
+    } <= legs
+    assert {"RecoveryBegan", "ReduceFilled", "RecoveryGaveUp"} <= ending.told
+    assert ending.states == {"grid/BTC-USDT": "COOLDOWN", "swing/BTC-USDT": "COOLDOWN"}
+    assert ending.resting == 0
+    assert not any(ending.positions.values())
+
+
+@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize(("story", "stride"), STORIES.values(), ids=STORIES)
 def test_a_crash_at_any_side_effect_ends_as_if_there_had_been_none(
-    first: int, calm: Telling
+    story: Story, stride: int, half: int
 ) -> None:
-    tried = range(first, calm.effects + 1, 2 * STRIDE)
-    assert len(tried) > 10
-    wrong = [text for number in tried if (text := difference(calm, number))]
+    calm = tell(story)
+    tried = range(1 + half * stride, calm.effects + 1, 2 * stride)
+    assert len(tried) > 7
+    wrong = [text for number in tried if (text := difference(story, calm, number))]
     assert not wrong, f"without a crash: {calm.ending}"

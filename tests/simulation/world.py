@@ -18,7 +18,7 @@ from sqlite3 import Connection as Driver
 from backfuturectl.exchanges.ccxt_adapter import KeyMaterial
 from backfuturectl.exchanges.port import AccountPort
 from backfuturectl.exchanges.simulated import PortCall
-from backfuturectl.matching.values import OrderRequest, VenueOrder, symbol_of
+from backfuturectl.matching.values import MarginMode, OrderRequest, VenueOrder, symbol_of
 from backfuturectl.matching.venue import Venue
 from backfuturectl.model.errors import OperationError
 from backfuturectl.model.ids import bot_id, via_bot_id
@@ -256,6 +256,11 @@ class World:
         spares = {plan.via for plan in self.originals.values() if plan.via}
         self.connections |= {name: ACCOUNTS[name] for name in sorted(spares)}
         self.write()
+        for plan in self.originals.values():
+            if plan.fields.get("marginMode") == "cross":  # orders of others keep it from changing
+                for name in {plan.connection, plan.via} - {""}:
+                    symbol = symbol_of(FUTURES, "BTC/USDT")
+                    self.venue.set_margin_mode(name, symbol, MarginMode.CROSS)
         self.add_foreign()
 
     @property

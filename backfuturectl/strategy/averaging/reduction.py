@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from backfuturectl.model.market import HUNDRED, ZERO, round_amount, round_price
-from backfuturectl.model.orders import Leg, LegKind, OrderType, Side
+from backfuturectl.model.orders import Leg, LegKind, OrderStatus, OrderType, Side
 from backfuturectl.model.units import format_duration
 from backfuturectl.strategy.arithmetic import beyond, notional, precisely
 from backfuturectl.strategy.averaging.draft import Draft
@@ -35,8 +35,11 @@ def hold_reduction(draft: Draft, kept: Books) -> Decimal:
         reduction = _decided(draft, kept)
     elif reduction is not None:
         is_over = draft.at_ms >= reduction.since_ms + PATIENCE_MS
+        # One that never arrived is tried again: a crash must not cost the rebound.
         is_spent = any(
-            order.placed_at_ms >= reduction.since_ms and not order.may_rest
+            order.placed_at_ms >= reduction.since_ms
+            and not order.may_rest
+            and order.status is not OrderStatus.ABSENT
             for order in deal.of(LegKind.REDUCE)
         )
         if is_over or is_spent:

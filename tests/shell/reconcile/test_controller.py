@@ -818,3 +818,25 @@ async def test_a_pause_lets_the_deal_end_and_no_other_begin(town: Town) -> None:
         assert town.bot().view().deal_number is None
         town.bot().command(Command.RESUME)
         await town.until(lambda: town.bot().view().deal_number == 2)
+
+
+async def test_two_who_lift_a_halt_at_once_both_lift_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with town.daemon() as c:
+        await town.until(lambda: town.bots == {GRID})
+        hand = c.strategies.hand
+        await hand.hold("strategy/grid", "halt", cancel=False, close=False)
+        assert town.store is not None
+        commit = town.store.commit
+
+        async def slowly(writes: object) -> None:
+            await asyncio.sleep(0.1)
+            await commit(writes)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(town.store, "commit", slowly)
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(2):
+                tasks.create_task(hand.lift("strategy/grid"))
+        assert not hand.holds
+        assert town.bot().gate[0] is not Gate.EXITS_ONLY

@@ -729,6 +729,31 @@ def test_a_reduction_that_nobody_takes_is_given_up() -> None:
     assert reduced_loss(venue.state.deal) == 0
 
 
+def test_a_reduction_that_never_arrived_is_tried_again_while_it_lasts() -> None:
+    venue = reducing()
+    venue.tick("96.5")
+    (target,) = [name for name, order in venue.orders.items() if is_canceling(venue, name)]
+    venue.cancel(target)
+    venue.report(target)
+    first = venue.last(LegKind.REDUCE).order
+    venue.reject(first.client_order_id, OrderStatus.ABSENT)
+    venue.report(first.client_order_id)
+    venue.tick("96.5", after_ms=30_000)
+    again = venue.last(LegKind.REDUCE).order
+    assert again.client_order_id != first.client_order_id
+    assert (again.price, again.amount_base) == (first.price, first.amount_base)
+    venue.reject(again.client_order_id, OrderStatus.ABSENT)
+    venue.report(again.client_order_id)
+    hold(venue, "96.5", 30)
+    assert len([p for p in venue.sent if p.leg.kind is LegKind.REDUCE]) == 2  # its time is over
+    assert reduced_loss(venue.state.deal) == 0
+
+
+def is_canceling(venue: Venue, client_order_id: str) -> bool:
+    order = venue.state.deal.named(client_order_id)
+    return order is not None and order.may_rest and order.cancels > 0
+
+
 def test_a_reduction_beyond_the_budget_is_not_sent() -> None:
     venue = reducing("0.01")
     venue.run("96.5")
