@@ -67,7 +67,6 @@ class Fleet:
             "risk": "conservative",
             "marginLimit": "200 USDT",
             "maxActiveDeals": 1,
-            "recovery": {"enabled": False},
             "cooldown": {"afterTakeProfit": "1s"},
         }
         if self.plan.paused:

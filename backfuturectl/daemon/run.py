@@ -15,7 +15,7 @@ from typing import Final
 
 from backfuturectl import __version__
 from backfuturectl.config.settings import Settings
-from backfuturectl.daemon import memory
+from backfuturectl.daemon import interpreter
 from backfuturectl.daemon.board import ControllerBoard
 from backfuturectl.daemon.notify import Notifier
 from backfuturectl.daemon.status_server import StatusServer
@@ -102,7 +102,7 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> None:
                 tasks.create_task(watch.run(), name="watch")
                 tasks.create_task(_serve(controller, notifier), name="controller")
                 tasks.create_task(_beat(controller, watch, notifier), name="heartbeat")
-                tasks.create_task(memory.tend(), name="memory")
+                tasks.create_task(interpreter.tend(), name="interpreter")
                 tasks.create_task(_keep_lease(store, lease, clock), name="lease")
                 _LOG.info("backfuturectl %s started, reading %s", __version__, settings.root)
         except* _Stop:

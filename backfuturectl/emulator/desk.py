@@ -44,6 +44,7 @@ class _Visit:
     """One request under way.
 
     Attributes:
+        began_s: When it had arrived, by the loop's clock.
         status: As sent; 0 until then.
         effects: What the handler changed in the venue.
         is_late: Carried out, and recorded, after its connection has ended.
@@ -54,6 +55,7 @@ class _Visit:
     call: Call
     key: str
     faults: dict[FaultKind, Fault]
+    began_s: float
     status: int = 0
     effects: list[Change] = field(default_factory=list)
     is_late: bool = False
@@ -103,6 +105,7 @@ class Desk:
             caller_ip=request.remote or "",
             at_ms=self._exchange.now_ms(),
         )
+        began_s = asyncio.get_running_loop().time()
         key = dialect.key_of(call)
         call.caller_ip = self._exchange.caller_ip(key, call.caller_ip)
         if route.pool:
@@ -116,7 +119,7 @@ class Desk:
             path=call.path,
             key=key,
         )
-        return _Visit(dialect, route, call, key, {fault.kind: fault for fault in faults})
+        return _Visit(dialect, route, call, key, {fault.kind: fault for fault in faults}, began_s)
 
     def _use(self, pool: Pool, name: str, caller: str, weight: int) -> Allowance:
         """Count one request in a fixed window; what remains is negative when it was too much."""
@@ -215,6 +218,7 @@ class Desk:
             target=call.target,
             key=visit.key,
             caller_ip=call.caller_ip,
+            took_us=round((asyncio.get_running_loop().time() - visit.began_s) * 1_000_000),
             status=visit.status,
             faults=tuple(visit.faults),
             effects=tuple(visit.effects),

@@ -19,6 +19,7 @@ class RequestRecord:
     Attributes:
         route: The route's pattern; the path for one that does not exist.
         key: API key it named; "" for none.
+        took_us: Microseconds from its arrival until its answer was ready to be sent.
         status: As sent; 0 when the connection was dropped without an answer.
         faults: Names of the faults that it met.
         effects: What it changed in the venue.
@@ -32,6 +33,7 @@ class RequestRecord:
     target: str
     key: str
     caller_ip: str
+    took_us: int
     status: int
     faults: tuple[str, ...]
     effects: tuple[Change, ...]
@@ -60,6 +62,7 @@ class RequestLedger:
         target: str,
         key: str,
         caller_ip: str,
+        took_us: int,
         status: int,
         faults: tuple[str, ...],
         effects: tuple[Change, ...],
@@ -77,6 +80,7 @@ class RequestLedger:
                 target=target,
                 key=key,
                 caller_ip=caller_ip,
+                took_us=took_us,
                 status=status,
                 faults=faults,
                 effects=effects,

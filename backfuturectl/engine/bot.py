@@ -113,31 +113,22 @@ class Bot:
 
     # What others may ask; none of these waits.
 
-    def offer_price(self, quote: Quote, at_ms: int) -> None:
+    def offer_price(self, quote: Quote, at_ms: int) -> bool:
         """Take a quote; only the newest is kept when the bot is busy.
 
-        Nearly every price decides nothing: while the task waits, such a one is taken here, and
-        wakes it only to look at an order that the price has reached.
+        Nearly every price decides nothing: while the task waits, such a one is only remembered.
+
+        Returns:
+            Whether the task has to look at it.
         """
-        event = self._seen(quote, at_ms)
-        if not self._is_waiting or not self._takes_quietly(event):
-            self._quote = (quote, at_ms)
-            self._wake.set()
-            if self._context.is_asking and self._is_pressing(event):
-                self._context.give_way()
-        elif self._lookups.touch(quote.last):
-            self._wake.set()
-
-    @property
-    def _is_waiting(self) -> bool:
-        """Whether the task waits with nothing to do, so that the state is nobody's."""
-        return self._is_parked and not self._wake.is_set()
-
-    def _takes_quietly(self, event: PriceSeen) -> bool:
-        try:
-            return self._stepper.take_quietly(event)
-        except Exception:  # noqa: BLE001 - met again by the task, whose supervisor judges it
+        # While the task is parked, the state is nobody's.
+        if self._is_parked and self._stepper.remembers(quote.last, at_ms):
             return False
+        self._quote = (quote, at_ms)
+        self._rouse()
+        if self._context.is_asking and self._is_pressing(self._seen(quote, at_ms)):
+            self._context.give_way()
+        return True
 
     def _is_pressing(self, event: PriceSeen) -> bool:
         """Whether *event* asks for an exit, which never waits for the answer to a question."""
@@ -152,7 +143,7 @@ class Bot:
     def offer_reading(self, reading: IndicatorSeen) -> None:
         """Take an indicator's reading; only the newest is kept when the bot is busy."""
         self._reading = reading
-        self._wake.set()
+        self._rouse()
 
     def command(self, command: Command, field: str = "") -> None:
         """Ask for *command*, which *field* of the document causes, or else an operator."""
@@ -168,7 +159,7 @@ class Bot:
     def _receive(self, event: Event) -> None:
         self._inbox.append(event)
         self._context.give_way()
-        self._wake.set()
+        self._rouse()
 
     @property
     def account(self) -> AccountPort:
@@ -186,7 +177,7 @@ class Bot:
     def hold(self, who: str, gate: Gate, why: str) -> None:
         """Let *who* restrict the bot until `release`; the strictest hold counts."""
         if self._context.holds.put(who, gate, why):
-            self._wake.set()
+            self._rouse()
 
     def release(self, who: str, *, reconcile: bool = False) -> None:
         """Lift *who*'s hold; with *reconcile* the bot first compares itself with the exchange."""
@@ -194,19 +185,19 @@ class Bot:
             return
         if reconcile:
             self.reconcile_soon()
-        self._wake.set()
+        self._rouse()
 
     def reconcile_soon(self) -> None:
         """Compare journal and exchange before the next trade."""
         self._must_reconcile = True
         self._context.holds.put("start", Gate.SHUT, "reconciling with the exchange")
-        self._wake.set()
+        self._rouse()
 
     def cancel_adding(self) -> None:
         """Cancel resting orders that would enlarge the position, in turn."""
         self._must_cancel_adding = True
         self._context.pace.at_once()
-        self._wake.set()
+        self._rouse()
 
     def forgive(self) -> None:
         """Drop what was held against the account, and compare it with the journal anew.
@@ -221,6 +212,10 @@ class Bot:
     def stop(self) -> None:
         """End `run` at its next safe point: no call in flight, everything recorded."""
         self._context.stopping.set()
+        self._rouse()
+
+    def _rouse(self) -> None:
+        self._is_parked = False
         self._wake.set()
 
     @property
@@ -291,6 +286,7 @@ class Bot:
 
     async def _sleep_until_woken(self, at_most_s: float) -> None:
         if self._quote is None:
+            self._stepper.rest()
             self._is_parked = True
             try:
                 async with asyncio.timeout(max(at_most_s, 0.01)):

@@ -19,10 +19,14 @@ STALE_AFTER_MS: Final = 15_000
 
 _PAUSE_MAX_S: Final = 30.0
 
-_AT_ONCE: Final = 50
-"""So many pairs are told of their prices before whoever has an order to send gets a turn."""
+_AT_ONCE: Final = 20
+"""So many listeners with something to do are told before these get a turn, and the next are told.
 
-Listener = Callable[[Quote, int], None]
+Where all have something to do, the first orders do not wait for the last decision.
+"""
+
+Listener = Callable[[Quote, int], bool]
+"""Takes a quote and its time; returns whether it has something to do now."""
 
 
 class PriceFeed:
@@ -33,19 +37,23 @@ class PriceFeed:
         self._clock = clock
         self._interval_s = interval_s
         self._listeners: dict[str, dict[str, Listener]] = {}
+        self._told: dict[str, tuple[Listener, ...]] = {}
         self._last_at_ms: dict[str, int] = {}
         self.last_error: str | None = None
 
     def listen(self, pair: str, who: str, listener: Listener) -> None:
-        """Call *listener* with (quote, at_ms) on each quote of *pair*, until *who* is muted."""
+        """Call *listener* on each quote of *pair*, until *who* is muted."""
         self._listeners.setdefault(pair, {})[who] = listener
+        self._told[pair] = tuple(self._listeners[pair].values())
 
     def mute(self, pair: str, who: str) -> None:
         """Stop calling *who*; unknown names are ignored."""
         listeners = self._listeners.get(pair, {})
         listeners.pop(who, None)
+        self._told[pair] = tuple(listeners.values())
         if not listeners:
             self._listeners.pop(pair, None)
+            del self._told[pair]
 
     def last_at_ms(self, pair: str) -> int:
         """Return when *pair* last had a price; 0 when it never had one."""
@@ -77,9 +85,11 @@ class PriceFeed:
     async def _tick(self) -> None:
         quotes = await self._public.prices(tuple(self._listeners))
         now_ms = self._clock.now_ms()
-        for number, (pair, quote) in enumerate(quotes.items(), start=1):
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)  # who has something to do begins; the others still wait
+        busy = 0
+        for pair, quote in quotes.items():
             self._last_at_ms[pair] = now_ms
-            for listener in tuple(self._listeners.get(pair, {}).values()):
-                listener(quote, now_ms)
+            for listener in self._told.get(pair, ()):
+                busy += listener(quote, now_ms)
+            if busy >= _AT_ONCE:
+                busy = 0
+                await asyncio.sleep(0)

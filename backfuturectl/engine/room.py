@@ -42,11 +42,11 @@ class DealRoom:
         """Return whether *bot* may hold a deal now; one that holds one keeps it."""
         if bot in self._shares:
             return True
+        if len(self._shares) >= self.deals_max:
+            return False
         if bot in self._seconds and not self._seconds[bot][1]():
             return False
         if any(first == bot and who in self._shares for who, (first, _) in self._seconds.items()):
-            return False
-        if len(self._shares) >= self.deals_max:
             return False
         return sum(self._shares.values(), ZERO) + self.share <= self.limit
 

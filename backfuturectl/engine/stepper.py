@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 from backfuturectl.engine.context import Context
 from backfuturectl.engine.journal import Provenance
@@ -12,6 +13,7 @@ from backfuturectl.engine.wire import Wire
 from backfuturectl.model.errors import TransientError
 from backfuturectl.model.orders import Fill
 from backfuturectl.strategy.base import (
+    Band,
     BotView,
     Cancel,
     Event,
@@ -28,6 +30,9 @@ from backfuturectl.strategy.base import (
 from backfuturectl.strategy.outlook import Outlook
 
 _LOG = logging.getLogger(__name__)
+
+REMEMBERED_MAX: Final = 32
+"""So many prices wait for the next look at the state; one more is looked at like a loud one."""
 
 
 class Stepper:
@@ -51,7 +56,9 @@ class Stepper:
         self._wire = wire
         self._kind = kind
         self._stepped = state
-        self._newest: PriceSeen | None = None
+        self._band: Band | None = None
+        self._unseen: list[tuple[Decimal, int]] = []
+        self._seen_ms = 0
         self._room = room
         self._open_orders: tuple[OpenOrder, ...] | None = None
         self.provenance = provenance
@@ -59,10 +66,10 @@ class Stepper:
 
     @property
     def _state(self) -> Any:
-        """The strategy's state, with the newest quiet price in it."""
-        if self._newest is not None:
-            self._stepped = self._kind.step(self._stepped, self._newest).state
-            self._newest = None
+        """The strategy's state, with the prices in it that decided nothing."""
+        if self._unseen:
+            self._stepped = self._kind.remember(self._stepped, self._unseen)
+            self._unseen.clear()
         return self._stepped
 
     def view(self) -> BotView:
@@ -98,19 +105,32 @@ class Stepper:
     def _needs_room(self, state: Any) -> bool:
         return not self._is_sure or self._kind.view(state).deal_number is not None
 
-    def take_quietly(self, event: PriceSeen) -> bool:
-        """Step on a price that decides nothing; return whether this is one.
+    def rest(self) -> None:
+        """Find out which prices decide nothing, until the next step."""
+        band = self._kind.band(self._state)
+        if band is not None:
+            self._band = band.narrowed(self.open_orders())
+            self._seen_ms = band.seen_ms
 
-        A step that decides something is thrown away: `take` makes it anew from the same state.
+    def remembers(self, price: Decimal, at_ms: int) -> bool:
+        """Remember *price* if it decides nothing; return whether it did.
+
+        The state takes it in when somebody looks at it. This is what nearly every price costs.
         """
-        is_newer = self._newest is None or event.at_ms >= self._newest.at_ms
-        if is_newer and self._kind.is_quiet(self._stepped, event):
-            self._newest = event  # put into the state when somebody looks at it
-            return True
-        step = self._kind.step(self._state, event)
-        if step.actions:
+        band = self._band
+        if (
+            band is None
+            or not band.low < price < band.high
+            or not self._seen_ms <= at_ms < band.until_ms
+            or at_ms - self._seen_ms > band.gap_ms
+            or len(self._unseen) >= REMEMBERED_MAX
+            or (band.wants_room and self.may_open())
+        ):
             return False
-        self._stepped = step.state  # nothing was placed or canceled: the open orders are the same
+        if not band.each_counts:
+            self._unseen.clear()
+        self._unseen.append((price, at_ms))
+        self._seen_ms = at_ms
         return True
 
     def leaves_on(self, event: PriceSeen) -> bool:
@@ -173,4 +193,5 @@ class Stepper:
 
     def _advance(self, state: Any) -> None:
         self._stepped = state
+        self._band = None
         self._open_orders = None

@@ -233,7 +233,7 @@ class Client:
             raise self._judged(lost, route, call) from error
         self._learn(answer, call)
         try:
-            value = self._dialect.interpret(answer.status, decode(answer.text))
+            value = self._dialect.interpret(answer.status, decode(answer.body))
             if not isinstance(value, Failure):
                 return parse(value)
         except PayloadError as error:

@@ -22,6 +22,7 @@ from backfuturectl.exchanges.payload import (
     number,
     number_at,
     optional_number,
+    quotes,
     rows,
     text,
 )
@@ -105,16 +106,7 @@ def _market(row: dict[str, Any]) -> Market:
 
 
 def _prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Quote]:
-    return {
-        wanted[row["symbol"]]: Quote(
-            last=number(row, "price"),
-            bid=optional_number(row, "bestBidPrice"),
-            ask=optional_number(row, "bestAskPrice"),
-        )
-        for row in rows(body)
-        # A market that never traded has no last price.
-        if row.get("symbol") in wanted and row.get("price") is not None
-    }
+    return quotes(body, wanted, last="price", bid="bestBidPrice", ask="bestAskPrice")
 
 
 def _candles(body: Any, *, span: Span) -> tuple[Candle, ...]:

@@ -20,6 +20,7 @@ from backfuturectl.exchanges.payload import (
     number_at,
     number_or_zero,
     optional_number,
+    quotes,
     rows,
     text,
 )
@@ -119,16 +120,7 @@ def _market(row: dict[str, Any], fees: tuple[Decimal, Decimal]) -> Market:
 
 
 def _prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Quote]:
-    return {
-        wanted[row["symbol"]]: Quote(
-            last=number(row, "last"),
-            bid=optional_number(row, "buy"),
-            ask=optional_number(row, "sell"),
-        )
-        for row in rows(mapping(body).get("ticker"))
-        # A market that never traded has no last price.
-        if row.get("symbol") in wanted and row.get("last") is not None
-    }
+    return quotes(mapping(body).get("ticker"), wanted, last="last", bid="buy", ask="sell")
 
 
 def _candles(body: Any, *, span: Span) -> tuple[Candle, ...]:

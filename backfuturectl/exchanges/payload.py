@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, DecimalException, InvalidOperation
+from typing import Any, Final
 
-from backfuturectl.model.market import ZERO
+import msgspec
+
+from backfuturectl.model.market import ZERO, Quote
 from backfuturectl.model.orders import Side
+
+_JSON: Final = msgspec.json.Decoder(float_hook=Decimal)
+_NUMERIC: Final = (str, int, Decimal)  # made once: an answer with all prices has thousands
 
 
 class PayloadError(Exception):
     """The answer is not what this endpoint's documentation promises."""
 
 
-def decode(text: str) -> Any:
-    """Return the JSON value of *text*; fractions become Decimal, never float.
+def decode(body: bytes) -> Any:
+    """Return the JSON value of *body*; fractions become Decimal, never float.
 
     Raises:
         PayloadError: Not JSON, or cut off.
     """
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        return _JSON.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, DecimalException, RecursionError) as error:
         raise PayloadError("the answer is not JSON") from error
 
 
@@ -33,6 +37,23 @@ def rows(value: Any) -> Iterator[dict[str, Any]]:
         raise PayloadError("expected a list")
     for row in value:
         yield mapping(row)
+
+
+def quotes(
+    value: Any, wanted: Mapping[str, str], *, last: str, bid: str, ask: str
+) -> dict[str, Quote]:
+    """Return the quotes in the list *value*, by pair; *last*, *bid* and *ask* name its fields.
+
+    *wanted* is pair by symbol; others are left out, as are markets that never traded: they have no
+    last price.
+    """
+    found = {}
+    for row in rows(value):
+        pair, price = wanted.get(row.get("symbol", "")), row.get(last)
+        if pair is not None and price is not None:
+            sides = optional_number(row, bid), optional_number(row, ask)
+            found[pair] = Quote(_decimal(price, last), *sides)
+    return found
 
 
 def lists(value: Any) -> Iterator[list[Any]]:
@@ -121,7 +142,7 @@ def plain(value: Decimal) -> str:
 
 
 def _decimal(value: Any, name: str) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+    if not isinstance(value, _NUMERIC) or isinstance(value, bool):
         raise PayloadError(f"field `{name}` is missing")
     try:
         result = Decimal(value)
@@ -130,7 +151,3 @@ def _decimal(value: Any, name: str) -> Decimal:
     if not result.is_finite():
         raise PayloadError(f"field `{name}` is not a number")
     return result
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(constant)

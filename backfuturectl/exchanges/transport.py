@@ -60,7 +60,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    text: str
+    body: bytes
 
 
 class LostAnswerError(Exception):
@@ -132,7 +132,7 @@ class Gateway:
                 if len(body) > _BODY_MAX_BYTES:
                     raise LostAnswerError("the answer is too long", was_sent=True)
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status, headers, body.decode("utf-8", errors="replace"))
+            return Answer(response.status, headers, bytes(body))
 
     def _open(self) -> aiohttp.ClientSession:
         if self._users <= 0:

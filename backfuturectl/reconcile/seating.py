@@ -324,7 +324,8 @@ class Seating:
         seat.obey(line)
         seat.obey_market()
         self._hand.lay_on(seat)
-        line.shared.feed.listen(desired.pair, desired.bot, seat.see_price)
+        listener = bot.offer_price if paper is None else seat.see_price
+        line.shared.feed.listen(desired.pair, desired.bot, listener)
         _follow(line.shared, desired, bot, setup)
         supervisor.start(self._tasks)
 

@@ -70,11 +70,15 @@ class Seat:
         """What an operator's hold may name to reach it."""
         return (f"strategy/{self.planned.strategy}", f"connection/{self.planned.connection}", "all")
 
-    def see_price(self, quote: Quote, at_ms: int) -> None:
-        """Take a quote of the feed; a paper exchange sees it before its bot does."""
-        if self.paper is not None:
-            self.paper.see(quote, at_ms)
-        self.bot.offer_price(quote, at_ms)
+    def see_price(self, quote: Quote, at_ms: int) -> bool:
+        """Take a quote of the feed for a paper bot, whose exchange sees it first.
+
+        Returns:
+            Whether the bot's task has to look at it.
+        """
+        assert self.paper is not None, "any other bot listens to the feed itself"
+        self.paper.see(quote, at_ms)
+        return self.bot.offer_price(quote, at_ms)
 
     def fall_silent(self) -> None:
         """Be told no more prices and candles."""

@@ -7,8 +7,8 @@ inputs. The same step drives live, paper, simulation and back-test.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -364,12 +364,52 @@ class OpenOrder:
     trigger_price: Decimal | None = None
     is_canceling: bool = False
 
+    @property
+    def level(self) -> Decimal:
+        """The price that fills it, or sets it off."""
+        return self.price if self.trigger_price is None else self.trigger_price
+
+    @property
+    def is_below(self) -> bool:
+        """Whether prices reach it on their way down; otherwise on their way up."""
+        return (self.side is Side.BUY) is (self.trigger_price is None)
+
     def is_reached(self, price: Decimal) -> bool:
         """Return whether *price* may have filled it, or set it off."""
-        if self.trigger_price is not None:
-            is_sell = self.side is Side.SELL
-            return price <= self.trigger_price if is_sell else price >= self.trigger_price
-        return price <= self.price if self.side is Side.BUY else price >= self.price
+        return price <= self.level if self.is_below else price >= self.level
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Which prices a state would only remember: nearly all of them.
+
+    Attributes:
+        low: A price at or below has to be looked at.
+        high: A price at or above, likewise.
+        until_ms: A price of this time or later, likewise.
+        seen_ms: Time of the newest price that the state knows.
+        gap_ms: A price that comes longer than this after the one before it, likewise.
+        wants_room: A price that comes with room for one more deal, likewise.
+        each_counts: Whether all of them are to be remembered; otherwise the newest alone is.
+    """
+
+    low: Decimal
+    high: Decimal
+    until_ms: int
+    seen_ms: int
+    gap_ms: int
+    wants_room: bool
+    each_counts: bool
+
+    def narrowed(self, orders: Iterable[OpenOrder]) -> Band:
+        """Return the band without the prices that reach one of *orders*."""
+        low, high = self.low, self.high
+        for order in orders:
+            if order.is_below:
+                low = max(low, order.level)
+            else:
+                high = min(high, order.level)
+        return replace(self, low=low, high=high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,11 +460,15 @@ class Kind(Protocol[S]):
     def step(self, state: S, event: Event) -> Step[S]:
         """Return what follows from *event*."""
 
-    def is_quiet(self, state: S, event: PriceSeen) -> bool:
-        """Return whether the step on *event* would only remember it until the next price.
+    def band(self, state: S) -> Band | None:
+        """Return which prices *state* would only remember; None when each has to be looked at.
 
-        Such a step may be left out when a newer price has come: no state that follows differs.
+        A step on one of them does nothing, and the band of the state that follows has all the
+        prices and times of this one.
         """
+
+    def remember(self, state: S, seen: Sequence[tuple[Decimal, int]]) -> S:
+        """Return what steps on *seen*, prices of the band and their times, would lead to."""
 
     def view(self, state: S) -> BotView:
         """Return what people see."""

@@ -1,10 +1,10 @@
 """From a price to the order that it causes, as the exchange sees both on the wire.
 
 A bot whose cooldown is over opens its next deal on the next price. The exchange's own request
-ledger has the time at which it received the request for prices and the time at which it had
-received the base order that followed; the difference holds everything: the exchange's answer for
-all pairs, its way here, every bot's step, the durable intent, the signature, the way back. The
-ledger's clock counts whole milliseconds.
+ledger has the time at which its answer with all prices was ready to be sent, and the time at which
+it had received the base order that followed; the difference holds everything: the way here, every
+bot's price, the steps, the durable intents, the signatures, the way back. The ledger's clock counts
+whole milliseconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import bisect
 import random
 import time
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +24,7 @@ _PER_ROUND = 5
 
 
 def measure(fleet: Fleet, *, quick: bool) -> Iterator[Figure]:
-    """Yield the time from the request for prices to each base order, a few orders per tick."""
+    """Yield the time from the answer with prices to each base order, a few orders per tick."""
     rounds = 2 if quick else 50
     world = fleet.world
     numbers = random.Random(11).sample(
@@ -45,19 +44,14 @@ def measure(fleet: Fleet, *, quick: bool) -> Iterator[Figure]:
         raise RuntimeError(f"{len(numbers)} deals were to open, {len(delays)} did")
     bar = Bar(20, "p99") if fleet.plan.bots == 1_000 else None
     yield Figure(f"price → order on the wire, {fleet.plan.label}", "ms", delays, bar)
-    answers = [_answer_ms(world.hosts["kucoin-spot"] + _PRICES) for _ in range(20)]
-    yield Figure(f"of this, the exchange answers {fleet.plan.bots:,} prices in", "ms", answers)
-
-
-def _answer_ms(url: str) -> float:
-    started_s = time.perf_counter()
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        answer.read()
-    return (time.perf_counter() - started_s) * 1000
+    answers = [row["took_us"] / 1_000 for row in records if row["route"] == _PRICES]
+    yield Figure(f"beside it, the exchange answers {fleet.plan.bots:,} prices in", "ms", answers)
 
 
 def _delays(records: list[dict[str, Any]]) -> Iterator[float]:
-    ticks = sorted(row["at_ms"] for row in records if row["route"] == _PRICES)
+    ticks = sorted(
+        row["at_ms"] + row["took_us"] / 1_000 for row in records if row["route"] == _PRICES
+    )
     for row in records:
         if row["method"] == "POST" and _is_base_order(row):
             before = bisect.bisect_right(ticks, row["at_ms"])

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from backfuturectl.daemon import interpreter
 from backfuturectl.emulator.scenario import Scenario, Synthetic, build
 from backfuturectl.engine.bot import Bot
 from backfuturectl.engine.clock import WallClock
@@ -95,6 +96,7 @@ async def _run(folder: Path, count: int, ticks: int) -> _Stamps:
         for room in rooms:
             room.deals_max = 0
         prices = group.create_task(feed.run(), name="prices")
+        tending = group.create_task(interpreter.tend(), name="interpreter")
         await asyncio.sleep(2 * _INTERVAL_S)
         rng = random.Random(5)
         for numbers in _rounds(rng.sample(range(count), ticks * _PER_TICK)):
@@ -104,6 +106,7 @@ async def _run(folder: Path, count: int, ticks: int) -> _Stamps:
             await stamps.opened.wait()
             await asyncio.sleep(_INTERVAL_S * rng.uniform(1.2, 1.8))
         prices.cancel()
+        tending.cancel()
         for bot in bots:
             bot.stop()
     return stamps
@@ -125,7 +128,6 @@ async def _bot(
             "risk": "conservative",
             "marginLimit": "200 USDT",
             "maxActiveDeals": 1,
-            "recovery": {"enabled": False},
         }
     )
     kind = KINDS["averaging"]

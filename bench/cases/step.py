@@ -47,7 +47,6 @@ def setup() -> Any:
             "risk": "conservative",
             "marginLimit": "1000 USDT",
             "maxActiveDeals": 1,
-            "recovery": {"enabled": False},
         }
     )
     return KIND.setup(spec, MARKET, BotIdentity(installation="ab12", bot="bench/BTC-USDT"))

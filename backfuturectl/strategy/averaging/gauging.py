@@ -7,8 +7,8 @@ between them. The measures that decide are the measures that people are shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from typing import Final
 
@@ -55,31 +55,33 @@ class Figures:
         )
 
 
-def smoothed(gauge: Gauge, before: Decimal, *, price: Decimal, at_ms: int, span_ms: int) -> Gauge:
-    """Return *gauge* after *price* at *at_ms*, when the price was *before* until then.
+def smoothed(
+    gauge: Gauge, before: Decimal, seen: Iterable[tuple[Decimal, int]], *, span_ms: int
+) -> Gauge:
+    """Return *gauge* after the prices and times *seen*, when the price was *before* until then.
 
     An exponential average over time: a tick that repeats the price changes nothing about it, so
     it does not depend on how often prices come.
     """
-    passed_ms = at_ms - gauge.seen_ms
-    if passed_ms <= 0:
-        return gauge
-    if passed_ms > GAP_MS:
-        return Gauge(price, at_ms, underwater_since_ms=gauge.underwater_since_ms)
-    smooth = before
-    if gauge.smooth != before and span_ms:
-        context = _SMOOTHING
-        kept = context.exp(context.divide(Decimal(-passed_ms), Decimal(span_ms)))
-        distance = context.subtract(gauge.smooth, before)
-        smooth = context.add(before, context.multiply(distance, kept))
-    return Gauge(
-        smooth,
-        at_ms,
-        gauge.underwater_since_ms,
-        gauge.trouble_since_ms,
-        gauge.calm_since_ms,
-        gauge.escalate_since_ms,
-    )
+    context, smooth, seen_ms = _SMOOTHING, gauge.smooth, gauge.seen_ms
+    is_broken = False
+    for price, at_ms in seen:
+        passed_ms = at_ms - seen_ms
+        if passed_ms <= 0:
+            pass
+        elif passed_ms > GAP_MS:
+            smooth, seen_ms, is_broken = price, at_ms, True
+        else:
+            if smooth != before and not span_ms:
+                smooth = before
+            elif smooth != before:
+                kept = context.exp(context.divide(Decimal(-passed_ms), Decimal(span_ms)))
+                distance = context.subtract(smooth, before)
+                smooth = context.add(before, context.multiply(distance, kept))
+            seen_ms = at_ms
+        before = price
+    known = Gauge(smooth, seen_ms, underwater_since_ms=gauge.underwater_since_ms)
+    return known if is_broken else replace(gauge, smooth=smooth, seen_ms=seen_ms)
 
 
 def calm_price(price: Decimal, gauge: Gauge, sign: int) -> Decimal:

@@ -7,6 +7,7 @@ ends before that, at `Quiet`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -38,6 +39,7 @@ from backfuturectl.strategy.averaging.progress import on_price, settle
 from backfuturectl.strategy.averaging.recovery import unheld
 from backfuturectl.strategy.averaging.rewound import rewound
 from backfuturectl.strategy.averaging.state import (
+    NEVER_MS,
     Closing,
     Deal,
     Happening,
@@ -52,6 +54,7 @@ from backfuturectl.strategy.averaging.state import (
 )
 from backfuturectl.strategy.base import (
     Action,
+    Band,
     BotIdentity,
     BotView,
     Command,
@@ -181,10 +184,37 @@ class Averaging:
             case Liquidated():
                 return on_liquidated(_at(state, event.at_ms), event)
 
-    def is_quiet(self, state: State, event: PriceSeen) -> bool:
-        """Return whether *event* would only be remembered until the next price."""
-        # A gauge averages over the prices: each of them counts.
-        return state.gauge is None and _is_within(state.quiet, event, max(state.at_ms, event.at_ms))
+    def band(self, state: State) -> Band | None:
+        """Return which prices would only be remembered."""
+        quiet, gauge = state.quiet, state.gauge
+        if quiet is None:
+            return None
+        low, high, seen_ms, gap_ms = quiet.low, quiet.high, state.at_ms, NEVER_MS
+        if gauge is not None:
+            # The smoothed price stays between itself and the prices that come, and so does the
+            # kinder of both: only on the kinder side could it be beyond the band by itself.
+            sign, calm_low, calm_high = state.setup.terms.sign, quiet.calm_low, quiet.calm_high
+            if gauge.smooth >= calm_high if sign > 0 else gauge.smooth <= calm_low:
+                return None
+            low, high = max(low, calm_low), min(high, calm_high)
+            seen_ms, gap_ms = gauge.seen_ms, GAP_MS
+        return Band(
+            low=low,
+            high=high,
+            until_ms=quiet.until_ms,
+            seen_ms=seen_ms,
+            gap_ms=gap_ms,
+            wants_room=quiet.wants_room,
+            each_counts=gauge is not None,
+        )
+
+    def remember(self, state: State, seen: Sequence[tuple[Decimal, int]]) -> State:
+        """Return *state* with the prices *seen*, none of which decides anything."""
+        gauge, (price, at_ms) = state.gauge, seen[-1]
+        if gauge is not None and state.price is not None:
+            span_ms = state.setup.terms.recovery.ema_span_ms
+            gauge = smoothed(gauge, state.price, seen, span_ms=span_ms)
+        return replace(state, price=price, at_ms=max(state.at_ms, at_ms), gauge=gauge)
 
     def view(self, state: State) -> BotView:
         """Return what people see."""
@@ -311,9 +341,7 @@ def _on_price(state: State, event: PriceSeen) -> Step[State]:
     if gauge is not None and state.price is not None:
         terms = state.setup.terms
         gap_ms = at_ms - gauge.seen_ms
-        gauge = smoothed(
-            gauge, state.price, price=price, at_ms=at_ms, span_ms=terms.recovery.ema_span_ms
-        )
+        gauge = smoothed(gauge, state.price, ((price, at_ms),), span_ms=terms.recovery.ema_span_ms)
         is_calm = (
             gap_ms <= GAP_MS
             and quiet is not None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from backfuturectl.engine.lookups import FILLS_PATIENCE_S, MISSING_PATIENCE_S
-from backfuturectl.engine.stepper import Stepper
+from backfuturectl.engine.stepper import REMEMBERED_MAX, Stepper
 from backfuturectl.exchanges.simulated import PortCall
 from backfuturectl.matching.values import OrderRequest, Wallet
 from backfuturectl.model.errors import PermanentError, TransientError
@@ -17,6 +18,8 @@ from backfuturectl.model.ids import OrderName, bot_code, client_order_id, parse_
 from backfuturectl.model.market import MarketKind, Quote
 from backfuturectl.model.orders import Fill, Leg, LegKind, NewOrder, OrderStatus, OrderType, Side
 from backfuturectl.model.status import Reason
+from backfuturectl.strategy.averaging.kind import Averaging
+from backfuturectl.strategy.averaging.state import State
 from backfuturectl.strategy.base import Command, Event, Gate, GateChanged
 from tests.shell.world import ACCOUNT, BUSY, NAME, PAIR, REFUSED, START_MS, UNKNOWN, World, world
 from tests.unit.strategy.venue import KIND
@@ -343,12 +346,31 @@ async def test_a_price_that_decides_nothing_is_taken_at_once_and_wakes_nobody(
         assert w.bot is not None
         before, calls = w.bot.view().unrealised_quote, len(w.faults.calls)
         monkeypatch.setattr(Stepper, "take", None)  # the task would stumble over it
-        w.bot.offer_price(Quote(D("100.5")), w.clock.now_ms())
+        w.bot.offer_price(Quote(D("100.05")), w.clock.now_ms())
         assert w.bot.view().unrealised_quote != before
         await asyncio.sleep(1)
         assert len(w.faults.calls) == calls
         assert w.task is not None
         assert not w.task.done()
+
+
+async def test_prices_that_decide_nothing_are_looked_at_together_before_they_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with world() as w:
+        await w.price("100", for_s=5)
+        looked: list[int] = []
+        remember = type(KIND).remember
+
+        def count(kind: Averaging, state: State, seen: Sequence[tuple[Decimal, int]]) -> State:
+            looked.append(len(seen))
+            return remember(kind, state, seen)
+
+        monkeypatch.setattr(type(KIND), "remember", count)
+        await w.price("100", for_s=300)
+        assert max(looked) <= REMEMBERED_MAX
+        assert sum(looked) > 250, "polls between them look as well, but not at every price"
+        assert len(looked) < 100
 
 
 async def test_a_price_that_reaches_a_resting_order_has_it_looked_at_within_a_second() -> None:

@@ -10,12 +10,12 @@ from decimal import Decimal
 
 import pytest
 
-from backfuturectl.engine.prices import PriceFeed
+from backfuturectl.engine.prices import Listener, PriceFeed
 from backfuturectl.exchanges.simulated import PortCall, SimulatedPublic
 from backfuturectl.matching.values import Listing
 from backfuturectl.matching.venue import Venue
 from backfuturectl.model.errors import TransientError
-from backfuturectl.model.market import MarketKind
+from backfuturectl.model.market import MarketKind, Quote
 from backfuturectl.model.status import Reason
 from tests.shell.world import BUSY, START_MS, Faults, LoopClock
 from tests.unit.strategy.venue import market
@@ -34,7 +34,11 @@ class Desk:
     seen: list[tuple[str, Decimal, int]] = field(default_factory=list)
 
     def listen(self, pair: str, who: str) -> None:
-        self.feed.listen(pair, who, lambda quote, at_ms: self.seen.append((who, quote.last, at_ms)))
+        self.feed.listen(pair, who, lambda quote, at_ms: self._hear(who, quote, at_ms))
+
+    def _hear(self, who: str, quote: Quote, at_ms: int) -> bool:
+        self.seen.append((who, quote.last, at_ms))
+        return False
 
     def of(self, who: str) -> list[Decimal]:
         return [price for name, price, _ in self.seen if name == who]
@@ -84,6 +88,32 @@ async def test_who_is_muted_hears_no_more_and_the_others_do() -> None:
         await asyncio.sleep(5)
         assert len(d.of("one")) == heard
         assert len(d.of("two")) >= 7
+
+
+async def test_who_has_something_to_do_gets_a_turn_before_all_others_are_told() -> None:
+    async with desk() as d:
+        told: list[str] = []
+        woken = asyncio.Event()
+
+        async def act() -> None:
+            await woken.wait()
+            told.append("acted")
+
+        def hear(who: str) -> Listener:
+            def listener(quote: Quote, at_ms: int) -> bool:
+                told.append(who)
+                woken.set()
+                return True
+
+            return listener
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(act())
+            for number in range(30):
+                d.feed.listen(BTC, f"btc {number}", hear(f"btc {number}"))
+            d.feed.listen(ETH, "eth", hear("eth"))
+            await asyncio.sleep(1)
+        assert told.index("btc 29") < told.index("acted") < told.index("eth")
 
 
 async def test_the_beat_is_steady_however_long_an_answer_takes() -> None:

@@ -12,7 +12,7 @@ numbers = st.decimals(allow_nan=False, allow_infinity=False, places=18, max_valu
 
 @given(numbers)
 def test_a_number_survives_as_json_number_and_as_text(value: Decimal):
-    row = payload.decode(f'{{"a": {value:f}, "b": "{value:f}"}}')
+    row = payload.decode(f'{{"a": {value:f}, "b": "{value:f}"}}'.encode())
 
     assert payload.number(row, "a") == payload.number(row, "b") == value
 
@@ -33,10 +33,22 @@ def test_plain_numbers_are_written_as_exchanges_take_them(value: str, written: s
     assert payload.plain(Decimal(value)) == written
 
 
-@pytest.mark.parametrize("text", ["", "<html>", '{"a": 1', "NaN", '{"a": Infinity}', "[" * 100_000])
-def test_what_is_not_json_is_refused(text: str):
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b'{"a": 1',
+        b"NaN",
+        b'{"a": Infinity}',
+        b"[" * 100_000,
+        b"[1e99999999999999999999]",
+        b'{"a": "\xff"}',
+    ],
+)
+def test_what_is_not_json_is_refused(body: bytes):
     with pytest.raises(PayloadError):
-        payload.decode(text)
+        payload.decode(body)
 
 
 @pytest.mark.parametrize("value", [None, "", "abc", "NaN", "Infinity", True, [], {}])

@@ -507,30 +507,43 @@ def test_no_walk_of_prices_through_recovery_breaks_an_invariant(
 @pytest.mark.parametrize("name", DOCUMENTS)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    prices=st.lists(st.decimals(D(90), D(110), places=1), min_size=2, max_size=25),
+    prices=st.lists(
+        st.tuples(
+            st.decimals(D(88), D(112), places=1),
+            st.sampled_from([0, 1_000, 60_000, 299_000, 301_000]),
+        ),
+        min_size=2,
+        max_size=25,
+    ),
     start=st.sampled_from([(), (D(100),), (D(100), D("97.9"))]),
 )
-def test_a_quiet_price_may_be_left_out_when_a_newer_one_has_come(
-    name: str, prices: list[Decimal], start: tuple[Decimal, ...]
+def test_prices_within_the_band_may_be_remembered_together(
+    name: str, prices: list[tuple[Decimal, int]], start: tuple[Decimal, ...]
 ) -> None:
     kind, document = DOCUMENTS[name]
     venue = Venue.start(setup(kind, **document))
     venue.run(*start)
     each = skipped = venue.state
-    waiting: PriceSeen | None = None
-    for number, price in enumerate(prices, start=1):
-        event = PriceSeen(price, venue.state.at_ms + 1_000 * number)
+    waiting: list[tuple[Decimal, int]] = []
+    at_ms, band = venue.state.at_ms, KIND.band(skipped)
+    for price, passed_ms in prices:
+        before_ms, at_ms = at_ms, at_ms + passed_ms
+        event = PriceSeen(price, at_ms)
         step = KIND.step(each, event)
-        if KIND.is_quiet(skipped, event):
+        if (
+            band is not None
+            and band.low < price < band.high
+            and band.seen_ms <= at_ms < band.until_ms
+            and at_ms - (before_ms if waiting else band.seen_ms) <= band.gap_ms
+            and not band.wants_room
+        ):
             assert step.actions == ()
-            waiting = event
+            waiting = [*(waiting if band.each_counts else ()), (price, at_ms)]
         else:
-            if waiting is not None:
-                skipped = KIND.step(skipped, waiting).state
+            skipped = KIND.remember(skipped, waiting) if waiting else skipped
             again = KIND.step(skipped, event)
             assert again.actions == step.actions
-            skipped, waiting = again.state, None
+            skipped, waiting = again.state, []
+            band = KIND.band(skipped)
         each = step.state
-    if waiting is not None:
-        skipped = KIND.step(skipped, waiting).state
-    assert skipped == each
+    assert (KIND.remember(skipped, waiting) if waiting else skipped) == each

@@ -1069,7 +1069,7 @@ def test_smoothing_does_not_depend_on_how_often_the_same_price_is_told(
     def after(times: list[int]) -> Decimal:
         gauge = Gauge(start, 0)
         for _, at_ms in pairwise([0, *times]):
-            gauge = smoothed(gauge, price, price=price, at_ms=at_ms, span_ms=HOUR)
+            gauge = smoothed(gauge, price, ((price, at_ms),), span_ms=HOUR)
         return gauge.smooth
 
     assert abs(after([*sorted(cuts), 300_000]) - after([300_000])) < D("1e-9")

@@ -1,16 +1,22 @@
-"""The garbage collector, minded: short passes, and nothing is kept for ever."""
+"""The interpreter, minded: short collector passes, quick threads, and nothing is kept for ever."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from backfuturectl.daemon.memory import FULL_PASS_EVERY, SET_ASIDE_EVERY_S, tend
+from backfuturectl.daemon.interpreter import (
+    FULL_PASS_EVERY,
+    SET_ASIDE_EVERY_S,
+    SWITCH_INTERVAL_S,
+    tend,
+)
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
 
@@ -52,10 +58,12 @@ async def test_a_cycle_that_became_garbage_while_set_aside_is_freed_within_the_h
         assert alive() is None
 
 
-async def test_the_collector_is_left_as_it_was() -> None:
-    before = gc.get_threshold()
+async def test_the_interpreter_is_left_as_it_was() -> None:
+    before, interval_s = gc.get_threshold(), sys.getswitchinterval()
     async with tended():
         await asyncio.sleep(SET_ASIDE_EVERY_S + 1)
         assert gc.get_threshold() != before
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_INTERVAL_S)
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0
+    assert sys.getswitchinterval() == pytest.approx(interval_s)
