@@ -191,12 +191,9 @@ class Averaging:
             return None
         low, high, seen_ms, gap_ms = quiet.low, quiet.high, state.at_ms, NEVER_MS
         if gauge is not None:
-            # The smoothed price stays between itself and the prices that come, and so does the
-            # kinder of both: only on the kinder side could it be beyond the band by itself.
-            sign, calm_low, calm_high = state.setup.terms.sign, quiet.calm_low, quiet.calm_high
-            if gauge.smooth >= calm_high if sign > 0 else gauge.smooth <= calm_low:
-                return None
-            low, high = max(low, calm_low), min(high, calm_high)
+            # The smoothed price stays between itself and the prices that come. It was not beyond
+            # the calm price on the kinder side, so no price of the band takes that one out of it.
+            low, high = max(low, quiet.calm_low), min(high, quiet.calm_high)
             seen_ms, gap_ms = gauge.seen_ms, GAP_MS
         return Band(
             low=low,

@@ -18,6 +18,7 @@ UNKNOWN = "an unknown outcome is looked up, never sent again"
 FOREIGN = "orders of others are never touched"
 GATE = "what the world forbids is not sent"
 URGENT = "an exit waits for no question and for no failure longer than that lasts"
+QUIET = "a price that decides something is looked at, and one that decides nothing counts"
 DURABLE = "what is acknowledged is on disk"
 ONE_WRITER = "one writer"
 
@@ -391,7 +392,12 @@ FAULTS = (
         "an exit waits for the answer to a question",
         URGENT,
         "engine/bot.py",
-        (("if self._context.is_asking and self._is_pressing(event):", "if False:"),),
+        (
+            (
+                "if self._context.is_asking and self._is_pressing(self._seen(quote, at_ms)):",
+                "if False:",
+            ),
+        ),
         ("tests/shell/engine/test_urgency.py",),
     ),
     Fault(
@@ -405,6 +411,34 @@ FAULTS = (
             ),
         ),
         ("tests/shell/engine/test_urgency.py",),
+    ),
+    Fault(
+        "a price that reaches a resting order is only remembered",
+        QUIET,
+        "engine/stepper.py",
+        (("band.narrowed(self.open_orders())", "band"),),
+        (_BOT,),
+    ),
+    Fault(
+        "a bot that waits for room does not look when there is some",
+        QUIET,
+        "engine/stepper.py",
+        (("or (band.wants_room and self.may_open())", ""),),
+        (_BOT,),
+    ),
+    Fault(
+        "of the prices that decide nothing only the newest is smoothed",
+        QUIET,
+        "strategy/averaging/kind.py",
+        (("each_counts=gauge is not None", "each_counts=False"),),
+        (_PATHS,),
+    ),
+    Fault(
+        "a price after a gap is only remembered",
+        QUIET,
+        "engine/stepper.py",
+        (("            or at_ms - self._seen_ms > band.gap_ms\n", ""),),
+        (_BOT,),
     ),
     Fault(
         "an exchange that does not answer is asked with every price",

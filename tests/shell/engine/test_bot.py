@@ -18,6 +18,7 @@ from backfuturectl.model.ids import OrderName, bot_code, client_order_id, parse_
 from backfuturectl.model.market import MarketKind, Quote
 from backfuturectl.model.orders import Fill, Leg, LegKind, NewOrder, OrderStatus, OrderType, Side
 from backfuturectl.model.status import Reason
+from backfuturectl.strategy.averaging.gauging import GAP_MS
 from backfuturectl.strategy.averaging.kind import Averaging
 from backfuturectl.strategy.averaging.state import State
 from backfuturectl.strategy.base import Command, Event, Gate, GateChanged
@@ -371,6 +372,33 @@ async def test_prices_that_decide_nothing_are_looked_at_together_before_they_are
         assert max(looked) <= REMEMBERED_MAX
         assert sum(looked) > 250, "polls between them look as well, but not at every price"
         assert len(looked) < 100
+
+
+async def test_a_parked_bot_looks_at_a_price_that_reaches_an_order_or_comes_after_a_gap() -> None:
+    async with world() as w:
+        await w.price("100", for_s=5)
+        await w.price("100.5", for_s=5)  # in profit, so that nothing lies between here and the exit
+        assert w.bot is not None
+        (exit_,) = w.resting(TAKE_PROFIT)
+        assert w.bot.offer_price(Quote(exit_.price - D("0.01")), w.clock.now_ms()) is False
+        assert w.bot.offer_price(Quote(exit_.price), w.clock.now_ms()) is True
+        await w.price("100.5", for_s=5)
+        await asyncio.sleep(GAP_MS / 1_000 - 1)
+        assert w.bot.offer_price(Quote(D("100.5")), w.clock.now_ms()) is False
+        await asyncio.sleep(GAP_MS / 1_000 + 1)
+        assert w.bot.offer_price(Quote(D("100.5")), w.clock.now_ms()) is True
+
+
+async def test_a_bot_that_waits_for_room_looks_at_the_first_price_that_comes_with_some() -> None:
+    async with world() as w:
+        w.room.deals_max = 0
+        await w.price("100", for_s=60)
+        assert w.bot is not None
+        assert w.bot.offer_price(Quote(D(100)), w.clock.now_ms()) is False
+        w.room.deals_max = 1
+        assert w.bot.offer_price(Quote(D(100)), w.clock.now_ms()) is True
+        await asyncio.sleep(1)
+        assert len(w.orders(BASE)) == 1
 
 
 async def test_a_price_that_reaches_a_resting_order_has_it_looked_at_within_a_second() -> None:

@@ -1077,7 +1077,7 @@ def test_smoothing_does_not_depend_on_how_often_the_same_price_is_told(
 
 def test_smoothing_begins_anew_after_a_gap() -> None:
     gauge = Gauge(D(100), 0, underwater_since_ms=5, trouble_since_ms=5)
-    after = smoothed(gauge, D(100), price=D(50), at_ms=GAP_MS + 1, span_ms=HOUR)
+    after = smoothed(gauge, D(100), ((D(50), GAP_MS + 1),), span_ms=HOUR)
     assert (after.smooth, after.trouble_since_ms, after.underwater_since_ms) == (D(50), None, 5)
 
 
