@@ -96,8 +96,8 @@ FAULTS = (
     _fault(
         "the smoothed price follows at once",
         WICK,
-        "if gauge.smooth != before and span_ms:",
-        "if False:",
+        "if smooth != before and not span_ms:",
+        "if True:",
     ),
     _fault(
         "the smoothed price never follows",
