@@ -108,8 +108,8 @@ FAULTS = (
     _fault(
         "the price of now is smoothed as if it had been there all the time",
         WICK,
-        "            gauge, state.price, price=price, at_ms=at_ms",
-        "            gauge, price, price=price, at_ms=at_ms",
+        "gauge = smoothed(gauge, state.price, ((price, at_ms),)",
+        "gauge = smoothed(gauge, price, ((price, at_ms),)",
     ),
     _fault(
         "one false moment ends WATCH",
