@@ -58,6 +58,7 @@ def restore_order(
     if order.price is not None:
         floor.books[listing.symbol].rest(order)
         return order
+    floor.marks.setdefault(listing.symbol, taken_at)  # what it leaves held is shown at some price
     amount = fillable(floor, owner, listing, order, taken_at)
     if amount > 0:
         fill_order(

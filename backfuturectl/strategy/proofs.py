@@ -484,8 +484,9 @@ def _improvement(terms: Terms, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
 
 def _recovery(terms: Terms, exact: tuple[Rung, ...]) -> Iterator[Violation]:
     recovery = terms.recovery
-    base_pct = HUNDRED * exact[0].total_quote / exact[-1].total_quote
-    limit_pct = recovery.margin_used_pct
+    base_pct, limit_pct = ZERO, recovery.margin_used_pct
+    if exact[-1].total_quote:  # a ladder of nothing is refused by the other rules
+        base_pct = HUNDRED * exact[0].total_quote / exact[-1].total_quote
     if recovery.is_enabled and limit_pct is not None and base_pct >= limit_pct:
         yield Violation(
             "V-RECOVERY",

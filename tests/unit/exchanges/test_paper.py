@@ -267,6 +267,14 @@ async def test_an_acknowledged_market_order_was_executed() -> None:
     assert (await account.balances()).total["BTC"] == 1
 
 
+async def test_what_a_market_order_left_held_is_shown_before_the_first_price() -> None:
+    more = {"leverage": 5, "margin_mode": "isolated"}
+    orders = [row(market_order("a", BUY, "100", **more))]
+    account = paper(futures_market(), leverage=5, orders=orders)
+    position = await account.position(PAIR)
+    assert (position.amount_base, position.entry_price) == (1, 100)
+
+
 async def test_a_recorded_part_is_not_filled_again() -> None:
     order = new("a", BUY, "98", "3")
     first = Fill("paper-a-1", "x", "a", PAIR, BUY, D(98), D(1), None, is_maker=True, at_ms=950_000)
