@@ -15,7 +15,12 @@ ROUTES = [
 ]
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+# Of the tickers ccxt counts 10 each and the documentation 2 and 1, which is kept.
+@pytest.mark.parametrize(
+    "route",
+    [route for route in ROUTES if not route.is_price],
+    ids=lambda route: f"{route.method} {route.path}",
+)
 def test_no_request_to_mexc_weighs_less_than_ccxt_counts(route: Route) -> None:
     host, access = route.api
     counted = ccxt.mexc().describe()["api"][host][access][route.method.lower()][route.path]["cost"]
