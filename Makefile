@@ -31,10 +31,11 @@ lint: install ## Formatting, lint, types, layers, dependencies, dead code
 	$(BIN)/vulture
 	$(BIN)/backfuturectl schema --check schemas
 
-check: lint ## The fast tier: lint, and the tests that need no other process
-	$(BIN)/pytest -q -n 2 tests/unit tests/golden tests/shell
+check: lint ## The fast tier: lint, and the quick tests that need no other process
+	$(BIN)/pytest -q -n 2 -m "not long" tests/unit tests/golden tests/shell
 
 test: check ## Everything: the fast tier, contracts, simulations, end to end
+	$(BIN)/pytest -q -n 2 -m long tests/unit
 	$(BIN)/pytest -q -n 2 tests/contract tests/mutations tests/simulation tests/e2e
 	$(BIN)/backfuturectl validate configs
 

@@ -474,6 +474,7 @@ def test_replaying_every_order_report_changes_nothing(
 WALKS = st.lists(st.tuples(st.integers(-90, 80), st.integers(1, 8)), min_size=10, max_size=60)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS if "recovery" in name])
 @given(walk=WALKS)
 @settings(max_examples=60, deadline=None)

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -302,6 +303,7 @@ def come_by(name: str, *, examples: int) -> set[str]:
     return visited
 
 
+@pytest.mark.long
 def test_no_history_through_recovery_breaks_an_invariant_and_together_they_come_by_all() -> None:
     first, *others, last = NAMES
     visited = come_by(first, examples=25) | come_by(last, examples=25)
