@@ -330,7 +330,8 @@ class ControllerBoard:
                     {
                         "bot": seat.planned.bot,
                         "pair": seat.planned.pair,
-                        "hasOpenDeal": seat.has_open_deal,
+                        "hasOpenDeal": seat.may_hold_deal,
+                        "isCompared": seat.bot.has_compared,
                         "isDraining": seat.is_draining,
                         "isStopping": seat.is_stopping,
                     }

@@ -44,7 +44,11 @@ class _Found:
 
 
 class Agreement:
-    """Compares one bot's journal with the exchange."""
+    """Compares one bot's journal with the exchange.
+
+    Attributes:
+        has_lost_orders: The exchange shows what this bot did and its journal does not know.
+    """
 
     def __init__(
         self, context: Context, *, stepper: Stepper, lookups: Lookups, positions: PositionWatch
@@ -54,6 +58,7 @@ class Agreement:
         self._lookups = lookups
         self._positions = positions
         self._is_memory_proven = False
+        self.has_lost_orders = False
         self._remembers_until_ms = context.journal.updated_at_ms
 
     @property
@@ -79,6 +84,7 @@ class Agreement:
             found = await self._compare()
         if context.is_stopping:
             return False
+        self.has_lost_orders = found.known is Known.LOST
         ruling = RULINGS[found.known, found.shown]
         if ruling.action is not Action.HOLD:
             context.holds.lift(_POSITION)

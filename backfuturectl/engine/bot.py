@@ -106,6 +106,7 @@ class Bot:
         self._wake = asyncio.Event()
         self._is_parked = False
         self._must_reconcile = True
+        self._has_compared = False
         self._must_cancel_adding = False
         self._gate_told: Gate | None = None
         self.last_error: OperationError | None = None
@@ -224,6 +225,16 @@ class Bot:
         return self._context.holds.gate
 
     @property
+    def has_compared(self) -> bool:
+        """Whether journal and exchange were compared since it was built."""
+        return self._has_compared
+
+    @property
+    def has_lost_orders(self) -> bool:
+        """Whether its account has orders of this bot that its journal does not know."""
+        return self._strangers.has_lost_orders or self._agreement.has_lost_orders
+
+    @property
     def liquidation_price(self) -> Decimal | None:
         """As the exchange showed it last; None while flat and where it shows none."""
         return self._positions.liquidation_price
@@ -308,6 +319,7 @@ class Bot:
             if self._funding.is_owed:
                 await self._funding.ask()
             self._must_reconcile = False
+            self._has_compared = True
             self._context.holds.lift("start")
             self._stepper.book(is_sure=self.gate[0] is not Gate.SHUT)
 

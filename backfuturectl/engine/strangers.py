@@ -27,6 +27,11 @@ class Strangers:
         self._context = context
         self._seen: set[str] = set()
 
+    @property
+    def has_lost_orders(self) -> bool:
+        """Whether an order rests that carries this bot's id and is not in its journal."""
+        return Known.LOST.name in self._context.holds
+
     def forgive(self) -> None:
         """Drop what was held against the account; what still rests there is told anew."""
         self._context.holds.lift_where({known.name for known in _WHY}.__contains__)

@@ -52,7 +52,10 @@ class RunningBot:
     Attributes:
         spec: What it runs now, presets filled in.
         digest: Of the document it runs.
-        has_open_deal: It has a position, or an order of ours that may rest.
+        has_open_deal: It has a position, or an order of ours that may rest, or is known to have
+            lost a part of its journal.
+        is_compared: Journal and exchange were compared since it was seated. Until then that it has
+            no open deal is only what the journal says.
         is_draining: A plan told it to open no new deal, and none has lifted that.
         is_stopping: A plan told it to close or abandon, and the end is not confirmed yet.
         refused_digest: Of the edit that was last refused; None when the last one was taken.
@@ -66,9 +69,15 @@ class RunningBot:
     generation: int
     digest: str
     has_open_deal: bool = False
+    is_compared: bool = True
     is_draining: bool = False
     is_stopping: bool = False
     refused_digest: str | None = None
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it may end as it is: it has no open deal, and the exchange has confirmed that."""
+        return self.is_compared and not self.has_open_deal
 
 
 class Effect(enum.StrEnum):
@@ -254,11 +263,11 @@ def _leave(bot: RunningBot, strategy: StrategySpec | None) -> Iterator[PlanActio
         why = f"the pair {bot.pair} was removed from the strategy"
         if bot.pair in strategy.pairs:
             why = f"the strategy opens no deals through {bot.connection} any more"
-    if not bot.has_open_deal:
+    if bot.is_flat:
         yield StopBot(bot.bot, Ending.FLAT, why)
     elif bot.is_stopping:
         return  # its end is under way; a later plan takes it off the books
-    elif how is not Ending.DRAIN:
+    elif bot.has_open_deal and how is not Ending.DRAIN:
         yield StopBot(bot.bot, how, why, field)
     elif not bot.is_draining:
         yield DrainBot(bot.bot, why)
@@ -269,7 +278,7 @@ def _edit(
 ) -> Iterator[PlanAction]:
     """Bring a bot on the books to its newest generation."""
     if bot.is_stopping:
-        if not bot.has_open_deal:  # its end is confirmed: it starts again
+        if bot.is_flat:  # its end is confirmed: it starts again
             way = _in_the_way(wanted, leaving)
             yield ReplaceBot(bot.bot, wanted, Ending.FLAT, (), way)
         return
@@ -307,7 +316,7 @@ def _replacement(
     """Return how an edit is carried out, by the new document's ``onChange``."""
     if FieldClass.IDENTITY in classes:
         if not bot.has_open_deal:
-            return Ending.FLAT
+            return Ending.FLAT if bot.is_compared else Ending.DRAIN
         return _IDENTITY_EDITS[wanted.on_change]
     if FieldClass.LADDER in classes and bot.has_open_deal and wanted.on_change == "close":
         return Ending.CLOSE

@@ -55,6 +55,7 @@ async def running_now(settings: Settings) -> list[Row]:
                         "bot": bot.bot,
                         "pair": bot.pair,
                         "hasOpenDeal": bot.bot in open_deals,
+                        "isCompared": True,
                         "isDraining": False,
                         "isStopping": False,
                     }
@@ -132,6 +133,7 @@ def _running(
                 generation=bot.generation,
                 digest=bot.digest,
                 has_open_deal=flag["hasOpenDeal"],
+                is_compared=flag["isCompared"],
                 is_draining=flag["isDraining"],
                 is_stopping=flag["isStopping"],
             )

@@ -449,7 +449,7 @@ class Seating:
         seat.fall_silent()
         await seat.supervisor.stop()
         self._books.unseat(name)
-        if seat.has_open_deal:
+        if seat.may_hold_deal:
             await self._reseat(seat)
             return False
         room = self._rooms.get(seat.planned.strategy)

@@ -66,6 +66,11 @@ class Seat:
         return view.deal_number is not None or view.open_orders > 0
 
     @property
+    def may_hold_deal(self) -> bool:
+        """Whether it has an open deal, or may have one on its account that its journal lost."""
+        return self.has_open_deal or self.bot.has_lost_orders
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """What an operator's hold may name to reach it."""
         return (f"strategy/{self.planned.strategy}", f"connection/{self.planned.connection}", "all")
@@ -110,7 +115,8 @@ class Seat:
         """Return what `planning` needs to know."""
         return running_bot(
             self.planned,
-            has_open_deal=self.has_open_deal,
+            has_open_deal=self.may_hold_deal,
+            is_compared=self.bot.has_compared,
             is_draining=self.is_draining,
             is_stopping=self.is_stopping,
             refused_digest=self.refused_digest,
@@ -158,6 +164,7 @@ def running_bot(
     planned: DesiredBot,
     *,
     has_open_deal: bool,
+    is_compared: bool = True,
     is_draining: bool = False,
     is_stopping: bool = False,
     refused_digest: str | None = None,
@@ -172,6 +179,7 @@ def running_bot(
         generation=planned.generation,
         digest=planned.digest,
         has_open_deal=has_open_deal,
+        is_compared=is_compared,
         is_draining=is_draining,
         is_stopping=is_stopping,
         refused_digest=refused_digest,

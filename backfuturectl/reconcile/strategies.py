@@ -225,7 +225,7 @@ class Strategies:
             for seat in seats
             if seat.refused_digest == document.digest
             and seat.planned.digest != document.digest
-            and seat.has_open_deal
+            and seat.may_hold_deal
         ]
         if not refusals and not standing:
             for seat in seats:
@@ -317,7 +317,7 @@ class Strategies:
             seat.bot.command(Command.DRAIN)
 
     async def _end(self, seat: Seat, how: Ending, why: str, left: Pass, *, field: str) -> None:
-        if how is not Ending.FLAT and seat.has_open_deal:
+        if how is not Ending.FLAT and seat.may_hold_deal:
             left.is_winding = True
             if not seat.is_stopping:
                 _LOG.info("%s: %s: %s", seat.planned.bot, how, why)

@@ -192,6 +192,23 @@ FAULTS = (
         _PLAN,
     ),
     Fault(
+        "a bot that has not looked at the exchange yet counts as flat",
+        STOPS,
+        "planning/plan.py",
+        (
+            ("return self.is_compared and not", "return not"),
+            ("Ending.FLAT if bot.is_compared else Ending.DRAIN", "Ending.FLAT"),
+        ),
+        _PLAN,
+    ),
+    Fault(
+        "a bot that lost a part of its journal counts as flat",
+        STOPS,
+        "reconcile/seats.py",
+        (("return self.has_open_deal or self.bot.has_lost_orders", "return self.has_open_deal"),),
+        (_CONTROLLER,),
+    ),
+    Fault(
         "a new bot does not wait for the one that trades its pair",
         STOPS,
         "planning/plan.py",

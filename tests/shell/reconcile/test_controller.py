@@ -683,6 +683,51 @@ async def test_a_restart_goes_on_with_the_same_deal(town: Town) -> None:
         assert deal.exit_leg == "takeProfit"
 
 
+async def test_a_deal_that_an_older_store_forgot_keeps_its_keeper_whatever_the_files_say(
+    town: Town,
+) -> None:
+    town.write(spare=connection("spare", key="spare"))
+    async with town.daemon():
+        await in_deal(town)
+        await take_profit(town)
+    older = (town.path / "state.db").read_bytes()
+    async with town.daemon():
+        await asyncio.sleep(60)  # the cooldown
+        await in_deal(town)
+    (town.path / "state.db").write_bytes(older)
+    town.write(grid=strategy(on="spare"))
+    before = town.orders()
+    async with town.daemon():
+        await town.until(lambda: town.reason("grid") is Reason.EDIT_REFUSED)
+        await town.rest()
+        assert town.bot().name.connection == "main"
+        assert town.bot().gate[0] is Gate.SHUT
+        town.remove("grid")
+        await town.settled()
+        assert town.bots == {GRID}, "somebody has to look after what is open there"
+        assert town.orders() == before
+
+
+async def test_an_edit_that_moves_a_bot_waits_until_it_has_looked_at_the_exchange(
+    town: Town,
+) -> None:
+    town.write(spare=connection("spare", key="spare"), grid=strategy(on="main"))
+    async with town.daemon() as c:
+        await town.until(lambda: GRID in town.bots)
+        await c.strategies.hand.hold("all", "pause", cancel=False, close=False)
+        await town.settled()
+    town.write(grid=strategy(on="spare"))
+    town.faults.always[PortCall.ORDER] = TransientError(Reason.EXCHANGE_UNAVAILABLE, "late")
+    async with town.daemon():
+        await town.until(lambda: GRID in town.bots)
+        await town.rest()
+        assert town.bot().name.connection == "main"
+        assert town.reason("grid") is Reason.PROGRESSING
+        del town.faults.always[PortCall.ORDER]
+        await town.until(lambda: GRID in town.bots and town.bot().name.connection == "spare")
+        await town.until(lambda: town.reason("grid") is OK)
+
+
 async def test_a_restored_deal_has_the_share_it_was_planned_for(town: Town) -> None:
     town.write(grid=strategy(pairs="[BTC/USDT, ETH/USDT]", deals=1))
     async with town.daemon():

@@ -42,7 +42,7 @@ def desired(name: str = "eth", *, digest: str = "new", **fields: Any) -> Desired
 def running(name: str = "eth", *, digest: str = "old", **fields: Any) -> RunningBot:
     flags = {
         key: fields.pop(key)
-        for key in ("has_open_deal", "is_draining", "is_stopping", "refused_digest")
+        for key in ("has_open_deal", "is_compared", "is_draining", "is_stopping", "refused_digest")
         if key in fields
     }
     current = spec(**fields)
@@ -209,6 +209,23 @@ def test_a_removed_bot_without_a_deal_just_ends(on_delete: str) -> None:
     assert action.how is Ending.FLAT
 
 
+def test_a_bot_that_has_not_looked_at_the_exchange_only_opens_no_deal_for_now() -> None:
+    unsure = running(is_compared=False, onChange="close", onDelete="abandon")
+    (action,) = planned(desired(leverage=3, onChange="close"), unsure)
+    assert isinstance(action, ReplaceBot)
+    assert action.how is Ending.DRAIN
+    assert planned(None, unsure) == (DrainBot("eth/BTC-USDT", REMOVED),)
+    told = replace(unsure, is_draining=True)
+    assert planned(desired(leverage=3, onChange="close"), told) == ()
+    assert planned(None, told) == ()
+    assert planned(desired(leverage=3), replace(unsure, is_stopping=True)) == ()
+
+
+def test_an_edit_that_replaces_nothing_waits_for_no_look_at_the_exchange() -> None:
+    (action,) = planned(desired(marginLimit="500 USDT"), running(is_compared=False))
+    assert isinstance(action, UpdateBot)
+
+
 def test_a_draining_orphan_is_left_in_peace() -> None:
     assert planned(None, running(has_open_deal=True, is_draining=True)) == ()
 
@@ -350,6 +367,7 @@ def worlds(
             1,
             f"d{number}",
             has_open_deal=draw(st.booleans()),
+            is_compared=draw(st.booleans()),
             is_draining=draw(st.booleans()),
             is_stopping=draw(st.booleans()),
             refused_digest=draw(st.sampled_from([None, "d0", "d1"])),
@@ -377,7 +395,9 @@ def test_when_every_deal_ends_the_books_become_what_is_desired(
     wanted, books = world
     for _ in range(4):
         books = apply(books, plan(wanted, books))
-        ended = {name: replace(bot, has_open_deal=False) for name, bot in books.items()}
+        ended = {
+            name: replace(bot, has_open_deal=False, is_compared=True) for name, bot in books.items()
+        }
         books = {name: bot for name, bot in ended.items() if not bot.is_stopping}
     assert plan(wanted, books) == ()
     assert {name: bot.digest for name, bot in books.items()} == {
@@ -393,6 +413,7 @@ def test_an_open_deal_loses_its_bot_only_when_a_document_says_so(
     for action in plan(wanted, current):
         if isinstance(action, StopBot | ReplaceBot) and action.how is not Ending.DRAIN:
             bot = current[action.bot]
+            assert bot.is_compared or bot.has_open_deal
             if not bot.has_open_deal:
                 continue
             document = wanted.get(action.bot)
