@@ -105,6 +105,8 @@ class OrderRecord:
         trigger_price: Price at which the exchange sets a stop order off; None for other orders.
         environment: ``live``, ``sandbox``, ``emulator`` or, where no exchange ever saw it,
             ``paper``; empty where it was not recorded.
+        account_id: Account that it was sent to, as the exchange tells it; empty where it tells
+            none, on paper, and where it was not recorded.
     """
 
     client_order_id: str
@@ -130,6 +132,7 @@ class OrderRecord:
     source: str = ""
     trigger_price: Decimal | None = None
     environment: str = ""
+    account_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

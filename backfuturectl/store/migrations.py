@@ -92,6 +92,17 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
             "CREATE INDEX events_deal ON events (deal, event_id)",
         ),
     ),
+    Migration(
+        3,
+        (
+            "ALTER TABLE orders ADD COLUMN account_id TEXT NOT NULL DEFAULT ''",
+            # What a bot reads at its start is found without a look at all that it ever did.
+            "CREATE INDEX orders_newest ON orders (bot, intended_at_ms, client_order_id)",
+            "DROP INDEX deals_bot",
+            "CREATE INDEX deals_newest ON deals (bot, opened_at_ms, number)",
+            "CREATE INDEX deals_open ON deals (bot) WHERE closed_at_ms IS NULL",
+        ),
+    ),
 )
 
 

@@ -55,7 +55,7 @@ def merge_order(stored: OrderRecord | None, new: OrderRecord) -> OrderRecord:
 
     The store enforces this although callers keep to it too: it is the last place where a stale
     report could take back what is known. The status follows `orders.advance`, filled amounts never
-    shrink, the exchange's id once known stays.
+    shrink, the exchange's id once known stays, and so does the account.
 
     Raises:
         InvalidTransitionError: *new* intends an order under an id that was used before, or the
@@ -73,6 +73,7 @@ def merge_order(stored: OrderRecord | None, new: OrderRecord) -> OrderRecord:
         filled_base=max(stored.filled_base, new.filled_base),
         cost_quote=max(stored.cost_quote, new.cost_quote),
         order_id=new.order_id or stored.order_id,
+        account_id=stored.account_id or new.account_id,
         raw_code=new.raw_code or stored.raw_code,
         intended_at_ms=stored.intended_at_ms,
         updated_at_ms=max(stored.updated_at_ms, new.updated_at_ms),

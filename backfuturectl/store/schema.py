@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
 
 METADATA: Final = MetaData()
 
@@ -68,7 +68,8 @@ DEALS: Final = Table(
     Column("connection", Text, nullable=False),
     Column("environment", Text, nullable=False),
     Column("market", Text, nullable=False),
-    Index("deals_bot", "bot", "number"),
+    Index("deals_newest", "bot", "opened_at_ms", "number"),
+    Index("deals_open", "bot", sqlite_where=text("closed_at_ms IS NULL")),
     Index("deals_closed", "closed_at_ms"),
 )
 
@@ -99,7 +100,9 @@ ORDERS: Final = Table(
     Column("source", Text, nullable=False),
     Column("trigger_price", Text),
     Column("environment", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
     Index("orders_bot", "bot", "status"),
+    Index("orders_newest", "bot", "intended_at_ms", "client_order_id"),
     Index("orders_deal", "deal"),
 )
 

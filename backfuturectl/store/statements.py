@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     CompoundSelect,
     Connection,
@@ -159,9 +160,30 @@ def _is_of(column: ColumnElement[str], name: str, prefix: str = "") -> ColumnEle
     return and_(column >= f"{prefix}{name}/", column < f"{prefix}{name}0")
 
 
+def _plain(column: Column[_T]) -> ColumnElement[_T]:
+    """Return *column* as a value that no index is used for.
+
+    Where another column leaves few rows, SQLite might still rather search or walk all that a bot
+    ever did. Source: SQLite documentation, "The SQLite Query Optimizer Overview", 2.1.
+    """
+    return literal_column(f"+{column.table.name}.{column.name}", column.type)
+
+
+def _newest_first(*columns: Column[Any], is_walked: bool) -> list[ColumnElement[Any]]:
+    """Return what to sort by, descending.
+
+    Args:
+        columns: The time first.
+        is_walked: Whether to take the order of an index, as for the newest of many.
+    """
+    return [(column if is_walked else _plain(column)).desc() for column in columns]
+
+
 def deals(bot: str | None, *, is_open: bool | None, limit: int | None) -> Select[Any]:
     """Return the query for deals, newest first; a strategy's name stands for all its bots."""
-    query = select(DEALS).order_by(DEALS.c.opened_at_ms.desc(), DEALS.c.number.desc())
+    query = select(DEALS).order_by(
+        *_newest_first(DEALS.c.opened_at_ms, DEALS.c.number, is_walked=not is_open)
+    )
     if bot is not None:
         query = query.where(_is_of(DEALS.c.bot, bot))
     if is_open is not None:
@@ -193,10 +215,11 @@ def _unsettled_deals(
         .join(SETTLEMENTS, SETTLEMENTS.c.deal == DEALS.c.deal, isouter=True)
         .where(closed.is_(None) | (closed >= since_ms), SETTLEMENTS.c.deal.is_(None))
     )
+    owner = _plain(DEALS.c.bot)  # open and lately closed deals are few
     if bot is not None:
-        query = query.where(DEALS.c.bot == bot)
-    if strategy is not None:  # a bot is STRATEGY/PAIR, and `0` follows `/`: the index serves it
-        query = query.where(DEALS.c.bot >= f"{strategy}/", DEALS.c.bot < f"{strategy}0")
+        query = query.where(owner == bot)
+    if strategy is not None:  # a bot is STRATEGY/PAIR, and `0` follows `/`
+        query = query.where(owner >= f"{strategy}/", owner < f"{strategy}0")
     if connection is not None:
         query = query.where(DEALS.c.connection == connection)
     return query
@@ -239,9 +262,12 @@ def orders(
     bot: str | None, deal: str | None, *, is_open: bool | None, limit: int | None
 ) -> Select[Any]:
     """Return the query for orders, newest first; a strategy's name stands for all its bots."""
-    query = select(ORDERS).order_by(ORDERS.c.intended_at_ms.desc(), ORDERS.c.client_order_id.desc())
+    is_walked = deal is None and not is_open
+    query = select(ORDERS).order_by(
+        *_newest_first(ORDERS.c.intended_at_ms, ORDERS.c.client_order_id, is_walked=is_walked)
+    )
     if bot is not None:
-        query = query.where(_is_of(ORDERS.c.bot, bot))
+        query = query.where(_is_of(ORDERS.c.bot if deal is None else _plain(ORDERS.c.bot), bot))
     if deal is not None:
         query = query.where(ORDERS.c.deal == deal)
     if is_open is not None:
@@ -289,8 +315,13 @@ def unpriced(after: int, limit: int) -> Select[Any]:
 
 
 def fills(bot: str, *, deal: str | None, client_order_ids: Iterable[str] | None) -> Select[Any]:
-    """Return the query for a bot's executions, oldest first."""
-    query = select(FILLS).where(FILLS.c.bot == bot).order_by(FILLS.c.at_ms, FILLS.c.fill_id)
+    """Return the query for a bot's executions, oldest first.
+
+    Those of one deal, or of some orders, are searched for by their orders.
+    """
+    query = select(FILLS).order_by(FILLS.c.at_ms, FILLS.c.fill_id)
+    is_whole = deal is None and client_order_ids is None
+    query = query.where((FILLS.c.bot if is_whole else _plain(FILLS.c.bot)) == bot)
     if deal is not None:
         of_deal = select(ORDERS.c.client_order_id).where(ORDERS.c.deal == deal)
         query = query.where(FILLS.c.client_order_id.in_(of_deal))
