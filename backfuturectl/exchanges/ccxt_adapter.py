@@ -100,6 +100,7 @@ class Route:
         weights: What it costs, by limit of the dialect.
         operation: What a lost answer would mean.
         is_price: Prices go before other reads, or bots would stand still while others recover.
+        decode: Reads a body as JSON, of a large one only what its reader looks at.
     """
 
     api: tuple[str, ...]
@@ -108,6 +109,7 @@ class Route:
     weights: Mapping[str, int]
     operation: Operation = Operation.READ
     is_price: bool = False
+    decode: Callable[[bytes], Any] = decode
 
     @property
     def priority(self) -> Priority:
@@ -233,7 +235,7 @@ class Client:
             raise self._judged(lost, route, call) from error
         self._learn(answer, call)
         try:
-            value = self._dialect.interpret(answer.status, decode(answer.body))
+            value = self._dialect.interpret(answer.status, route.decode(answer.body))
             if not isinstance(value, Failure):
                 return parse(value)
         except PayloadError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Generic, TypedDict, TypeVar
 
 from backfuturectl.exchanges.budget import Limit
 from backfuturectl.exchanges.ccxt_adapter import Client, Dialect, Route
@@ -26,6 +26,8 @@ from backfuturectl.exchanges.translation import ErrorTable, Failure, Operation, 
 from backfuturectl.model.errors import PermanentError
 from backfuturectl.model.orders import OrderStatus
 from backfuturectl.model.status import Reason
+
+T = TypeVar("T")
 
 # Resource pools of a user without VIP level, per 30 s; public data is counted per address.
 LIMITS: Final[dict[str, Limit]] = {
@@ -153,6 +155,14 @@ FUTURES_ERRORS: Final = ErrorTable(
         (Operation.CANCEL, "100004"): _R.ORDER_NOT_FOUND,
     },
 )
+
+
+class Envelope(TypedDict, Generic[T]):
+    """What is around a success, for `tickers.lean`."""
+
+    code: str
+    data: T
+
 
 _SUCCESS: Final = "200000"
 _TOO_MANY: Final = 429

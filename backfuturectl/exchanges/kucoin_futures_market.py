@@ -7,13 +7,14 @@ units only. KuCoin writes Bitcoin as XBT there.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
+
 from backfuturectl.exchanges.candles import Span, closed
 from backfuturectl.exchanges.ccxt_adapter import Client, Route
-from backfuturectl.exchanges.kucoin import read_egress_ip, told_time_ms
+from backfuturectl.exchanges.kucoin import Envelope, read_egress_ip, told_time_ms
 from backfuturectl.exchanges.listing import Listing, listing
 from backfuturectl.exchanges.payload import (
     PayloadError,
@@ -22,13 +23,13 @@ from backfuturectl.exchanges.payload import (
     number,
     number_at,
     optional_number,
-    quotes,
     rows,
     text,
 )
 from backfuturectl.exchanges.public import MarketCalls
+from backfuturectl.exchanges.tickers import Ticker, lean, quotes
 from backfuturectl.model.candles import Candle
-from backfuturectl.model.market import Market, MarketKind, Quote
+from backfuturectl.model.market import Market, MarketKind
 
 _SETTLE: Final = "USDT"
 _OPEN_ORDERS_MAX: Final = 100
@@ -37,9 +38,23 @@ _MINUTE_MS: Final = 60_000
 
 _PUBLIC: Final = ("futuresPublic",)
 
+
+class _Ticker(Ticker, gc=False):
+    last: Any = msgspec.field(default=None, name="price")
+    bid: Any = msgspec.field(default=None, name="bestBidPrice")
+    ask: Any = msgspec.field(default=None, name="bestAskPrice")
+
+
 _TIME: Final = Route(_PUBLIC, "GET", "timestamp", {"public": 2})
 _MARKETS: Final = Route(_PUBLIC, "GET", "contracts/active", {"public": 3})
-_TICKERS: Final = Route(_PUBLIC, "GET", "allTickers", {"public": 5}, is_price=True)
+_PRICES: Final = Route(
+    _PUBLIC,
+    "GET",
+    "allTickers",
+    {"public": 5},
+    is_price=True,
+    decode=lean(Envelope[list[_Ticker]]),
+)
 _CANDLES: Final = Route(_PUBLIC, "GET", "kline/query", {"public": 3})
 
 
@@ -105,10 +120,6 @@ def _market(row: dict[str, Any]) -> Market:
     )
 
 
-def _prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Quote]:
-    return quotes(body, wanted, last="price", bid="bestBidPrice", ask="bestAskPrice")
-
-
 def _candles(body: Any, *, span: Span) -> tuple[Candle, ...]:
     return closed(((int(number_at(row, 0)), number_at(row, 4)) for row in lists(body)), span)
 
@@ -118,7 +129,7 @@ CALLS: Final = MarketCalls(
     load=lambda client: client.call(_MARKETS, _listing),
     server_time_ms=lambda client: client.call(_TIME, told_time_ms),
     # One request, whatever the number of pairs.
-    prices=lambda client, wanted: client.call(_TICKERS, functools.partial(_prices, wanted=wanted)),
+    prices=lambda client, wanted: client.call(_PRICES, functools.partial(quotes, wanted=wanted)),
     candles=_closed_candles,
     egress_ip=read_egress_ip,
 )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypedDict
+
+import msgspec
 
 from backfuturectl.exchanges.candles import Span, closed
 from backfuturectl.exchanges.ccxt_adapter import Client, Route
-from backfuturectl.exchanges.kucoin import read_egress_ip, told_time_ms
+from backfuturectl.exchanges.kucoin import Envelope, read_egress_ip, told_time_ms
 from backfuturectl.exchanges.listing import Listing, listing
 from backfuturectl.exchanges.payload import (
     PayloadError,
@@ -20,11 +23,11 @@ from backfuturectl.exchanges.payload import (
     number_at,
     number_or_zero,
     optional_number,
-    quotes,
     rows,
     text,
 )
 from backfuturectl.exchanges.public import MarketCalls
+from backfuturectl.exchanges.tickers import Ticker, lean, quotes
 from backfuturectl.model.candles import Candle, Interval
 from backfuturectl.model.market import Market, MarketKind, Quote
 
@@ -42,9 +45,20 @@ _OPEN_ORDERS_MAX: Final = 200
 
 _PUBLIC: Final = ("public",)
 
+
+class _Ticker(Ticker, gc=False):
+    bid: Any = msgspec.field(default=None, name="buy")
+    ask: Any = msgspec.field(default=None, name="sell")
+
+
+class _Tickers(TypedDict, total=False):
+    ticker: list[_Ticker]
+
+
 _TIME: Final = Route(_PUBLIC, "GET", "timestamp", {"public": 3})
 _MARKETS: Final = Route(_PUBLIC, "GET", "symbols", {"public": 4})
 _TICKERS: Final = Route(_PUBLIC, "GET", "market/allTickers", {"public": 15}, is_price=True)
+_PRICES: Final = replace(_TICKERS, decode=lean(Envelope[_Tickers]))
 _CANDLES: Final = Route(_PUBLIC, "GET", "market/candles", {"public": 3})
 
 
@@ -120,7 +134,7 @@ def _market(row: dict[str, Any], fees: tuple[Decimal, Decimal]) -> Market:
 
 
 def _prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Quote]:
-    return quotes(mapping(body).get("ticker"), wanted, last="last", bid="buy", ask="sell")
+    return quotes(mapping(body).get("ticker"), wanted)
 
 
 def _candles(body: Any, *, span: Span) -> tuple[Candle, ...]:
@@ -133,7 +147,7 @@ CALLS: Final = MarketCalls(
     load=_load,
     server_time_ms=lambda client: client.call(_TIME, told_time_ms),
     # One request, whatever the number of pairs.
-    prices=lambda client, wanted: client.call(_TICKERS, functools.partial(_prices, wanted=wanted)),
+    prices=lambda client, wanted: client.call(_PRICES, functools.partial(_prices, wanted=wanted)),
     candles=_closed_candles,
     egress_ip=read_egress_ip,
 )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal, DecimalException, InvalidOperation
 from typing import Any, Final
 
 import msgspec
 
-from backfuturectl.model.market import ZERO, Quote
+from backfuturectl.model.market import ZERO
 from backfuturectl.model.orders import Side
 
 _JSON: Final = msgspec.json.Decoder(float_hook=Decimal)
-_NUMERIC: Final = (str, int, Decimal)  # made once: an answer with all prices has thousands
+
+NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, DecimalException, RecursionError)
+"""What decoding raises."""
 
 
 class PayloadError(Exception):
@@ -27,7 +29,7 @@ def decode(body: bytes) -> Any:
     """
     try:
         return _JSON.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, DecimalException, RecursionError) as error:
+    except NOT_JSON as error:
         raise PayloadError("the answer is not JSON") from error
 
 
@@ -37,23 +39,6 @@ def rows(value: Any) -> Iterator[dict[str, Any]]:
         raise PayloadError("expected a list")
     for row in value:
         yield mapping(row)
-
-
-def quotes(
-    value: Any, wanted: Mapping[str, str], *, last: str, bid: str, ask: str
-) -> dict[str, Quote]:
-    """Return the quotes in the list *value*, by pair; *last*, *bid* and *ask* name its fields.
-
-    *wanted* is pair by symbol; others are left out, as are markets that never traded: they have no
-    last price.
-    """
-    found = {}
-    for row in rows(value):
-        pair, price = wanted.get(row.get("symbol", "")), row.get(last)
-        if pair is not None and price is not None:
-            sides = optional_number(row, bid), optional_number(row, ask)
-            found[pair] = Quote(_decimal(price, last), *sides)
-    return found
 
 
 def lists(value: Any) -> Iterator[list[Any]]:
@@ -66,9 +51,23 @@ def lists(value: Any) -> Iterator[list[Any]]:
         yield row
 
 
+def exact(value: Any, name: str) -> Decimal:
+    """Return the number *value* of field *name*, exactly as it was written."""
+    is_text = isinstance(value, str)  # nearly always
+    if not is_text and (not isinstance(value, int | Decimal) or isinstance(value, bool)):
+        raise PayloadError(f"field `{name}` is missing")
+    try:
+        result = Decimal(value)
+    except InvalidOperation as error:
+        raise PayloadError(f"field `{name}` is not a number") from error
+    if not result.is_finite():
+        raise PayloadError(f"field `{name}` is not a number")
+    return result
+
+
 def number_at(row: list[Any], index: int) -> Decimal:
     """Return the number at *index*, exactly as it was written."""
-    return _decimal(row[index] if index < len(row) else None, str(index))
+    return exact(row[index] if index < len(row) else None, str(index))
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -93,7 +92,7 @@ def optional_text(row: dict[str, Any], name: str) -> str | None:
 
 def number(row: dict[str, Any], name: str) -> Decimal:
     """Return the number of a field, exactly as it was written."""
-    return _decimal(row.get(name), name)
+    return exact(row.get(name), name)
 
 
 def number_or_zero(row: dict[str, Any], name: str) -> Decimal:
@@ -139,15 +138,3 @@ def plain(value: Decimal) -> str:
     """Return *value* as exchanges take it: no exponent, no trailing zeros."""
     written = f"{value:f}"
     return written.rstrip("0").rstrip(".") if "." in written else written
-
-
-def _decimal(value: Any, name: str) -> Decimal:
-    if not isinstance(value, _NUMERIC) or isinstance(value, bool):
-        raise PayloadError(f"field `{name}` is missing")
-    try:
-        result = Decimal(value)
-    except InvalidOperation as error:
-        raise PayloadError(f"field `{name}` is not a number") from error
-    if not result.is_finite():
-        raise PayloadError(f"field `{name}` is not a number")
-    return result
