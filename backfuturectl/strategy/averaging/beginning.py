@@ -51,7 +51,7 @@ def begin(state: State, seen: PriceSeen, done: list[Action]) -> State:
         return _told(state, done, forbidden)
     setup, number = state.setup, state.deals + 1
     assert state.price is not None
-    found = prove_at(setup.terms, setup.rules, state.price)
+    found = prove_at(setup.sized, setup.rules, state.price)
     if found:
         return _refused(state, done, f"{found[0].code}: {found[0].message}")
     price, amount = entry(setup, state.price)

@@ -1,6 +1,6 @@
 """A deal's books: what its orders' cumulative figures add up to.
 
-Everything is a sum over orders, so neither the order of reports nor their repetition matters.
+Everything follows from `Deal.totals`, so neither the order of reports nor their repetition matters.
 """
 
 from __future__ import annotations
@@ -43,33 +43,28 @@ class Books:
 @precisely
 def books(deal: Deal, setup: Setup) -> Books:
     """Return the books of *deal*."""
-    market = setup.market
-    entered_base = entered_cost = left_base = left_cost = ZERO
-    fees: dict[str, Decimal] = {}
-    for order in deal.orders:
-        if not order.filled_base:
-            continue
-        if order.leg.kind.is_adding:
-            entered_base += order.filled_base
-            entered_cost += order.cost_quote
-        else:
-            left_base += order.filled_base
-            left_cost += order.cost_quote
-        for fee in order.fees:
-            fees[fee.currency] = fees.get(fee.currency, ZERO) + fee.amount
-    quote_fee = fees.pop(market.quote, ZERO)
+    market, sums = setup.market, deal.totals
+    quote_fee = sums.fees.get(market.quote, ZERO)
     # A futures position is not made of the coin, so a fee in it takes nothing off.
-    base_fee = fees.pop(market.base, ZERO) if market.kind is MarketKind.SPOT else ZERO
-    unsettled = entered_base - deal.settled_base
+    is_spot = market.kind is MarketKind.SPOT
+    base_fee = sums.fees.get(market.base, ZERO) if is_spot else ZERO
+    own = {market.quote, market.base} if is_spot else {market.quote}
+    unsettled = sums.entered_base - deal.settled_base
     return Books(
-        entered_base=entered_base,
-        entered_cost=entered_cost,
-        left_base=left_base,
-        left_cost=left_cost,
-        position_base=max(entered_base - left_base - base_fee, ZERO),
-        average=(entered_cost - deal.settled_cost) / unsettled if unsettled > 0 else None,
-        result_quote=setup.terms.sign * (left_cost - entered_cost) - quote_fee + deal.funding_quote,
-        other_fees=tuple(Fee(currency, amount) for currency, amount in sorted(fees.items())),
+        entered_base=sums.entered_base,
+        entered_cost=sums.entered_cost,
+        left_base=sums.left_base,
+        left_cost=sums.left_cost,
+        position_base=max(sums.entered_base - sums.left_base - base_fee, ZERO),
+        average=(sums.entered_cost - deal.settled_cost) / unsettled if unsettled > 0 else None,
+        result_quote=(
+            setup.terms.sign * (sums.left_cost - sums.entered_cost) - quote_fee + deal.funding_quote
+        ),
+        other_fees=tuple(
+            Fee(currency, amount)
+            for currency, amount in sorted(sums.fees.items())
+            if currency not in own
+        ),
     )
 
 

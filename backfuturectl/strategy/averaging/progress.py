@@ -74,7 +74,7 @@ def _passed(state: State, done: list[Action], seen: PriceSeen | None = None) -> 
     draft = Draft.of(state, deal, state.price)
     arrange(draft)
     done += draft.actions
-    return replace(state, deal=draft.deal), draft.wake_ms
+    return state if draft.deal is deal else replace(state, deal=draft.deal), draft.wake_ms
 
 
 def _cleared_away(state: State, done: list[Action]) -> tuple[State, int]:

@@ -49,7 +49,7 @@ def judged(state: State, done: list[Action]) -> State:
     """Return *state* in the phase that the newest price leads to, and note why in *done*."""
     deal = state.live_deal
     if deal is None or not deal.is_open:
-        return replace(state, gauge=None)
+        return state if state.gauge is None else replace(state, gauge=None)
     average = books(deal, state.setup).average
     assert state.price is not None
     if state.phase not in JUDGED or deal.base.may_rest or average is None:
@@ -57,7 +57,8 @@ def judged(state: State, done: list[Action]) -> State:
     gauge = state.gauge or Gauge(state.price, state.at_ms)
     if state.gate is Gate.SHUT or deal.is_winding or deal.closing is not None:
         return replace(state, gauge=_reset(gauge))
-    state = replace(state, gauge=gauge)
+    if gauge is not state.gauge:
+        state = replace(state, gauge=gauge)
     while True:
         before = state.phase
         state = _judged_once(state, average, done)

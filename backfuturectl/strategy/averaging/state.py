@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import Final
 from backfuturectl.model.ids import bot_code
 from backfuturectl.model.market import ZERO, Market
 from backfuturectl.model.orders import Fee, Leg, LegKind, OrderStatus, OrderType, Side
-from backfuturectl.strategy.arithmetic import LadderShape, MarginRates
+from backfuturectl.strategy.arithmetic import LadderShape, MarginRates, precisely
 from backfuturectl.strategy.assumptions import MarketRules
 from backfuturectl.strategy.base import BotIdentity, Gate
 from backfuturectl.strategy.presets import Terms
@@ -152,6 +153,11 @@ class Setup:
         """The bot's six characters in client order ids."""
         return bot_code(self.identity.bot)
 
+    @cached_property
+    def sized(self) -> Terms:
+        """The terms with the base order's size in them, which need not be found again."""
+        return replace(self.terms, base_quote=self.base_quote)
+
     @property
     def entry_side(self) -> Side:
         """The side that enlarges the position."""
@@ -259,6 +265,25 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over a deal's orders.
+
+    Attributes:
+        entered_base: Filled by base order and rungs.
+        entered_cost: Likewise, quote.
+        left_base: Filled by exits.
+        left_cost: Likewise, quote.
+        fees: By coin.
+    """
+
+    entered_base: Decimal
+    entered_cost: Decimal
+    left_base: Decimal
+    left_cost: Decimal
+    fees: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True)
 class Deal:
     """From base order until flat.
 
@@ -339,12 +364,17 @@ class Deal:
         """The order that began it."""
         return self.orders[0]
 
-    @property
+    @cached_property
     def resting(self) -> tuple[LegOrder, ...]:
         """The orders that may be on the book right now."""
         return tuple(order for order in self.orders if order.status.may_rest)
 
-    @property
+    @cached_property
+    def totals(self) -> Totals:
+        """What its orders add up to: the order of reports and their repetition do not matter."""
+        return _totals(self.orders)
+
+    @cached_property
     def was_stopped(self) -> bool:
         """Whether the exchange has set a resting stop off."""
         return any(order.trigger_price is not None and order.filled_base for order in self.orders)
@@ -358,6 +388,24 @@ class Deal:
                 for old in self.orders
             ),
         )
+
+
+@precisely
+def _totals(orders: Iterable[LegOrder]) -> Totals:
+    entered_base = entered_cost = left_base = left_cost = ZERO
+    fees: dict[str, Decimal] = {}
+    for order in orders:
+        if not order.filled_base:
+            continue
+        if order.leg.kind.is_adding:
+            entered_base += order.filled_base
+            entered_cost += order.cost_quote
+        else:
+            left_base += order.filled_base
+            left_cost += order.cost_quote
+        for fee in order.fees:
+            fees[fee.currency] = fees.get(fee.currency, ZERO) + fee.amount
+    return Totals(entered_base, entered_cost, left_base, left_cost, fees)
 
 
 @dataclass(frozen=True, slots=True)
