@@ -183,13 +183,14 @@ class Seating:
                 raise
             left.aside = f"{wanted.bot}: {error}"
         except PermanentError as error:
-            if wanted.primary:
+            if error.reason is Reason.PROOF_FAILED:
+                # Its seat tells of it, unless this very pass gives it a document that fits.
+                left.misfits[wanted.bot] = str(error)
+                await self.build(wanted, left, must_fit=False, for_exits=True)
+            elif wanted.primary:
                 left.aside = f"{wanted.bot}: {error}"
             else:
                 left.trouble = error
-            if error.reason is Reason.PROOF_FAILED:
-                left.misfits[wanted.bot] = str(error)
-                await self.build(wanted, left, must_fit=False, for_exits=True)
         return wanted.bot in left.setups
 
     # Bots that the store remembers.
@@ -441,31 +442,34 @@ class Seating:
         for seat in moving:
             seat.fall_silent()
             self._books.unseat(seat.planned.bot)
-            await self._reseat(seat)
+            await self._reseat(seat, left)
 
-    async def unseat(self, seat: Seat) -> bool:
+    async def unseat(self, seat: Seat, left: Pass) -> bool:
         """Stop a flat bot's task; return False when it took a deal in the last moment."""
         name = seat.planned.bot
         seat.fall_silent()
         await seat.supervisor.stop()
         self._books.unseat(name)
         if seat.may_hold_deal:
-            await self._reseat(seat)
+            await self._reseat(seat, left)
             return False
         room = self._rooms.get(seat.planned.strategy)
         if room is not None:
             room.note(name, has_deal=False)
         return True
 
-    async def _reseat(self, seat: Seat) -> None:
-        """Run the same bot again after its task ended, from what the store remembers."""
+    async def _reseat(self, seat: Seat, left: Pass) -> None:
+        """Run the same bot again after its task ended, from what the store remembers.
+
+        It may hold a deal, so neither a connection that is not Online nor a proof that it breaks by
+        now keeps it from its seat.
+        """
         name = seat.planned.bot
         for record in await self._store.bots(name):
             self._books.remember(record)
-        left = Pass()
         left.sources[seat.planned.digest] = seat.bot.provenance.document
-        await self.build(seat.planned, left)
-        await self.seat(seat.planned, left)
+        if await self._is_built(seat.planned, left):
+            await self.seat(seat.planned, left)
         fresh = self._books.seats.get(name)
         if fresh is not None and (seat.is_draining or seat.is_stopping):
             fresh.is_draining = True

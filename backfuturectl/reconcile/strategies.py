@@ -50,7 +50,7 @@ WIND_DOWN_LOOK_S: Final = 2.0
 """How often a bot that was told to end is looked at."""
 
 ASIDE_LOOK_S: Final = 60.0
-"""How often a second bot that could not be seated is looked at."""
+"""How often a bot that could not be seated is looked at."""
 
 _LEAVE: Final = "leave"
 _COMMANDS: Final = {Ending.CLOSE: Command.CLOSE, Ending.ABANDON: Command.ABANDON}
@@ -165,10 +165,19 @@ class Strategies:
             return await self._pass(entry)
         except PermanentError as error:
             await self._tell(entry, error.reason, str(error), error.raw_code)
-            return queue.Done()
+            return self._unfinished(name)
         except TransientError as error:
             await self._tell(entry, error.reason, str(error), error.raw_code)
             return queue.Failed(error.retry_after_s)
+
+    def _unfinished(self, name: str) -> queue.Ending:
+        """Return when to look again at a strategy that cannot become what its document asks for.
+
+        That waits for a change, but a bot that winds down or lost its seat does not.
+        """
+        if any(seat.is_draining or seat.is_stopping for seat in self.of(name).values()):
+            return queue.Again(WIND_DOWN_LOOK_S)
+        return queue.Again(ASIDE_LOOK_S) if self._books.unseated(name) else queue.Done()
 
     async def _pass(self, entry: Entry) -> queue.Ending:
         left = Pass()
@@ -325,7 +334,7 @@ class Strategies:
                 seat.is_stopping = True
                 seat.bot.command(_COMMANDS[how], field)
             return
-        if not await self._seating.unseat(seat):
+        if not await self._seating.unseat(seat, left):
             left.is_winding = True
             return
         await self._seating.retire(seat.planned.bot)

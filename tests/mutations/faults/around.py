@@ -12,12 +12,14 @@ _PRUNE = ("tests/unit/planning/test_prune.py",)
 _TREE = ("tests/unit/config/test_tree.py",)
 _PLAN = ("tests/unit/planning/test_plan.py",)
 _CONTROLLER = "tests/shell/reconcile/test_controller.py"
+_MARKETS = "tests/shell/reconcile/test_markets.py"
 
 FILES = "what the files say is found"
 KEYS = "a key that can withdraw is refused"
 DELETION = "deletion needs proof"
 SHARES = "open deals keep the share they were planned for"
 STOPS = "a bot stops before its successor starts"
+KEPT = "an open deal keeps its bot, and a bot that is to end ends"
 SECRETS = "a secret is never shown"
 
 FAULTS = (
@@ -164,6 +166,38 @@ FAULTS = (
         "engine/room.py",
         (("self._shares.setdefault(bot, self.share)", "self._shares[bot] = self.share"),),
         ("tests/shell/engine/test_room.py", _CONTROLLER),
+    ),
+    Fault(
+        "a bot that no longer fits loses its seat when its key changes",
+        KEPT,
+        "reconcile/seating.py",
+        (
+            (
+                "        if await self._is_built(seat.planned, left):\n",
+                "        await self.build(seat.planned, left)\n"
+                "        if seat.planned.bot in left.setups:\n",
+            ),
+        ),
+        (_MARKETS,),
+    ),
+    Fault(
+        "a bot that no longer fits keeps its document from being replaced by one that does",
+        KEPT,
+        "reconcile/seating.py",
+        (
+            (
+                "left.misfits[wanted.bot] = str(error)\n",
+                "left.misfits[wanted.bot] = str(error)\n                left.trouble = error\n",
+            ),
+        ),
+        (_MARKETS,),
+    ),
+    Fault(
+        "what winds down is not looked at while another bot is in trouble",
+        KEPT,
+        "reconcile/strategies.py",
+        (("return self._unfinished(name)", "return queue.Done()"),),
+        (_MARKETS,),
     ),
     Fault(
         "an edit of the capital does not reach bots whose limit is a share of it",

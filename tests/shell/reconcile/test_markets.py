@@ -13,7 +13,7 @@ from backfuturectl.model.orders import LegKind, OrderStatus
 from backfuturectl.model.status import Reason
 from backfuturectl.reconcile.markets import RELOAD_PAUSE_S, RELOAD_S
 from backfuturectl.strategy.base import Gate
-from tests.shell.reconcile.town import Town, new_town, strategy
+from tests.shell.reconcile.town import Town, connection, new_town, strategy
 
 pytestmark = pytest.mark.looptime(noop_cycles=3)
 
@@ -116,6 +116,45 @@ async def test_what_no_longer_fits_is_said_until_it_is_mended(town: Town) -> Non
         town.write(grid=strategy().replace("100 USDT", "200 USDT"))
         await town.until(lambda: town.reason("grid") is OK)
         await town.until(lambda: len(town.orders()) > count, within_s=90)
+
+
+async def test_a_deal_that_no_longer_fits_moves_to_the_new_key(town: Town) -> None:
+    async with town.daemon():
+        await in_deal(town)
+        town.raise_minimum("BTC/USDT", "150")
+        await reloaded(town)
+        old = town.accounts[-1]
+        town.write(main=connection(key="two"))
+        await town.until(lambda: town.generation("main", "Connection") == 2)
+        await town.until(lambda: GRID in town.bots and town.bot().account is not old, within_s=20)
+        assert town.reason("grid") is Reason.PROOF_FAILED
+        town.price("103")
+        await town.until(lambda: town.bot().view().deal_number is None, within_s=90)
+
+
+async def test_a_document_that_fits_again_is_applied_by_the_restart_that_finds_it(
+    town: Town,
+) -> None:
+    async with town.daemon():
+        await in_deal(town)
+    town.raise_minimum("BTC/USDT", "150")
+    town.write(grid=strategy().replace("100 USDT", "200 USDT"))
+    async with town.daemon():
+        await town.until(lambda: (town.reason("grid"), town.generation("grid")) == (OK, 2))
+
+
+async def test_a_bot_that_does_not_fit_keeps_no_other_from_its_end(town: Town) -> None:
+    pairs = "[BTC/USDT, ETH/USDT, SOL/USDT]"
+    town.write(grid=strategy(pairs=pairs, deals=3, margin="3000 USDT"))
+    async with town.daemon():
+        await town.until(lambda: sum(seat.has_open_deal for seat in town.seats) == 3)
+        town.write(grid=strategy(pairs="[ETH/USDT, SOL/USDT]", deals=3, margin="3000 USDT"))
+        await town.until(lambda: town.reason("grid") is Reason.PROGRESSING)
+        town.raise_minimum("ETH/USDT", "150")
+        await reloaded(town)
+        assert town.reason("grid") is Reason.PROOF_FAILED
+        town.price("103")
+        await town.until(lambda: GRID not in town.bots)
 
 
 async def test_a_pair_that_closes_is_held_to_exits_and_opens_again(town: Town) -> None:
