@@ -103,7 +103,7 @@ class Stepper:
         self._room.note(self._context.name.bot, has_deal=self._needs_room(self._state))
 
     def _needs_room(self, state: Any) -> bool:
-        return not self._is_sure or self._kind.view(state).deal_number is not None
+        return not self._is_sure or self._kind.has_deal(state)
 
     def rest(self) -> None:
         """Find out which prices decide nothing, until the next step."""

@@ -218,7 +218,8 @@ class Store:
             Row, connection, pair and execution. On most of them the fee is in base or quote, whose
             price the execution tells.
         """
-        return await self._read(statements.unpriced(after, limit), to_unpriced)
+        values = {"after": after, "limit": limit}
+        return await self._read(statements.UNPRICED, to_unpriced, values)
 
     async def funding(self, bot: str, *, deal: str | None = None) -> tuple[FundingRecord, ...]:
         """Return a bot's funding payments, oldest first."""
@@ -228,7 +229,8 @@ class Store:
         self, since_ms: int, until_ms: int, *, limit: int
     ) -> tuple[DealRecord, ...]:
         """Return deals closed in that time that wait for a settlement, oldest first."""
-        return await self._read(statements.unsettled(since_ms, until_ms, limit), to_deal)
+        values = {"since_ms": since_ms, "until_ms": until_ms, "limit": limit}
+        return await self._read(statements.UNSETTLED, to_deal, values)
 
     async def unsettled_books(
         self,

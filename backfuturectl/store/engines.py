@@ -36,7 +36,8 @@ class Engines:
 
     Attributes:
         writer: Takes the write lock when a transaction begins, so that none fails half-way.
-        reader: Cannot write. The same engine as *writer* for a database in memory.
+        reader: Cannot write, but shares its connection with *writer* for a database in memory.
+            It begins no transactions: each query is answered from the last commit.
     """
 
     writer: Engine
@@ -70,8 +71,8 @@ def open_engines(url: str, seed: bytes, *, in_memory: bool) -> Engines:
         )
     if path is not None:
         _create_file(Path(path))
-    writer = _engine(address, begin="BEGIN IMMEDIATE", pool=None if path else StaticPool)
-    reader = _engine(address, begin="BEGIN", pool=None) if path else writer
+    writer = _writing(address, pool=None if path else StaticPool)
+    reader = _reading(address, pool=None if path else writer.pool)
     with ExitStack() as on_failure:
         on_failure.callback(writer.dispose)
         on_failure.callback(reader.dispose)
@@ -126,26 +127,34 @@ class _DriverConnection(Protocol):
     def execute(self, statement: str) -> object: ...
 
 
-def _engine(address: URL, *, begin: str, pool: type[Pool] | None) -> Engine:
-    # Without an isolation level the driver begins no transactions by itself, which it would do
-    # late; `start` begins them instead.
-    engine = create_engine(
-        address,
-        poolclass=pool,
-        connect_args={"timeout": 5.0, "check_same_thread": False, "isolation_level": None},
-    )
+# Without an isolation level the driver begins no transactions by itself, which it would do late.
+_DRIVER: Final = {"timeout": 5.0, "check_same_thread": False, "isolation_level": None}
+
+
+def _writing(address: URL, *, pool: type[Pool] | None) -> Engine:
+    engine = create_engine(address, poolclass=pool, connect_args=_DRIVER)
 
     @event.listens_for(engine, "connect")
     def prepare(driver: _DriverConnection, _: object) -> None:
-        if begin == "BEGIN IMMEDIATE":
-            driver.execute("PRAGMA journal_mode=WAL")
-            driver.execute("PRAGMA synchronous=FULL")
-        else:
-            driver.execute("PRAGMA query_only=ON")
+        driver.execute("PRAGMA journal_mode=WAL")
+        driver.execute("PRAGMA synchronous=FULL")
 
     @event.listens_for(engine, "begin")
     def start(connection: object) -> None:
-        connection.exec_driver_sql(begin)  # type: ignore[attr-defined]  # untyped event argument
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # type: ignore[attr-defined]  # untyped
+
+    return engine
+
+
+def _reading(address: URL, *, pool: Pool | None) -> Engine:
+    """Return a way to read: through connections of its own, or those of *pool*."""
+    if pool is not None:
+        return create_engine(address, pool=pool)
+    engine = create_engine(address, connect_args=_DRIVER)
+
+    @event.listens_for(engine, "connect")
+    def prepare(driver: _DriverConnection, _: object) -> None:
+        driver.execute("PRAGMA query_only=ON")
 
     return engine
 

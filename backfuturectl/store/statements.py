@@ -105,6 +105,13 @@ _STATEMENTS: Final[dict[type[Record], Insert]] = {
     FundingRecord: insert(FUNDING).on_conflict_do_nothing(),
     EventRecord: insert(EVENTS),
 }
+# Made once, like every statement that is often needed: making one takes longer than its answer.
+_ORDERS_OF_IDS: Final = select(ORDERS).where(
+    ORDERS.c.client_order_id.in_(bindparam("ids", expanding=True))
+)
+_FORGET_EVENTS: Final = EVENTS.delete().where(
+    EVENTS.c.event_id <= select(func.max(EVENTS.c.event_id)).scalar_subquery() - bindparam("kept")
+)
 _FINAL: Final = [status.value for status in OrderStatus if status.is_final]
 _OPEN: Final = [status.value for status in OrderStatus if not status.is_final]
 
@@ -132,14 +139,13 @@ def _flush(connection: Connection, waiting: dict[type[Record], list[Any]]) -> No
         to_values = TO_VALUES[record]
         connection.execute(_STATEMENTS[record], [to_values(row) for row in current])
         if record is EventRecord:
-            newest = select(func.max(EVENTS.c.event_id)).scalar_subquery()
-            connection.execute(EVENTS.delete().where(EVENTS.c.event_id <= newest - EVENTS_KEPT))
+            connection.execute(_FORGET_EVENTS, {"kept": EVENTS_KEPT})
 
 
 def _merged(connection: Connection, rows: Sequence[OrderRecord]) -> list[OrderRecord]:
     current: dict[str, OrderRecord] = {}
     for ids in _chunks({row.client_order_id: None for row in rows}):
-        found = connection.execute(select(ORDERS).where(ORDERS.c.client_order_id.in_(ids)))
+        found = connection.execute(_ORDERS_OF_IDS, {"ids": ids})
         current.update((row["client_order_id"], to_order(row)) for row in found.mappings())
     for row in rows:
         current[row.client_order_id] = merge_order(current.get(row.client_order_id), row)
@@ -192,17 +198,23 @@ def deals(bot: str | None, *, is_open: bool | None, limit: int | None) -> Select
     return query.limit(limit)
 
 
-def unsettled(since_ms: int, until_ms: int, limit: int) -> Select[Any]:
-    """Return the query for closed deals that have no settlement, or that changed since; oldest."""
+def _unsettled() -> Select[Any]:
     is_stale = SETTLEMENTS.c.told_quote != DEALS.c.result_quote
     return (
         select(DEALS)
         .join(SETTLEMENTS, SETTLEMENTS.c.deal == DEALS.c.deal, isouter=True)
-        .where(DEALS.c.closed_at_ms >= since_ms, DEALS.c.closed_at_ms <= until_ms)
+        .where(DEALS.c.closed_at_ms.between(bindparam("since_ms"), bindparam("until_ms")))
         .where(SETTLEMENTS.c.deal.is_(None) | is_stale)
         .order_by(DEALS.c.closed_at_ms, DEALS.c.deal)
-        .limit(limit)
+        .limit(bindparam("limit"))
     )
+
+
+UNSETTLED: Final = _unsettled()
+"""The query for closed deals that have no settlement, or that changed since; oldest first.
+
+It takes *since_ms*, *until_ms* and *limit*.
+"""
 
 
 def _unsettled_deals(
@@ -303,15 +315,15 @@ def newest_fill() -> Select[Any]:
     return select(func.max(_FILL_ROW).label("row")).select_from(FILLS)
 
 
-def unpriced(after: int, limit: int) -> Select[Any]:
-    """Return the query for fills after row *after* whose fee has no price, oldest first."""
-    return (
-        select(_FILL_ROW.label("row"), BOTS.c.connection, BOTS.c.pair, FILLS)
-        .join(BOTS, BOTS.c.bot == FILLS.c.bot)
-        .where(after < _FILL_ROW, FILLS.c.fee_currency.is_not(None), FILLS.c.fee_price.is_(None))
-        .order_by(_FILL_ROW)
-        .limit(limit)
-    )
+UNPRICED: Final = (
+    select(_FILL_ROW.label("row"), BOTS.c.connection, BOTS.c.pair, FILLS)
+    .join(BOTS, BOTS.c.bot == FILLS.c.bot)
+    .where(bindparam("after", type_=Integer) < _FILL_ROW)
+    .where(FILLS.c.fee_currency.is_not(None), FILLS.c.fee_price.is_(None))
+    .order_by(_FILL_ROW)
+    .limit(bindparam("limit"))
+)
+"""The query for fills after row *after* whose fee has no price, oldest first; at most *limit*."""
 
 
 def fills(bot: str, *, deal: str | None, client_order_ids: Iterable[str] | None) -> Select[Any]:

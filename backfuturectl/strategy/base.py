@@ -470,6 +470,9 @@ class Kind(Protocol[S]):
     def remember(self, state: S, seen: Sequence[tuple[Decimal, int]]) -> S:
         """Return what steps on *seen*, prices of the band and their times, would lead to."""
 
+    def has_deal(self, state: S) -> bool:
+        """Return whether a deal is begun and not over, or a person has to look at how it ended."""
+
     def view(self, state: S) -> BotView:
         """Return what people see."""
 

@@ -28,6 +28,7 @@ from backfuturectl.reconcile.hub import Hub, Opened, Where
 from backfuturectl.reconcile.source import Source
 from backfuturectl.store.engines import Engines, open_engines
 from backfuturectl.store.writer import InlineWriter
+from backfuturectl.strategy.averaging.state import Phase
 from backfuturectl.strategy.base import Gate
 from tests.shell.reconcile.town import Decryptor
 from tests.shell.world import LoopClock
@@ -68,6 +69,7 @@ STEP_S = 2.0
 LIMIT = Decimal(1000)
 
 _GATES = {Gate.OPEN: "open", Gate.EXITS_ONLY: "exitsOnly", Gate.SHUT: "shut"}
+_SET_APART = {Phase.RECOVERY, Phase.HALTING}
 _TRADING = {
     PortCall.PREPARE,
     PortCall.PLACE,
@@ -534,9 +536,10 @@ class World:
 
     def _look_at_seats(self, daemon: Daemon) -> None:
         for name, seat in daemon.c.strategies.seats.items():
-            self.visited.add(seat.bot._stepper._state.phase)
+            phase = seat.bot._stepper._stepped.phase  # which prices that are remembered leave alone
+            self.visited.add(phase)
             self.visited.add(_GATES[seat.bot.gate[0]])
-            if seat.bot.view().is_set_apart:
+            if phase in _SET_APART and seat.bot.view().is_set_apart:
                 self.set_apart_s[daemon.name, name] = self.now_s()
             if seat.paper is None:
                 self.traded.add(seat.planned.connection)

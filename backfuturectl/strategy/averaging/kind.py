@@ -213,10 +213,16 @@ class Averaging:
             gauge = smoothed(gauge, state.price, seen, span_ms=span_ms)
         return replace(state, price=price, at_ms=max(state.at_ms, at_ms), gauge=gauge)
 
+    def has_deal(self, state: State) -> bool:
+        """Return whether a deal is begun and not over, or a person has to look at how it ended."""
+        return state.live_deal is not None or (
+            state.deal is not None and state.phase is Phase.MANUAL
+        )
+
     def view(self, state: State) -> BotView:
         """Return what people see."""
         deal, setup = state.deal, state.setup
-        if deal is None or (deal.is_over and state.phase is not Phase.MANUAL):
+        if deal is None or not self.has_deal(state):
             return BotView(
                 state=state.phase,
                 deal_number=None,
