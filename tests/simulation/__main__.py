@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +20,7 @@ from tests.simulation.sieve import BADLY, WELL, difference, tell
 from tests.simulation.visits import coverage, missing
 
 _FEW = 10
+_DAY_S = 86_400
 _MANY = 100
 """So many histories come by every state, or something is wrong with them."""
 
@@ -45,17 +47,30 @@ def _histories(seeds: range, jobs: int) -> int:
             if not isinstance(outcome, Told) or len(seeds) <= _FEW:
                 click.echo(outcome)
     took_s = time.perf_counter() - began_s
+    cpu_min = _children_cpu_s() / 60
+    days = sum(t.virtual_s for t in told) / _DAY_S
+    deals, deal_days = sum(t.deals for t in told), sum(t.open_s for t in told) / _DAY_S
     click.echo(
         f"{len(told)} of {len(seeds)} histories hold: {sum(t.orders for t in told)} orders, "
-        f"{sum(t.fills for t in told)} fills, {sum(t.deals for t in told)} deals, "
-        f"{sum(t.lives for t in told)} lives, "
-        f"{sum(t.virtual_s for t in told) / 86_400:.1f} days in {took_s:.0f} s"
+        f"{sum(t.fills for t in told)} fills, {sum(t.lives for t in told)} lives, in {took_s:.0f} s"
+    )
+    click.echo(
+        f"{len(told)} seeds, {days:.2f} simulated days, {deals} deals, {deal_days:.2f} deal-days "
+        f"in {cpu_min:.1f} CPU minutes; per CPU minute: {len(told) / cpu_min:.1f} seeds, "
+        f"{days / cpu_min:.2f} days, {deals / cpu_min:.0f} deals, "
+        f"{deal_days / cpu_min:.2f} deal-days"
     )
     visited = [each.visited for each in told]
     click.echo(f"histories that came by: {coverage(visited)}")
     if absent := missing(visited):
         click.echo(f"none came by: {', '.join(absent)}")
     return 0 if len(told) == len(seeds) and (not absent or len(seeds) < _MANY) else 1
+
+
+def _children_cpu_s() -> float:
+    """Return what the processes that have ended used, in seconds of CPU."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _sieve(jobs: int) -> int:

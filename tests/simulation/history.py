@@ -15,11 +15,12 @@ from pathlib import Path
 
 from backfuturectl.matching.values import VenueOrder, symbol_of
 from backfuturectl.model.orders import Leg, LegKind
+from backfuturectl.model.records import PAPER
 from backfuturectl.strategy.base import Gate
 from tests.simulation import prices
 from tests.simulation.agreement import books_differ, not_ready
 from tests.simulation.candles.make import FILES
-from tests.simulation.clockwork import Clockwork
+from tests.simulation.clockwork import Clockwork, now
 from tests.simulation.exchange import CONNECTIONS
 from tests.simulation.faults import GOOD_RIGHTS, READ_RIGHTS, WITHDRAW_RIGHTS
 from tests.simulation.invariants import BrokenError, parsed
@@ -42,6 +43,7 @@ class Told:
     """What a history amounted to.
 
     Attributes:
+        open_s: How long its deals were open, in virtual seconds, summed over all of them.
         digest: Equal for two runs of one seed.
         visited: What it came by; see `visits`.
     """
@@ -53,6 +55,7 @@ class Told:
     deals: int
     lives: int
     virtual_s: float
+    open_s: float
     digest: str
     visited: frozenset[str] = field(repr=False)
 
@@ -366,9 +369,17 @@ class History:
             deals=len(deals),
             lives=self._lives,
             virtual_s=w.steps * STEP_S,
+            open_s=sum(map(self._open_s, w.daemons)),
             digest=hashlib.sha256(text.encode()).hexdigest()[:16],
             visited=frozenset(w.visited | w.weather.met | _seen_in(orders)),
         )
+
+    def _open_s(self, daemon: Daemon) -> float:
+        """Return how long the deals in a daemon's journal were open; not those on paper."""
+        assert daemon.store is not None, "it has run"
+        now_ms = self._w.clock.now_ms()
+        rows = [row for row in now(daemon.store.deals()) if row.environment != PAPER]
+        return sum((row.closed_at_ms or now_ms) - row.opened_at_ms for row in rows) / 1000
 
 
 def _seen_in(orders: Iterable[VenueOrder]) -> set[str]:
