@@ -16,7 +16,8 @@ from functools import partial
 import click
 
 from tests.simulation.history import HistoryError, Told, run
-from tests.simulation.sieve import BADLY, WELL, difference, tell
+from tests.simulation.sieve import difference, tell
+from tests.simulation.stories import BADLY, PARTING, WELL
 from tests.simulation.visits import coverage, missing
 
 _FEW = 10
@@ -75,7 +76,7 @@ def _children_cpu_s() -> float:
 
 def _sieve(jobs: int) -> int:
     wrong = 0
-    for story in (WELL, BADLY):
+    for story in (WELL, BADLY, PARTING):
         calm = tell(story)
         with ProcessPoolExecutor(jobs) as pool:
             told = pool.map(partial(difference, story, calm), range(1, calm.effects + 1))

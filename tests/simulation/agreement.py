@@ -7,7 +7,7 @@ from decimal import Decimal
 from backfuturectl.matching.values import VenueOrder
 from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import OrderStatus
-from backfuturectl.model.records import PAPER, OrderRecord
+from backfuturectl.model.records import ABANDONED, PAPER, OrderRecord
 from backfuturectl.strategy.base import Gate
 from tests.simulation import paper
 from tests.simulation.clockwork import now
@@ -116,8 +116,11 @@ def _trader_differs(
                 return f"deal {number} traded and is not in the journal"
             continue
         if deal.closed_at_ms is not None:
-            result = trader.sign * (books.left_quote - books.entered_quote) - books.quote_fee
-            result += funding(w, trader, orders)
+            left, until_ms = books.left_quote, None
+            if deal.exit_leg == ABANDONED:  # what stays is its owner's, at what it has cost
+                left, until_ms = left + books.held_cost, deal.closed_at_ms
+            result = trader.sign * (left - books.entered_quote) - books.quote_fee
+            result += funding(w, trader, orders, until_ms)
             if deal.result_quote != result:
                 return f"deal {number} made {result}, the journal says {deal.result_quote}"
         elif view is None:
@@ -133,8 +136,17 @@ def _deal_number(client_order_id: str) -> int:
     return name.deal
 
 
-def funding(w: World, trader: Trader, orders: list[VenueOrder]) -> Decimal:
-    """Return what the exchange paid, or took, while the deal of *orders* held something."""
+def funding(
+    w: World, trader: Trader, orders: list[VenueOrder], until_ms: int | None = None
+) -> Decimal:
+    """Return what the exchange paid, or took, while the deal of *orders* held something.
+
+    Args:
+        w: The world.
+        trader: Whose deal it is.
+        orders: All of the deal's.
+        until_ms: Until when it did; None for its last execution.
+    """
     serials = {order.serial for order in orders}
     if trader.kind is MarketKind.SPOT:
         return Decimal(0)
@@ -143,11 +155,12 @@ def funding(w: World, trader: Trader, orders: list[VenueOrder]) -> Decimal:
         for fill in w.venue.fills(trader.account, trader.symbol)
         if fill.order_serial in serials
     ]
+    end_ms = max(times) if until_ms is None else until_ms
     return sum(
         (
             one.payment_quote
             for one in w.venue.fundings(trader.account, trader.symbol, since_ms=min(times))
-            if one.at_ms <= max(times)
+            if one.at_ms <= end_ms
         ),
         Decimal(0),
     )

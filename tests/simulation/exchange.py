@@ -33,6 +33,9 @@ ACCOUNTS = {**CONNECTIONS, "spare-spot": SPOT, "spare-futures": FUTURES}
 
 PAIRS = ("BTC/USDT", "ETH/USDT")
 
+FEE_COIN = "KCS"
+"""What fees are taken in with FeeMode.COIN."""
+
 _MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
 _PAST_MINUTES = 60
@@ -79,17 +82,24 @@ def new_venue(
                 Listing(
                     rules,
                     fee_mode=spot_fee if kind is SPOT else FeeMode.QUOTE,
+                    fee_coin=FEE_COIN if spot_fee is FeeMode.COIN else None,
                     fill_max_base=depth_base,
                     funding_rate=FUNDING_RATE if kind is FUTURES else Decimal(0),
                     funding_interval_ms=3_600_000,
                 )
             )
             venue.set_price(symbol_of(kind, pair), Decimal(int(START)), START_MS)
+    if spot_fee is FeeMode.COIN:
+        pair = f"{FEE_COIN}/USDT"
+        venue.add_listing(Listing(replace(market(), pair=pair, base=FEE_COIN)))
+        venue.set_price(symbol_of(SPOT, pair), Decimal(8), START_MS)
     for name, kind in ACCOUNTS.items():
         venue.add_account(name)
         venue.deposit(name, wallet_of(kind), "USDT", Decimal(20_000), START_MS)
         for pair in PAIRS if kind is SPOT else ():
             venue.deposit(name, wallet_of(kind), pair.partition("/")[0], OWN_COINS, START_MS)
+        if spot_fee is FeeMode.COIN and kind is SPOT:
+            venue.deposit(name, wallet_of(kind), FEE_COIN, OWN_COINS, START_MS)
     return venue
 
 

@@ -90,7 +90,7 @@ class DealBooks:
 
 def deal_books(orders: Iterable[VenueOrder], trader: Trader) -> DealBooks:
     books = DealBooks()
-    base = trader.pair.partition("/")[0]
+    base, _, quote = trader.pair.partition("/")
     for order in orders:
         name = parsed(order.client_id or "")
         assert name is not None, "only orders of ours are summed"
@@ -112,7 +112,7 @@ def deal_books(orders: Iterable[VenueOrder], trader: Trader) -> DealBooks:
         for fee in order.fees:
             if fee.currency == base:
                 books.base_fee += fee.amount
-            else:
+            elif fee.currency == quote:
                 books.quote_fee += fee.amount
     return books
 

@@ -1,4 +1,4 @@
-"""Stories of a whole daemon, told once without a crash and once with one at each side effect.
+"""`stories` of a whole daemon, told once without a crash and once with one at each side effect.
 
 The side effects are each commit to the store and each order placed, canceled or prepared, counted
 right before and right after. What must be the same in the end is what money knows: executions,
@@ -22,112 +22,22 @@ from decimal import Decimal
 from itertools import repeat
 from pathlib import Path
 
-from backfuturectl.matching.values import FeeMode, symbol_of, wallet_of
+from backfuturectl.matching.values import wallet_of
 from backfuturectl.model.ids import parse_client_order_id
 from backfuturectl.model.orders import OrderStatus
 from tests.shell.world import LoopClock
 from tests.simulation.agreement import books_differ, not_ready
 from tests.simulation.clockwork import Clockwork, now
-from tests.simulation.exchange import CONNECTIONS, FUTURES, SPOT, new_venue
+from tests.simulation.exchange import CONNECTIONS, FEE_COIN, FUTURES
 from tests.simulation.invariants import BrokenError
-from tests.simulation.world import Daemon, Plan, Recorder, World
+from tests.simulation.stories import Scene, Story
+from tests.simulation.world import Daemon, Recorder, World
 
 PHASE_STEPS = 50
 """How long each price lasts: longer than what one crash may delay."""
 
 AWAY_STEPS = 2
 """How long the daemon is away after a crash."""
-
-BTC, ETH = symbol_of(SPOT, "BTC/USDT"), symbol_of(SPOT, "ETH/USDT")
-SWING, GUARD = symbol_of(FUTURES, "BTC/USDT"), symbol_of(FUTURES, "ETH/USDT")
-RECOVERY = (
-    "{enabled: true, trigger: {drawdownPct: 4, confirmFor: 20s, emaSpan: 10s}, "
-    "actions: {takeProfitPct: 0.4, strict: {minInterval: 60s}}, "
-    "exit: {drawdownPct: 2, confirmFor: 60s}, escalate: {drawdownPct: 10, cooldown: 1d}}"
-)
-EXACT = "{trigger: immediate, timeout: 1d, maxSlippagePct: 0}"
-"""On paper, what rests through a restart fills at its own price, never at a better one."""
-
-REST = "{afterTakeProfit: 1d, afterStopLoss: 1d}"
-
-
-REDUCING = (
-    "{enabled: true, trigger: {drawdownPct: 4, confirmFor: 20s, emaSpan: 10s}, "
-    "actions: {takeProfitPct: 0.4, strict: {minInterval: 1d}, "
-    "reduce: {enabled: true, closePct: 20, reboundPct: 1, minInterval: 1d, lossBudgetPct: 5}}, "
-    "exit: {drawdownPct: 2, confirmFor: 1h}, escalate: {drawdownPct: 8, cooldown: 1d}}"
-)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What the prices are for a while, and what people do as it begins.
-
-    Attributes:
-        pauses: Strategy that the operator has paused in this scene; empty for none.
-    """
-
-    prices: dict[str, str]
-    edit: str = ""
-    pauses: str = ""
-
-
-@dataclass(frozen=True)
-class Story:
-    """Strategies, and what happens to them.
-
-    Attributes:
-        starts_ms: How long after the usual morning it begins.
-    """
-
-    plans: tuple[Plan, ...]
-    scenes: tuple[Scene, ...]
-    starts_ms: int = 0
-
-
-WELL = Story(
-    (
-        Plan("grid", "spot", ("BTC/USDT", "ETH/USDT"), {"cooldown": REST}),
-        Plan(
-            "swing",
-            "futures",
-            ("BTC/USDT",),
-            {"direction": "short", "recovery": RECOVERY, "cooldown": REST},
-        ),
-    ),
-    (
-        Scene({BTC: "100", ETH: "100", SWING: "100"}),  # three deals begin
-        Scene({BTC: "98.7", ETH: "98.7", SWING: "101.3"}),  # and average
-        Scene({BTC: "97.2", ETH: "98.7", SWING: "103"}, edit="take profit"),
-        Scene({BTC: "97.2", ETH: "98.7", SWING: "109.5"}, edit="pair"),  # the short is in trouble
-        Scene({BTC: "97.2", ETH: "98.7", SWING: "109.5"}),
-        Scene({BTC: "101.5", ETH: "101.5", SWING: "99"}),  # and everything ends well
-    ),
-)
-"""Ladders, Recovery Mode, edits, funding, take profits."""
-
-BADLY = Story(
-    (
-        Plan("grid", "spot", ("BTC/USDT",), {"mode": "paper", "entry": EXACT, "cooldown": REST}),
-        Plan(
-            "swing",
-            "futures",
-            ("BTC/USDT",),
-            {"leverage": "3", "marginMode": "cross", "recovery": REDUCING, "cooldown": REST},
-        ),
-        Plan("guard", "futures", ("ETH/USDT",), {"cooldown": REST, "maxActiveDeals": "1"}),
-    ),
-    (
-        Scene({BTC: "100", SWING: "100", GUARD: "100"}),  # three deals begin
-        Scene({BTC: "98.7", SWING: "98.7", GUARD: "98.7"}),  # and average, one on paper
-        Scene({BTC: "97.2", SWING: "92", GUARD: "84"}),  # a stop on the exchange goes off
-        Scene({BTC: "97.2", SWING: "93.5", GUARD: "84"}, pauses="grid"),  # a rebound: reduce
-        Scene({BTC: "97.2", SWING: "87", GUARD: "84"}, edit="delete"),  # Recovery Mode gives up
-        Scene({BTC: "100.5", SWING: "87", GUARD: "84"}),  # a take profit on paper
-    ),
-    starts_ms=900_000,
-)
-"""A stop on the exchange, a reduction, an escalation, a pause, a deletion, a deal on paper."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +47,7 @@ class Ending:
     Attributes:
         executions: How often each bot executed that leg with that side, price and amount.
         deals: Side, result and exit of each bot's deals that traded, in order.
+        fees: What each bot's fees in third coins were worth, quote.
         resting: Open orders of ours.
         states: What runs in the end, and its phase.
         told: What the bots told of themselves on the way; a crash may repeat or delay it.
@@ -144,6 +55,7 @@ class Ending:
 
     executions: Counter[tuple[str, str, str, Decimal, Decimal]]
     deals: dict[str, list[tuple[str, Decimal | None, str | None]]]
+    fees: dict[str, Decimal]
     balances: dict[str, dict[str, Decimal]]
     positions: dict[str, Decimal]
     resting: int
@@ -185,7 +97,7 @@ def tell(story: Story, crash_at: int | None = None) -> Telling:
 
 
 async def _tell(story: Story, folder: Path, crash_at: int | None, told: list[World]) -> Telling:
-    w = World(0, folder, new_venue(FeeMode.RECEIVED, None), LoopClock(story.starts_ms))
+    w = World(0, folder, story.venue(), LoopClock(story.starts_ms))
     told.append(w)
     logging.getLogger("backfuturectl").addHandler(Recorder(w))
     w.weather.lag_s = 0.05
@@ -230,14 +142,8 @@ def difference(story: Story, calm: Telling, crash_at: int) -> str:
 def _begin(w: World, daemon: Daemon, scene: Scene) -> None:
     for symbol, price in scene.prices.items():
         w.prices[symbol] = repeat(Decimal(price))
-    match scene.edit:
-        case "take profit":
-            w.plans["grid"].fields["takeProfit"] = "{percent: 1.5}"
-        case "pair":
-            w.plans["grid"].pairs = ("BTC/USDT",)
-        case "delete":
-            del w.plans["guard"]
-    if scene.edit:
+    if scene.edit is not None:
+        scene.edit(w.plans)
         w.write()
         if daemon.is_up:
             daemon.c.look_soon()
@@ -266,6 +172,7 @@ def _ending(w: World, daemon: Daemon) -> Ending:
     assert store is not None
     executions: Counter[tuple[str, str, str, Decimal, Decimal]] = Counter()
     deals: dict[str, list[tuple[str, Decimal | None, str | None]]] = {}
+    fees: dict[str, Decimal] = {}
     for account in CONNECTIONS:
         for fill in w.venue.fills(account):
             name = parse_client_order_id(fill.client_id or "")
@@ -278,11 +185,16 @@ def _ending(w: World, daemon: Daemon) -> Ending:
             if told.fill_id.startswith("paper-") and name is not None:
                 what = ("paper", str(name.leg), str(told.side), told.price, told.amount_base)
                 executions[what] += 1
+            if told.fee is not None and told.fee.currency == FEE_COIN:
+                assert told.fee_price is not None, "its coin always had a price"
+                worth = fees.get(trader.bot, Decimal(0)) + told.fee.amount * told.fee_price
+                fees[trader.bot] = worth
         ended = sorted(now(store.deals(trader.bot)), key=lambda deal: deal.number)
         deals[trader.bot] = [(d.side, d.result_quote, d.exit_leg) for d in ended]
     return Ending(
         executions=executions,
         deals=deals,
+        fees=fees,
         balances={
             name: {
                 coin: balance.total

@@ -9,7 +9,10 @@ from tests.simulation.visits import missing
 
 SEEDS = 200
 
-FOUND: dict[int, str] = {}
+FOUND: dict[int, str] = {
+    20058: "an edit took a bot off the account where a deal was that an older store forgot",
+    20218: "an edit replaced a bot that had not looked at the exchange yet",
+}
 """Seeds beyond the first that found something, and what.
 
 The history of a seed is another one since plans or faults were last changed; what was found before

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
-from tests.simulation.sieve import BADLY, WELL, Story, Telling, difference, tell
+from tests.simulation.sieve import Telling, difference, tell
+from tests.simulation.stories import BADLY, PARTING, WELL, Story
 
-STORIES = {"well": (WELL, 9), "badly": (BADLY, 15)}
+STORIES = {"well": (WELL, 9), "badly": (BADLY, 15), "parting": (PARTING, 15)}
 """Each with how many of its side effects are tried here: every ninth, every fifteenth.
 
 `make simulate SIEVE=1` tries them all.
@@ -59,6 +62,23 @@ def test_the_story_that_ends_badly_has_all_that_it_is_meant_to_have(badly: Telli
     assert ending.states == {"grid/BTC-USDT": "COOLDOWN", "swing/BTC-USDT": "COOLDOWN"}
     assert ending.resting == 0
     assert not any(ending.positions.values())
+
+
+def test_the_story_of_partings_has_all_that_it_is_meant_to_have() -> None:
+    parting = tell(PARTING)
+    ending = parting.ending
+    assert parting.lives == 1
+    assert {bot: [d[2] for d in deals] for bot, deals in ending.deals.items() if deals} == {
+        "grid/BTC-USDT": ["close"],
+        "swing/BTC-USDT": ["abandoned"],
+        "guard/ETH-USDT": ["takeProfit", None],
+    }
+    assert ending.fees.keys() == {"grid/BTC-USDT"}
+    assert {"Draining", "DealAbandoned", "Funding"} <= ending.told
+    assert ending.states == {"guard/ETH-USDT": "ACTIVE"}
+    assert ending.positions["swing/BTC-USDT"] > 0, "it is left to its owner"
+    entries = sorted(amount for (_, leg, *_, amount) in ending.executions if leg == "base")
+    assert entries[-1] > Decimal("1.4") * entries[-2], "by the new leverage"
 
 
 @pytest.mark.parametrize("half", [0, 1])
