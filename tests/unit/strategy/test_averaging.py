@@ -845,6 +845,7 @@ def test_a_fill_after_the_end_calls_a_person() -> None:
     assert [action.reason for action in actions] == ["LateFill"]
     assert not venue.tick(50)
     assert KIND.view(venue.state).position_base == D("0.5")
+    assert KIND.has_deal(venue.state)
     venue.command(Command.RESUME)
     assert venue.phase() == "ACTIVE"
     assert venue.last(LegKind.TAKE_PROFIT).order.amount_base == D("0.5")
@@ -992,6 +993,16 @@ def test_a_tick_that_changes_nothing_keeps_the_deal_itself() -> None:
     venue.tick(100)
     assert venue.state.deal is before
     assert venue.state.quiet is not None
+
+
+def test_a_deal_takes_room_as_long_as_the_view_names_one() -> None:
+    venue = Venue.start(setup())
+    had = [KIND.has_deal(venue.state)]
+    for price in (100, 100, 102, 102):
+        venue.run(price)
+        had.append(KIND.has_deal(venue.state))
+        assert had[-1] == (KIND.view(venue.state).deal_number is not None)
+    assert had == [False, True, True, False, False]
 
 
 def test_the_view_shows_what_people_ask_for() -> None:
