@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from backfuturectl.model.orders import Fee, Leg, LegKind, OrderStatus, OrderType, Side
 from backfuturectl.strategy.arithmetic import LadderShape
@@ -25,7 +26,7 @@ from backfuturectl.strategy.base import Gate
 
 def dump(state: State) -> str:
     """Return *state* without its setup, which comes from the document."""
-    return json.dumps(
+    return msgspec.json.encode(
         {
             "phase": state.phase,
             "gate": state.gate,
@@ -47,14 +48,13 @@ def dump(state: State) -> str:
             "noted": sorted(state.noted),
             "isPaused": state.is_paused,
             "isDraining": state.is_draining,
-        },
-        separators=(",", ":"),
-    )
+        }
+    ).decode()
 
 
 def load(text: str, setup: Setup) -> State:
     """Return the state that `dump` wrote, under *setup*."""
-    tree = json.loads(text)
+    tree = msgspec.json.decode(text)
     return State(
         setup=setup,
         phase=Phase(tree["phase"]),
@@ -83,7 +83,7 @@ def load(text: str, setup: Setup) -> State:
 
 def share_of(text: str) -> Decimal | None:
     """Return what of marginLimit the open deal in *text* may use; None where that is not known."""
-    deal = json.loads(text)["deal"]
+    deal = msgspec.json.decode(text)["deal"]
     return None if deal is None or deal["isOver"] else _number(deal.get("share"))
 
 
