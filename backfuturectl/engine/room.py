@@ -24,6 +24,7 @@ class DealRoom:
     deals_max: int = 1
     limit: Decimal = ZERO
     _shares: dict[str, Decimal] = field(default_factory=dict)
+    _doubted: set[str] = field(default_factory=set)
     _seconds: dict[str, tuple[str, Callable[[], bool]]] = field(default_factory=dict)
 
     def pair_up(self, second: str, first: str, is_set_apart: Callable[[], bool]) -> None:
@@ -40,24 +41,34 @@ class DealRoom:
 
     def has_room(self, bot: str) -> bool:
         """Return whether *bot* may hold a deal now; one that holds one keeps it."""
-        if bot in self._shares:
+        if self._may_hold(bot):
             return True
-        if len(self._shares) >= self.deals_max:
+        if len(self._shares) + len(self._doubted) >= self.deals_max:
             return False
         if bot in self._seconds and not self._seconds[bot][1]():
             return False
-        if any(first == bot and who in self._shares for who, (first, _) in self._seconds.items()):
+        if any(first == bot and self._may_hold(who) for who, (first, _) in self._seconds.items()):
             return False
-        return sum(self._shares.values(), ZERO) + self.share <= self.limit
+        kept = self.share * (len(self._doubted) + 1)
+        return sum(self._shares.values(), ZERO) + kept <= self.limit
 
     def note(self, bot: str, *, has_deal: bool, share: Decimal | None = None) -> None:
         """Book *bot* in or out; *share* is what its deal was planned for, None the present one."""
+        self._doubted.discard(bot)
         if not has_deal:
             self._shares.pop(bot, None)
         elif share is not None:
             self._shares[bot] = share
         else:
             self._shares.setdefault(bot, self.share)
+
+    def doubt(self, bot: str) -> None:
+        """Keep room for a deal of *bot* that its journal may lack; known deals give up nothing."""
+        self._shares.pop(bot, None)
+        self._doubted.add(bot)
+
+    def _may_hold(self, bot: str) -> bool:
+        return bot in self._shares or bot in self._doubted
 
     @property
     def deals(self) -> int:

@@ -100,10 +100,14 @@ class Stepper:
         A bot whose journal may lack what it did could hold a deal that it does not know of.
         """
         self._is_sure = is_sure
-        self._room.note(self._context.name.bot, has_deal=self._needs_room(self._state))
+        self._book(self._state)
 
-    def _needs_room(self, state: Any) -> bool:
-        return not self._is_sure or self._kind.has_deal(state)
+    def _book(self, state: Any) -> None:
+        bot, has_deal = self._context.name.bot, self._kind.has_deal(state)
+        if has_deal or self._is_sure:
+            self._room.note(bot, has_deal=has_deal)
+        else:
+            self._room.doubt(bot)
 
     def rest(self) -> None:
         """Find out which prices decide nothing, until the next step."""
@@ -163,9 +167,8 @@ class Stepper:
             return
         context = self._context
         bot = context.name.bot
-        held = self._needs_room(self._state)
         # Booked before the first await, so that no other bot of the strategy takes the same room.
-        self._room.note(bot, has_deal=self._needs_room(step.state))
+        self._book(step.state)
         try:
             await context.journal.record(
                 state=self._kind.dump(step.state),
@@ -176,7 +179,7 @@ class Stepper:
                 now_ms=context.clock.now_ms(),
             )
         except TransientError:
-            self._room.note(bot, has_deal=held)
+            self._book(self._state)
             raise
         self._advance(step.state)
         for action in step.actions:

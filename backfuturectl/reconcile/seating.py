@@ -227,10 +227,14 @@ class Seating:
         remembered = {record.bot: self.remembered(record) for record in stored}
         for record in stored:
             bot, wanted = record.bot, remembered[record.bot]
-            # Until a bot shows that it is flat, its deal counts: the others must not take its room.
-            share = _share(record, wanted) if wanted is not None else None
-            may_hold = wanted is None or not wanted.primary or await self._may_hold(bot)
-            room.note(bot, has_deal=may_hold, share=share)
+            # Until it shows that it is flat, it may hold a deal: the others must not take its room.
+            share = KINDS[wanted.spec.kind].share_of(record.state) if wanted is not None else None
+            if wanted is None or share is not None:
+                room.note(bot, has_deal=True, share=share)
+            elif not wanted.primary or await self._may_hold(bot):
+                room.doubt(bot)
+            else:
+                room.note(bot, has_deal=False)
             if wanted is not None:
                 self._pair_up(wanted, room)
         for record in stored:
@@ -502,12 +506,6 @@ def _limit(desired: DesiredBot) -> Decimal:
     limit = desired.spec.margin_limit
     assert isinstance(limit, Money), "presets are filled in, and shares turned into money"
     return limit.amount
-
-
-def _share(record: BotRecord, desired: DesiredBot) -> Decimal:
-    """Return what the stored deal of *desired* was planned for, quote."""
-    known = KINDS[desired.spec.kind].share_of(record.state)
-    return _limit(desired) / (desired.spec.max_active_deals or 1) if known is None else known
 
 
 async def stop(seats: Iterable[Seat]) -> None:

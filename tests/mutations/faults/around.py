@@ -157,7 +157,13 @@ FAULTS = (
         "a restored deal is booked with the present share",
         SHARES,
         "reconcile",
-        (("share = _share(record, wanted) if wanted is not None else None", "share = None"),),
+        (
+            (
+                "share = KINDS[wanted.spec.kind].share_of(record.state) "
+                "if wanted is not None else None",
+                "share = None",
+            ),
+        ),
         (_CONTROLLER,),
     ),
     Fault(
@@ -166,6 +172,13 @@ FAULTS = (
         "engine/room.py",
         (("self._shares.setdefault(bot, self.share)", "self._shares[bot] = self.share"),),
         ("tests/shell/engine/test_room.py", _CONTROLLER),
+    ),
+    Fault(
+        "a bot that may hold a deal takes a share from those that do",
+        SHARES,
+        "engine/stepper.py",
+        (("self._room.doubt(bot)", "self._room.note(bot, has_deal=True)"),),
+        ("tests/shell/reconcile/test_limits.py",),
     ),
     Fault(
         "a bot that no longer fits loses its seat when its key changes",

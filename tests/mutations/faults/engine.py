@@ -46,8 +46,8 @@ FAULTS = (
         "engine",
         (
             (
-                "        except TransientError:\n            self._room.note(bot, has_deal=held)\n            raise\n",
-                "        except TransientError:\n            self._room.note(bot, has_deal=held)\n",
+                "        except TransientError:\n            self._book(self._state)\n            raise\n",
+                "        except TransientError:\n            self._book(self._state)\n",
             ),
         ),
         (_BOT,),
@@ -378,7 +378,7 @@ FAULTS = (
         "a bot that may have forgotten a deal leaves its room to others",
         GATE,
         "engine/stepper.py",
-        (("return not self._is_sure or self", "return self"),),
+        (("self._room.doubt(bot)", "self._room.note(bot, has_deal=False)"),),
         (_FOUND,),
     ),
     Fault(

@@ -83,7 +83,7 @@ FAULTS = (
         "shares of open deals are not summed before a deal begins",
         MARGIN,
         "engine",
-        (("return sum(self._shares.values(), ZERO) + self.share <= self.limit", "return True"),),
+        (("return sum(self._shares.values(), ZERO) + kept <= self.limit", "return True"),),
         ("tests/shell/engine/test_room.py",),
         is_quick=True,
     ),
@@ -91,7 +91,12 @@ FAULTS = (
         "a restart forgets the share that a deal was planned for",
         MARGIN,
         "reconcile/seating.py",
-        (("if known is None else known", ""),),
+        (
+            (
+                "room.note(bot, has_deal=True, share=share)",
+                "room.note(bot, has_deal=True)",
+            ),
+        ),
         (_LIMITS_SHELL,),
     ),
     Fault(
@@ -112,7 +117,12 @@ FAULTS = (
         "maxActiveDeals is not asked before a deal begins",
         MARGIN,
         "engine",
-        (("        if len(self._shares) >= self.deals_max:\n            return False\n", ""),),
+        (
+            (
+                "        if len(self._shares) + len(self._doubted) >= self.deals_max:\n            return False\n",
+                "",
+            ),
+        ),
         ("tests/shell/engine/test_room.py",),
     ),
     # 2
@@ -427,7 +437,7 @@ FAULTS = (
         "a fee in the coin itself is still there to be sold",
         PARTIAL,
         "strategy/averaging/ledger.py",
-        (("entered_base - left_base - base_fee", "entered_base - left_base"),),
+        (("sums.left_base - base_fee", "sums.left_base"),),
         (_AVERAGING, _PATHS),
     ),
     Fault(

@@ -256,7 +256,7 @@ FAULTS = (
         "a deal begins at a price at which the ladder breaks a proof",
         "the worst case is proven before a bot starts",
         "strategy/averaging",
-        (("found = prove_at(setup.terms, setup.rules, state.price)", "found = ()"),),
+        (("found = prove_at(setup.sized, setup.rules, state.price)", "found = ()"),),
         ("tests/unit/strategy/test_averaging.py", "tests/unit/strategy/test_beginning.py"),
     ),
 )

@@ -63,6 +63,31 @@ def test_a_higher_limit_makes_larger_deals_not_more_of_them():
     assert not room.has_room("c")
 
 
+def test_a_bot_that_may_hold_a_deal_has_its_place_kept_and_takes_nothing_from_known_deals():
+    room = DealRoom(3, Decimal(600))
+    room.note("a", has_deal=True)
+    room.doubt("b")
+    room.doubt("c")
+    assert not room.has_room("d")
+    room.deals_max = 4
+    assert not room.has_room("d"), "200, and 150 for each of two, leave no 150"
+    room.limit = Decimal(200)
+    assert (room.allowance("a"), room.deals) == (200, 4)
+    room.note("b", has_deal=False)
+    room.note("c", has_deal=True)
+    room.limit = Decimal(600)
+    assert room.has_room("d")
+
+
+def test_a_first_deal_waits_while_the_pairs_second_bot_may_hold_one():
+    room = DealRoom(2, Decimal(600))
+    room.pair_up("second", "first", lambda: False)
+    room.doubt("second")
+    assert not room.has_room("first")
+    room.note("second", has_deal=False)
+    assert room.has_room("first")
+
+
 @given(st.lists(st.tuples(st.sampled_from(BOTS), st.integers(1, 4), st.integers(100, 900))))
 def test_shares_booked_by_asking_first_never_exceed_the_largest_limit(steps):
     room = DealRoom(1, Decimal(100))

@@ -87,3 +87,30 @@ async def test_a_restart_remembers_the_share_of_a_deal_that_an_edit_has_outlived
     async with town.daemon():
         await town.settled()
         assert deals(town) == 1
+
+
+async def test_bots_that_have_not_looked_take_nothing_from_a_deal_that_an_edit_meets(
+    town: Town,
+) -> None:
+    pairs = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
+    three = document(deals=3).replace(PAIRS, f"[{', '.join(pairs)}]")
+    one = three.replace("Deals: 3", "Deals: 1")
+    town.write(grid=three)
+    async with town.daemon():
+        await town.until(lambda: deals(town) == 3)
+        town.write(grid=one)
+        await town.until(lambda: town.generation("grid") == 2)
+        for pair in pairs:
+            town.price("104", pair)
+        await town.until(lambda: deals(town) == 0)
+        await town.until(lambda: deals(town) == 1, within_s=120)
+        (name,) = (seat.planned.bot for seat in town.seats if seat.has_open_deal)
+    town.write(grid=one.replace("percent: 1}", "percent: 2}"))
+    town.faults.delay_s = 1.0
+    async with town.daemon():
+        await town.until(lambda: name in town.bots and town.bot(name).provenance.generation == 3)
+        assert not any(seat.bot.has_compared for seat in town.seats)
+        await town.rest(20)
+        state = town.bot(name)._stepper._state
+        assert state.deal.share == 1000
+        assert "RungSkipped" not in {s.event.reason for s in await town.store.events()}
