@@ -22,6 +22,7 @@ LISTS: Final[dict[str, tuple[Column, ...]]] = {
         Column("TESTED", "testedAge"),
         Column("REALISED", "realisedShort", is_number=True),
         Column("UNREALISED", "unrealisedShort", is_number=True),
+        Column("ACCOUNT", "accountId", is_wide=True),
         Column("PERMISSIONS", "permissionList", is_wide=True),
         Column("MESSAGE", "message", is_wide=True),
     ),

@@ -22,6 +22,7 @@ _COLUMNS: Final = (
     Column("RESULT", "status"),
     Column("REASON", "reason"),
     Column("KEY", "keyFingerprint", is_wide=True),
+    Column("ACCOUNT", "accountId", is_wide=True),
     Column("PERMISSIONS", "permissionList", is_wide=True),
 )
 

@@ -326,6 +326,9 @@ class ControllerBoard:
                 "generation": entry.generation,
                 "path": entry.applied.path,
                 "source": entry.applied.source.decode(),
+                "accountId": self._controller.lines.line(entry.name).account_id or None
+                if entry.kind == "Connection"
+                else None,
                 "bots": [
                     {
                         "bot": seat.planned.bot,
@@ -349,7 +352,7 @@ class ControllerBoard:
     def _connection(self, entry: Entry) -> Row:
         resource = entry.document.resource if entry.document is not None else None
         spec = resource.spec if isinstance(resource, Connection) else None
-        report = self._controller.lines.line(entry.name).report
+        line = self._controller.lines.line(entry.name)
         return {
             "name": entry.name,
             "title": resource.metadata.title if resource is not None else None,
@@ -357,8 +360,9 @@ class ControllerBoard:
             "market": str(spec.market) if spec is not None else None,
             "environment": str(spec.environment) if spec is not None else None,
             **self._standing(entry),
-            **report_row(report),
-            "lastTested": self._controller.lines.line(entry.name).tested_at_ms or None,
+            **report_row(line.report),
+            "accountId": line.tested_account_id or None,
+            "lastTested": line.tested_at_ms or None,
         }
 
     def _strategy(self, entry: Entry) -> Row:

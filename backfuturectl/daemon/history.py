@@ -71,6 +71,7 @@ def order_row(order: OrderRecord) -> Row:
         "field": order.field,
         "source": order.source,
         "rawCode": order.raw_code,
+        "accountId": order.account_id or None,
         "createdAt": order.intended_at_ms,
         "updatedAt": order.updated_at_ms,
     }

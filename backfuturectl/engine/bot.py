@@ -5,9 +5,9 @@ wire; what came back is a new event; what did not come back is looked up until i
 task runs a bot, so nothing here is shared and nothing needs a lock.
 
 Its parts, each with the state that is its own: `stepper` (the strategy's state), `wire` (calls that
-change something), `lookups` (calls that ask), `strangers` (orders that are not its own),
-`agreement` (start and outages), `liquidation` and `funding` (what only futures have), `holds` (the
-gate), `pace` (when to look next).
+change something), `lookups` (calls that ask), `strangers` (orders that are not its own), `home`
+(whose account it is), `agreement` (start and outages), `liquidation` and `funding` (what only
+futures have), `holds` (the gate), `pace` (when to look next).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.context import Context, GaveWayError
 from backfuturectl.engine.funding import FundingWatch
 from backfuturectl.engine.holds import Holds
+from backfuturectl.engine.home import Home
 from backfuturectl.engine.journal import BotName, Journal, Provenance
 from backfuturectl.engine.liquidation import PositionWatch
 from backfuturectl.engine.lookups import Lookups
@@ -73,6 +74,7 @@ class Bot:
         jitter: random.Random,
         provenance: Provenance,
         on_trouble: Callable[[OperationError], None],
+        key_since_ms: int = 0,
     ) -> None:
         self.name = name
         self._context = context = Context(
@@ -90,6 +92,7 @@ class Bot:
         self._stepper = Stepper(
             context, self._wire, kind=kind, state=state, room=room, provenance=provenance
         )
+        self._home = Home(context, self._stepper, key_since_ms=key_since_ms)
         self._strangers = Strangers(context)
         self._lookups = Lookups(
             context, wire=self._wire, stepper=self._stepper, strangers=self._strangers
@@ -148,6 +151,8 @@ class Bot:
 
     def command(self, command: Command, field: str = "") -> None:
         """Ask for *command*, which *field* of the document causes, or else an operator."""
+        if command is Command.ABANDON:
+            self._home.is_given_up = True
         self._receive(Commanded(command, self._context.clock.now_ms(), field))
 
     def adopt(self, setup: Any, market: Market, provenance: Provenance) -> None:
@@ -166,6 +171,23 @@ class Bot:
     def account(self) -> AccountPort:
         """What it trades through."""
         return self._context.account
+
+    @property
+    def account_id(self) -> str:
+        """Of `account`, as the exchange tells it; empty where it tells none, and on paper."""
+        return self._context.journal.account_id
+
+    def identify(self, account_id: str) -> None:
+        """Take what the exchange tells of the account; what it does not tell changes nothing."""
+        journal = self._context.journal
+        if account_id and account_id != journal.account_id:
+            journal.account_id = account_id
+            self.reconcile_soon()
+
+    @property
+    def away(self) -> str:
+        """Why the open deal is not on this account, or not known to be; empty while it is."""
+        return self._home.trouble
 
     def trace_to(self, commit: str) -> None:
         """Trace the next orders to *commit*, which has the very document that runs."""
@@ -205,6 +227,7 @@ class Bot:
 
         What still contradicts the journal holds the bot again.
         """
+        self._home.forgive()
         self._strangers.forgive()
         self._lookups.forgive()
         self._agreement.forgive()
@@ -315,7 +338,10 @@ class Bot:
         if not self._must_cancel_adding:
             # It looks at every order: the next look is due at leisure, unless it leaves a question.
             self._context.pace.idle()
-        if await self._agreement.reach():
+        if not await self._home.judge():
+            self._must_reconcile = False
+            self._context.holds.lift("start")  # another hold keeps the bot shut by now
+        elif await self._agreement.reach():
             if self._funding.is_owed:
                 await self._funding.ask()
             self._must_reconcile = False
@@ -361,6 +387,11 @@ class Bot:
 
     async def _poll(self) -> None:
         context = self._context
+        if self._home.is_away:
+            context.pace.idle()
+            self._home.give_up()
+            self.reconcile_soon()  # it is over once the deal is
+            return
         if self._must_cancel_adding:
             await self._cancel_adding()
         context.pace.idle()
@@ -373,6 +404,8 @@ class Bot:
 
     async def _watch(self) -> None:
         """Ask what only futures have; whatever fails there keeps nothing else waiting."""
+        if self._home.is_away:
+            return
         await self._funding.ask()
         if await self._positions.look() and not self._agreement.is_contradicted:
             self.reconcile_soon()

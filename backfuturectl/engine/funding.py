@@ -102,6 +102,8 @@ class FundingWatch:
         context, deal = self._context, self._context.journal.deal
         if context.market.kind is MarketKind.SPOT or deal is None or now_ms < self._retry_ms:
             return False
+        if context.journal.is_elsewhere:
+            return False  # it was paid on another account
         began_ms, closed_ms = context.journal.began_ms, deal.closed_at_ms
         if began_ms is None:
             return False  # the next deal has begun; its turn comes when it is open

@@ -34,6 +34,10 @@ class Holds:
         """Lift the restrictions of all whom *is_meant* names."""
         self._by_name = {who: hold for who, hold in self._by_name.items() if not is_meant(who)}
 
+    def why(self, who: str) -> str:
+        """Return why *who* restricts the bot; empty where it does not."""
+        return self._by_name[who][1] if who in self._by_name else ""
+
     @property
     def gate(self) -> tuple[Gate, str]:
         """The strictest hold and its reason."""

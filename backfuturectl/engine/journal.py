@@ -17,6 +17,7 @@ from backfuturectl.model.market import ZERO
 from backfuturectl.model.orders import Fill, LegKind, OrderStatus, OrderType, advance
 from backfuturectl.model.records import (
     ABANDONED,
+    PAPER,
     BotRecord,
     DealRecord,
     EventRecord,
@@ -80,7 +81,12 @@ class BotName:
 
 
 class Journal:
-    """The rows of one bot: those of its newest deal in memory, everything in the store."""
+    """The rows of one bot: those of its newest deal in memory, everything in the store.
+
+    Attributes:
+        account_id: Account that the next orders go to, as the exchange tells it; empty while it
+            tells none, and on paper.
+    """
 
     def __init__(
         self,
@@ -98,6 +104,7 @@ class Journal:
         self._explained = _sums(fills)
         self._deal = open_deal
         self._closed = closed_deal
+        self.account_id = ""
 
     @classmethod
     async def load(cls, store: Store, name: BotName) -> Journal:
@@ -121,6 +128,32 @@ class Journal:
     def orders(self) -> tuple[OrderRecord, ...]:
         """The rows of the newest deal, and of older orders that may still rest."""
         return tuple(self._orders.values())
+
+    @property
+    def account_ids(self) -> frozenset[str]:
+        """The accounts that `orders` are known to be on: one, or none where none was told."""
+        return frozenset(row.account_id for row in self._orders.values() if row.account_id)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether `orders` are on another account than the next ones would be."""
+        return bool(self.account_id and self.account_ids - {self.account_id})
+
+    async def claim(self) -> None:
+        """Record of those of `orders` whose account was not known that they are on this one.
+
+        Raises:
+            TransientError: STORE_UNAVAILABLE; nothing was recorded.
+        """
+        if not self.account_id:
+            return
+        rows = [
+            row for row in self._orders.values() if not row.account_id and row.environment != PAPER
+        ]
+        known = [replace(row, account_id=self.account_id) for row in rows]
+        if known:
+            await self._store.commit(known)
+            self._orders |= {row.client_order_id: row for row in known}
 
     @property
     def deal(self) -> DealRecord | None:
@@ -303,6 +336,7 @@ class Journal:
             field=action.field,
             source=provenance.place_of(action.field),
             trigger_price=order.trigger_price,
+            account_id=self.account_id,
         )
 
     def _taken(self, action: Taken, provenance: Provenance, now_ms: int) -> OrderRecord:
@@ -326,6 +360,7 @@ class Journal:
             filled_base=action.amount_base,
             cost_quote=action.cost_quote,
             environment=self._name.environment,
+            account_id=self.account_id,
         )
 
     def _payment(self, action: FundingBooked) -> FundingRecord:

@@ -74,9 +74,7 @@ class Lookups:
     def is_due(self) -> bool:
         """Whether there is anything to look at."""
         return bool(
-            self._stepper.open_orders()
-            or self._context.pace.watches_absent
-            or self._context.journal.bare()
+            self._stepper.open_orders() or self._context.pace.watches_absent or self._bare()
         )
 
     async def look(self) -> None:
@@ -96,8 +94,13 @@ class Lookups:
                 self._judge_unseen(order)
             else:
                 await self._judge(order, seen)
-        for row in context.journal.bare():
+        for row in self._bare():
             await self._judge_bare(row)
+
+    def _bare(self) -> tuple[OrderRecord, ...]:
+        """Return the orders whose fills are still owed; another account's are not asked for."""
+        journal = self._context.journal
+        return () if journal.is_elsewhere else journal.bare()
 
     async def _ask(self, client_order_id: str) -> Order | None:
         context = self._context

@@ -18,6 +18,7 @@ from backfuturectl.strategy.base import Gate, OpenOrder
 class Known(enum.StrEnum):
     """What the journal knows of an order, or of what is held; the value is how people are told."""
 
+    ACCOUNT = "the account of the open deal"
     UNANSWERED = "an order whose answer never came"
     RESTING = "an order that the exchange acknowledged"
     ENDING_STOP = "a stop that waits on the exchange and is being canceled"
@@ -46,6 +47,8 @@ class Shown(enum.StrEnum):
     FORCED = "another position, and closed something of it by itself"
     OTHER = "another position, five looks in a row"
     LESS = "fewer coins, five looks in a row"
+    ELSEWHERE = "another account behind the key"
+    UNPROVEN = "another key, of an account that is not told, and none of the deal's orders"
 
 
 class Action(enum.StrEnum):
@@ -80,6 +83,21 @@ class Ruling:
 
 
 RULINGS: Final[dict[tuple[Known, Shown], Ruling]] = {
+    (Known.ACCOUNT, Shown.SAME): Ruling(
+        Action.GO_ON, "a key may be replaced by another one of the same account"
+    ),
+    (Known.ACCOUNT, Shown.ELSEWHERE): Ruling(
+        Action.HOLD,
+        "what is held here is somebody else's, and what rests there cannot be reached",
+        gate=Gate.SHUT,
+        note="AccountChanged",
+    ),
+    (Known.ACCOUNT, Shown.UNPROVEN): Ruling(
+        Action.HOLD,
+        "what is held here may be somebody else's",
+        gate=Gate.SHUT,
+        note="AccountChanged",
+    ),
     (Known.UNANSWERED, Shown.MORE): Ruling(
         Action.BOOK, "it arrived; it is never sent again under another id"
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final, Protocol
 
 from backfuturectl.exchanges.candles import Span, closed
@@ -193,7 +194,7 @@ class SimulatedAccount:
         kind: MarketKind,
         *,
         now_ms: Callable[[], int],
-        rights: Callable[[], KeyRights] = lambda: TRADING_RIGHTS,
+        rights: Callable[[], KeyRights] | None = None,
         disturbance: Disturbance | None = None,
     ) -> None:
         self.exchange = venue.name
@@ -201,7 +202,7 @@ class SimulatedAccount:
         self._account = account
         self._kind = kind
         self._now_ms = now_ms
-        self._rights = rights
+        self._rights = rights or (lambda: replace(TRADING_RIGHTS, account_id=account))
         self._disturbance = disturbance or Calm()
 
     async def rights(self) -> KeyRights:

@@ -69,6 +69,10 @@ HAPPENINGS: Final[dict[str, tuple[str, str]]] = {
     "LostOrder": ("an order in the journal is not at the exchange", NOTHING),
     "OrderAppeared": ("an order that was taken for absent is at the exchange", NOTHING),
     "OrderMissing": ("an order that should rest is not at the exchange", NOTHING),
+    "OrdersLeftBehind": (
+        "a deal was given up while its account was out of reach; orders of it may rest there still",
+        "log in to that account and cancel them",
+    ),
     "PositionTooSmall": (
         "the exchange takes no order as small as what is held",
         "nothing; the deal waits for a rung",

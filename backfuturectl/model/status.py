@@ -68,6 +68,7 @@ class Reason(enum.StrEnum):
     STORE_UNAVAILABLE = "StoreUnavailable"
     PRICES_STALE = "PricesStale"
     POSITION_MISMATCH = "PositionMismatch"
+    ACCOUNT_CHANGED = "AccountChanged"
     INTERNAL_ERROR = "InternalError"
 
 
@@ -242,6 +243,13 @@ REASONS: Final[dict[Reason, ReasonRow]] = {
     Reason.POSITION_MISMATCH: _terminal(
         "the exchange's orders or position contradict the journal",
         "look at the account; clear with `backfuturectl resume` when it is understood",
+    ),
+    Reason.ACCOUNT_CHANGED: _terminal(
+        "the connection's key belongs to another exchange account than the open deal, or nothing "
+        "shows that it belongs to the same; nothing of the deal is sent or canceled",
+        "put a key of the deal's account back; or settle the deal there by hand, then give it up: "
+        "set `onDelete: abandon`, remove the strategy, and add it again; where the account is the "
+        "same and only could not be proven, `backfuturectl resume`",
     ),
     Reason.INTERNAL_ERROR: _retryable(
         "a defect in backfuturectl", "report it with the log; the bot is restarted by itself"

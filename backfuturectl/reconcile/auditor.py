@@ -69,14 +69,16 @@ class Auditor:
         }
         theirs = await bot.account.fills(pair, from_ms)
         recorded = await self._store.orders(name, limit=_ORDERS_MAX)
-        # What the strategy did on paper, or through another connection, before it came to this
-        # account is nothing that the account could know.
+        # What the strategy did on paper, or on another account, before it came to this one is
+        # nothing that this one could know.
         here = {"", bot.name.connection}
         elsewhere = {d.deal for d in await self._store.deals(name) if d.connection not in here}
         orders = [
             order
             for order in recorded
-            if order.environment != PAPER and order.deal not in elsewhere
+            if order.environment != PAPER
+            and order.deal not in elsewhere
+            and (not bot.account_id or order.account_id in {"", bot.account_id})
         ]
         left_out = {order.client_order_id for order in recorded} - {
             order.client_order_id for order in orders

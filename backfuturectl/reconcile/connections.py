@@ -44,6 +44,9 @@ RETEST_NOW: Final = frozenset(
 )
 """What a bot may meet that says something about its connection, not about its order."""
 
+MOVED_WITHIN_MS: Final = 600_000
+"""How long after a key came into use a bot may still order through the one before."""
+
 
 @dataclass(slots=True)
 class Line:
@@ -52,6 +55,10 @@ class Line:
     Attributes:
         account: The account bots trade through; None until a key passed the test.
         account_digest: Digest of the document whose key *account* uses.
+        account_id: Of *account*, as the exchange tells it; empty while it tells none.
+        key_since_ms: Since when every order of the connection's bots goes through *account*'s key;
+            a restart remembers it.
+        remembered: Digest and `key_since_ms` of the document that was in force last.
         report: The last test's outcome; None before the first.
         tested_digest: Digest of the document that was tested last.
         tested_at_ms: When.
@@ -61,6 +68,9 @@ class Line:
     shared: Shared | None = None
     account: AccountPort | None = None
     account_digest: str = ""
+    account_id: str = ""
+    key_since_ms: int = 0
+    remembered: tuple[str, int] = ("", 0)
     report: ProbeReport | None = None
     tested_digest: str = ""
     tested_at_ms: int = 0
@@ -74,6 +84,38 @@ class Line:
             and self.account is not None
             and self.account_digest == self.tested_digest
         )
+
+    @property
+    def tested_account_id(self) -> str:
+        """Account of the key that was tested last; empty where no test of it has told one."""
+        told = self.report.account_id if self.report is not None else None
+        return told or (self.account_id if self.tested_digest == self.account_digest else "")
+
+    def use(
+        self, shared: Shared, account: AccountPort, digest: str, report: ProbeReport, now_ms: int
+    ) -> None:
+        """Take *account*, whose key has passed its test, into use, or go on using it.
+
+        A key belongs to one account for good, so what was told of it once stays known.
+        """
+        if account is not self.account:
+            before, since_ms = self.remembered
+            if digest != before:
+                since_ms = key_since_ms(now_ms, is_first=not before)
+            self.key_since_ms, self.remembered = since_ms, (digest, since_ms)
+            self.account_id = ""
+        self.shared, self.account, self.account_digest = shared, account, digest
+        self.account_id = report.account_id or self.account_id
+
+
+def key_since_ms(accepted_ms: int, *, is_first: bool) -> int:
+    """Return since when every order goes through a key that was accepted then.
+
+    Args:
+        accepted_ms: When its document came into force.
+        is_first: Whether the connection had no other key before.
+    """
+    return accepted_ms if is_first else accepted_ms + MOVED_WITHIN_MS
 
 
 def terms_of(connection: Connection, policy: Policy | None, *, pair: str | None = None) -> Terms:
@@ -110,6 +152,7 @@ def report_row(report: ProbeReport | None) -> dict[str, Any]:
         "keyFingerprint": report.key_fingerprint if report is not None else None,
         "keyExpiresInDays": rights.expires_in_days if rights is not None else None,
         "egressIp": report.egress_ip if report is not None else None,
+        "accountId": report.account_id if report is not None else None,
     }
 
 
@@ -218,7 +261,7 @@ class Lines:
         if report.outcome is Reason.ONLINE:
             if account is not old_account and old_account is not None:
                 self._retired.append(old_account)
-            line.shared, line.account, line.account_digest = shared, account, digest
+            line.use(shared, account, digest, report, line.tested_at_ms)
         elif account is not old_account:
             await account.close()
         if line.is_online != was_online or line.account is not old_account:
@@ -253,7 +296,7 @@ class Lines:
         if report.outcome is not Reason.ONLINE or self._lines.get(line.name) is not line:
             await account.close()
             return
-        line.shared, line.account, line.account_digest = shared, account, digest
+        line.use(shared, account, digest, report, self._clock.now_ms())
         _LOG.warning("connection %s: the key that ran before serves exits", line.name)
         self._on_change(line.name)
 

@@ -33,7 +33,7 @@ from backfuturectl.planning.prune import (
     guard_prune,
     removal_digest,
 )
-from backfuturectl.reconcile.connections import RETEST_NOW, Lines
+from backfuturectl.reconcile.connections import RETEST_NOW, Lines, key_since_ms
 from backfuturectl.reconcile.hub import Hub
 from backfuturectl.reconcile.markets import SUSPICIOUS
 from backfuturectl.reconcile.queue import RESOLUTION_S, Again, Done, Ending, Failed, WorkQueue
@@ -123,6 +123,9 @@ class Controller:
                 )
                 continue
             self.registry.restore(record, document)
+            if record.kind == "Connection":
+                since_ms = key_since_ms(record.accepted_at_ms, is_first=record.generation == 1)
+                self.lines.line(record.name).remembered = (document.digest, since_ms)
         await self.strategies.restore()
 
     async def run(self) -> None:
@@ -405,6 +408,8 @@ class Controller:
         self._turn_strategies_of(name)
 
     def _on_trouble(self, connection: str, error: OperationError) -> None:
+        if error.reason is Reason.ACCOUNT_CHANGED:
+            self._turn_strategies_of(connection)
         if error.reason in RETEST_NOW:
             self.queue.add(f"connection/{connection}")
         shared = self.lines.line(connection).shared

@@ -82,6 +82,7 @@ def preview(root: Path, running_rows: Iterable[Row]) -> list[Row]:
             remedy="run `backfuturectl validate` and mend what it names",
         )
     rows = list(running_rows)
+    account_ids = {row["name"]: row.get("accountId") for row in rows if row["kind"] == "Connection"}
     documents = {
         (row["kind"], row["name"]): stored_document(row["source"].encode(), row["path"])
         for row in rows
@@ -89,7 +90,7 @@ def preview(root: Path, running_rows: Iterable[Row]) -> list[Row]:
     running = _running(rows, documents)
     actions = plan(_desired(loaded), running)
     return [
-        *_connection_changes(loaded, documents),
+        *_connection_changes(loaded, documents, account_ids),
         *(_row(action) for action in actions if not _is_only_a_number(action)),
     ]
 
@@ -157,7 +158,9 @@ def _bots(
 
 
 def _connection_changes(
-    loaded: Loaded, documents: Mapping[tuple[str, str], Document | None]
+    loaded: Loaded,
+    documents: Mapping[tuple[str, str], Document | None],
+    account_ids: Mapping[str, str | None],
 ) -> Iterable[Row]:
     for key, document in sorted(loaded.usable.items()):
         new = document.resource
@@ -168,10 +171,11 @@ def _connection_changes(
         if not isinstance(old, Connection):
             yield {"action": "test", "bot": f"connection {key[1]}", "changes": []}
         elif before is not None and before.digest != document.digest:
+            account_id = account_ids.get(key[1])
             yield {
                 "action": "test",
                 "bot": f"connection {key[1]}",
-                "why": "it changed",
+                "why": f"it changed; account {account_id} so far" if account_id else "it changed",
                 "changes": [
                     {"path": c.path, "old": c.old, "new": c.new, "effect": "afterTest"}
                     for c in diff(old, new)

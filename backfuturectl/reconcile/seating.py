@@ -306,7 +306,10 @@ class Seating:
             jitter=self._jitter,
             provenance=self._provenance(desired, left),
             on_trouble=lambda error: self._on_trouble(desired.connection, error),
+            key_since_ms=line.key_since_ms,
         )
+        if paper is None:
+            bot.identify(line.account_id)
         supervisor = Supervisor(
             bot, on_trouble=lambda error: self._on_trouble(desired.connection, error)
         )

@@ -134,6 +134,8 @@ class Seat:
             why = f"connection is {standing}"
         elif self.account_digest != line.account_digest:
             why = "its key is being replaced"
+        elif self.paper is None:
+            self.bot.identify(line.account_id)
         self._judge("connection", why, reconcile=True)
 
     def watch(self, line: Line, *, now_ms: int, stale_after_ms: int) -> None:

@@ -171,7 +171,7 @@ class Settler:
         is_far = deal.closed_at_ms < self._clock.now_ms() - REACH_MS
         if deal.environment == PAPER or is_far:
             return AuditOutcome.SKIPPED
-        account = self._account_of(deal)
+        account = await self._account_of(deal)
         if account is None:
             return AuditOutcome.SKIPPED if is_last_try else None
         try:
@@ -189,13 +189,18 @@ class Settler:
             return AuditOutcome.DIFFERS
         return AuditOutcome.CLEAN
 
-    def _account_of(self, deal: DealRecord) -> AccountPort | None:
+    async def _account_of(self, deal: DealRecord) -> AccountPort | None:
         """Return the account that *deal* was traded on; None while it is out of reach.
 
-        Its bot may trade elsewhere or on paper by now, or be gone.
+        Its bot may trade elsewhere or on paper by now, or be gone, and its connection may have a
+        key of another account.
         """
         if deal.connection:
-            return self._lines.line(deal.connection).account
+            line = self._lines.line(deal.connection)
+            orders = await self._store.orders(deal.bot, deal.deal)
+            places = {order.account_id for order in orders if order.account_id}
+            is_elsewhere = bool(line.account_id and places - {line.account_id})
+            return None if is_elsewhere else line.account
         seat = self._running.seats.get(deal.bot)  # older records do not tell
         return seat.bot.account if seat is not None and seat.paper is None else None
 

@@ -369,6 +369,10 @@ class Strategies:
         if document is not None and entry.desired is document and not entry.is_current:
             record = self._registry.applied(entry, document, now_ms)
             await self._store.commit([record])
+        away = next((seat.bot.away for seat in self.of(entry.name).values() if seat.bot.away), "")
+        if away:
+            await self._tell(entry, Reason.ACCOUNT_CHANGED, away)
+            return queue.Again(ASIDE_LOOK_S)
         if left.closed:
             await self._tell(entry, Reason.MARKET_UNAVAILABLE, f"{left.closed}; exits only")
             return queue.Done()

@@ -85,13 +85,15 @@ def _connections(world: World) -> None:
         "Online",
     )
     assert good["permissions"] == list(MEXC.permissions)
+    assert re.fullmatch(r"\d+", good["accountId"])
     assert listed[FUTURES.connection]["market"] == "futures"
     assert (bad["status"], bad["reason"]) == ("Failed", "WithdrawEnabled")
     assert [check["ok"] for check in bad["checks"]] == [True, True, False, None, None]
     # The test from the command line prints the same shape, and fails when one connection does.
     tested = items(asked(world, "test", expected=1), "ConnectionList")
     for name, row in tested.items():
-        same = ("name", "exchange", "market", "status", "reason", "permissions", "keyFingerprint")
+        same = ("name", "exchange", "market", "status", "reason", "permissions")
+        same += ("keyFingerprint", "accountId")
         assert {key: row[key] for key in same} == {key: listed[name][key] for key in same}
         assert [check["ok"] for check in row["checks"]] == [
             check["ok"] for check in listed[name]["checks"]
@@ -125,6 +127,7 @@ def _orders(world: World) -> None:
         assert re.fullmatch(r".+\.yaml:\d+", row["source"])
         assert row["generation"] == 1
         assert isinstance(row["commit"], str)
+        assert re.fullmatch(r"\d+", row["accountId"])
         legs.add(row["leg"])
     assert {"base", "takeProfit", "rung/1"} <= legs
     base = next(row for row in listed.values() if row["leg"] == "base")

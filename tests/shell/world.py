@@ -151,6 +151,8 @@ class World:
 
     Attributes:
         troubles: What the bot reported about its connection.
+        account_id: What the exchange tells of the account.
+        key_since_ms: Since when the key is in use.
     """
 
     venue: Venue
@@ -162,6 +164,8 @@ class World:
     clock: LoopClock = field(default_factory=LoopClock)
     troubles: list[OperationError] = field(default_factory=list)
     name: BotName = NAME
+    account_id: str = ""
+    key_since_ms: int = 0
     bot: Bot | None = None
     task: asyncio.Task[None] | None = None
 
@@ -178,7 +182,7 @@ class World:
     async def make(self) -> Bot:
         """Return the bot as the store remembers it, not yet running."""
         stored = {record.bot: record for record in await self.store.bots()}.get(self.name.bot)
-        return Bot(
+        made = Bot(
             self.name,
             installation=self.store.installation,
             kind=KIND,
@@ -191,7 +195,10 @@ class World:
             jitter=random.Random(1),
             provenance=Provenance(1, "abc"),
             on_trouble=self.troubles.append,
+            key_since_ms=self.key_since_ms,
         )
+        made.identify(self.account_id)
+        return made
 
     async def stop(self) -> None:
         """Stop the bot in order."""

@@ -278,7 +278,9 @@ class UnreliableAccount(SimulatedAccount):
         on_send: Callable[[NewOrder], None],
         spawn: Callable[[Coroutine[object, object, None]], object],
     ) -> None:
-        rights = lambda: key.rights or READ_RIGHTS  # noqa: E731 - a revoked key never gets here
+        def rights() -> KeyRights:  # a revoked key never gets here
+            return replace(key.rights or READ_RIGHTS, account_id=name)
+
         super().__init__(venue, name, kind, now_ms=now_ms, rights=rights, disturbance=way)
         self._calm = SimulatedAccount(venue, name, kind, now_ms=now_ms)
         self._way = way

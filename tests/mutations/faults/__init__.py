@@ -1,7 +1,7 @@
 """Every planted fault, by what it is about."""
 
 from tests.mutations.fault import Fault
-from tests.mutations.faults import around, engine, invariants, proofs, recovery
+from tests.mutations.faults import accounts, around, engine, invariants, proofs, recovery
 
 FAULTS: tuple[Fault, ...] = (
     *invariants.FAULTS,
@@ -9,4 +9,5 @@ FAULTS: tuple[Fault, ...] = (
     *proofs.FAULTS,
     *engine.FAULTS,
     *around.FAULTS,
+    *accounts.FAULTS,
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backfuturectl.engine import agreement, lookups, strangers
+from backfuturectl.engine import agreement, home, lookups, strangers
 from backfuturectl.engine.lookups import FILLS_PATIENCE_S, MISSING_PATIENCE_S
 from backfuturectl.engine.rulings import RULINGS, Known, Ruling, Shown
 from backfuturectl.exchanges.simulated import PortCall
@@ -87,6 +87,50 @@ def put(w: World, client_id: str, *, at_market: bool = False) -> VenueOrder:
     kind, price = (OrderType.MARKET, None) if at_market else (OrderType.LIMIT, D(90))
     request = OrderRequest(w.symbol, Side.BUY, kind, D("0.5"), price=price, client_id=client_id)
     return w.venue.place(ACCOUNT, request, w.clock.now_ms())
+
+
+# Whose account it is.
+
+
+async def with_a_new_key(w: World, account_id: str, hidden: frozenset[str] = frozenset()) -> None:
+    """Have a deal of account one go on with a key that the exchange says *account_id* of."""
+    w.account_id = "one"
+    await begin(w)
+    await w.stop()
+    w.account_id, w.key_since_ms = account_id, w.clock.now_ms()
+    w.account.hidden_orders = hidden
+    await begin(w)
+
+
+@scene(Known.ACCOUNT, Shown.SAME, Outcome(TAKE_PROFIT, (S.OPEN,)))
+async def key_of_the_same_account(w: World) -> None:
+    await with_a_new_key(w, "one")
+
+
+@scene(
+    Known.ACCOUNT,
+    Shown.ELSEWHERE,
+    Outcome(TAKE_PROFIT, (S.OPEN,), gate=Gate.SHUT, notes=("AccountChanged",)),
+)
+async def key_of_another_account(w: World) -> None:
+    await with_a_new_key(w, "two")
+    asked = len(w.faults.calls)
+    await w.price("103", for_s=60)
+    assert len(w.faults.calls) == asked
+
+
+@scene(
+    Known.ACCOUNT,
+    Shown.UNPROVEN,
+    Outcome(TAKE_PROFIT, (S.OPEN,), gate=Gate.SHUT, notes=("AccountChanged",)),
+)
+async def key_of_an_account_that_is_not_told(w: World) -> None:
+    class Everything(frozenset[str]):
+        def __contains__(self, _: object) -> bool:
+            return True
+
+    await with_a_new_key(w, "", Everything())
+    await w.price("103", for_s=60)
 
 
 # An order whose answer never came.
@@ -352,7 +396,7 @@ async def test_a_ruling_is_carried_out(
 ) -> None:
     play, outcome, kind = SCENES[row]
     asked = Asked()
-    for module in (agreement, lookups, strangers):
+    for module in (agreement, home, lookups, strangers):
         monkeypatch.setattr(module, "RULINGS", asked)
     async with world(kind, starts=False) as w:
         await play(w)

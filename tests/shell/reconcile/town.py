@@ -163,6 +163,7 @@ class Town:
         rights: What the exchange says of any key.
         withdrawing: Connection documents of which the exchange says that their key can withdraw.
         aside: Connection documents whose key belongs to the exchange's other account.
+        untold: Connection documents of whose key the exchange tells no account.
         without_price: Pairs that the exchange tells no price of.
         daemon_clock: What a daemon takes for the time; None: what it is.
         unlisted: Pairs that the exchange lists no more.
@@ -178,6 +179,7 @@ class Town:
     rights: KeyRights = TRADING_RIGHTS
     withdrawing: set[str] = field(default_factory=set)
     aside: set[str] = field(default_factory=set)
+    untold: set[str] = field(default_factory=set)
     without_price: set[str] = field(default_factory=set)
     unlisted: set[str] = field(default_factory=set)
     controller: Controller | None = None
@@ -215,13 +217,17 @@ class Town:
             return digest in {hashlib.sha256(text.encode()).hexdigest() for text in documents}
 
         def rights(key: KeyMaterial) -> KeyRights:
-            is_bad = is_of(key, self.withdrawing)
-            return replace(self.rights, can_withdraw=True) if is_bad else self.rights
+            account_id = None if is_of(key, self.untold) else account_of(key)
+            told = replace(self.rights, account_id=account_id)
+            return replace(told, can_withdraw=True) if is_of(key, self.withdrawing) else told
+
+        def account_of(key: KeyMaterial) -> str:
+            return SIDE if is_of(key, self.aside) else ACCOUNT
 
         def account(key: KeyMaterial) -> AccountPort:
             made = Account(
                 self.venue,
-                SIDE if is_of(key, self.aside) else ACCOUNT,
+                account_of(key),
                 where[1],
                 now_ms=now_ms,
                 rights=lambda: rights(key),
