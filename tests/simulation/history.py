@@ -270,9 +270,14 @@ class History:
         await w.step(15)  # what is under way arrives, and what no list had is listed
         daemon.restore(self._stored)
         for key, deals in w.ledger.deals.items():
+            trader = w.ledger.traders[key]
+            plan = w.plans.get(trader.strategy)
+            is_paper = plan is not None and plan.fields.get("mode") == "paper"
+            if is_paper and not w.is_on_books(daemon, trader.bot):
+                continue  # whoever starts under this name asks nothing of the account
             orders = [order for number in deals for order in w.ledger.orders(key, number)]
             if any(w.is_noticed(order) and not w.is_known(daemon, order) for order in orders):
-                w.shut_bots.add(w.ledger.traders[key].bot)
+                w.shut_bots.add(trader.bot)
         w.ledger.forgives_unfilled = True
         w.note(f"the store is as old as its copy; these must stay shut: {sorted(w.shut_bots)}")
         await w.start(daemon)

@@ -511,6 +511,14 @@ class World:
                 "SELECT status FROM orders WHERE client_order_id = ?", (client_order_id,)
             ).scalar_one_or_none()
 
+    def is_on_books(self, daemon: Daemon, bot: str) -> bool:
+        """Return whether *daemon*'s store has *bot* as one that runs."""
+        with daemon.engines.reader.connect() as connection:
+            is_retired = connection.exec_driver_sql(
+                "SELECT is_retired FROM bots WHERE bot = ?", (bot,)
+            ).scalar_one_or_none()
+        return is_retired == 0
+
     def check(self) -> None:
         """Raise BrokenError for what does not hold right now."""
         if self.defect:
