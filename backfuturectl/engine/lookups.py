@@ -50,6 +50,7 @@ class Lookups:
         self._first_missing_s: dict[str, float] = {}
         self._fills_awaited_s: dict[tuple[str, bool], float] = {}
         self._bare_since_s: dict[str, float] = {}
+        self._expelled: dict[str, OrderRecord] = {}
 
     @property
     def awaits_fills(self) -> bool:
@@ -74,7 +75,10 @@ class Lookups:
     def is_due(self) -> bool:
         """Whether there is anything to look at."""
         return bool(
-            self._stepper.open_orders() or self._context.pace.watches_absent or self._bare()
+            self._stepper.open_orders()
+            or self._expelled
+            or self._context.pace.watches_absent
+            or self._bare()
         )
 
     async def look(self) -> None:
@@ -85,7 +89,10 @@ class Lookups:
         by_id = {order.client_order_id: order for order in listed}
         ours = {order.client_order_id for order in mine}
         for stranger, absent in await self._strangers.judge(listed, ours):
-            await self._expel(stranger, absent)
+            known = replace(absent, order_id=stranger.order_id)
+            self._expelled.setdefault(stranger.client_order_id, known)
+        for absent in tuple(self._expelled.values()):
+            await self._expel(absent, is_listed=absent.client_order_id in by_id)
         for order in mine:
             seen = by_id.get(order.client_order_id)
             if seen is None:
@@ -93,7 +100,7 @@ class Lookups:
             if seen is None:
                 self._judge_unseen(order)
             else:
-                await self._judge(order, seen)
+                await self._judge(order, seen, self._known(order))
         for row in self._bare():
             await self._judge_bare(row)
 
@@ -110,35 +117,61 @@ class Lookups:
             context.account.order(context.name.pair, client_order_id, order_id)
         )
 
-    async def _expel(self, order: Order, row: OrderRecord) -> None:
+    async def _expel(self, row: OrderRecord, *, is_listed: bool) -> None:
         """Cancel an order of ours that was believed never to have arrived, and book what it did.
 
-        The deal has gone on without it, so it must not be taken into the deal again.
+        The deal has gone on without it, so it must not be taken into the deal again. Its end may
+        show later than its cancel, and its fills later than that: it is looked at until they do.
         """
-        context = self._context
-        _LOG.warning("%s: %s appeared after all; canceling it", context.name.bot, row.leg)
-        await self._wire.cancel(Cancel(order.client_order_id, "it was believed absent"))
+        context, client_order_id = self._context, row.client_order_id
+        known = context.journal.order(client_order_id)
+        if known is not None and known.status is not OrderStatus.ABSENT:
+            self._part_with(client_order_id)  # all of it is booked
+            return
+        if is_listed:
+            _LOG.warning("%s: %s appeared after all; canceling it", context.name.bot, row.leg)
+            await self._wire.cancel(Cancel(client_order_id, "it was believed absent"))
         seen = await context.ask(
-            context.account.order(context.name.pair, order.client_order_id, order.order_id)
+            context.account.order(context.name.pair, client_order_id, row.order_id)
         )
         context.pace.urgent()
-        if seen is not None and seen.status.is_final:
-            known = OpenOrder(
-                client_order_id=row.client_order_id,
-                leg=row.leg,
-                side=row.side,
-                price=row.price,
-                amount_base=row.amount_base,
-                status=row.status,
-                filled_base=row.filled_base,
-                trigger_price=row.trigger_price,
-            )
-            await self._judge(known, seen)
+        if seen is None:
+            since_s = self._first_missing_s.setdefault(client_order_id, _now_s())
+            if _now_s() - since_s > MISSING_PATIENCE_S:
+                self._part_with(client_order_id)
+            return
+        if not seen.status.is_final:
+            return
+        order = OpenOrder(
+            client_order_id=row.client_order_id,
+            leg=row.leg,
+            side=row.side,
+            price=row.price,
+            amount_base=row.amount_base,
+            status=row.status,
+            filled_base=row.filled_base,
+            trigger_price=row.trigger_price,
+        )
+        is_decided = await self._judge(order, seen, Known.RESTING)
+        if is_decided and known is None:
+            self._part_with(client_order_id)  # of a deal whose books are closed
 
-    async def _judge(self, order: OpenOrder, seen: Order) -> None:
-        """Do what the rulings say of an *order* that the exchange shows as *seen*."""
+    def _part_with(self, client_order_id: str) -> None:
+        del self._expelled[client_order_id]
+        self._first_missing_s.pop(client_order_id, None)
+        self._await_no_fills(client_order_id)
+
+    def _await_no_fills(self, client_order_id: str) -> None:
+        for is_final in (False, True):
+            self._fills_awaited_s.pop((client_order_id, is_final), None)
+
+    async def _judge(self, order: OpenOrder, seen: Order, known: Known) -> bool:
+        """Do what the rulings say of an *order* that the exchange shows as *seen*.
+
+        Returns:
+            Whether that is all; not so while its fills may still be listed.
+        """
         context, client_order_id = self._context, order.client_order_id
-        known = self._known(order)
         self._first_missing_s.pop(client_order_id, None)
         context.holds.lift(_MISSING + client_order_id)
         self._wire.is_known(client_order_id)
@@ -161,11 +194,11 @@ class Lookups:
         ruling = RULINGS[known, shown]
         if ruling.action is Action.LOOK_AGAIN:
             context.pace.urgent()
-            return
-        for is_final in (False, True):
-            self._fills_awaited_s.pop((client_order_id, is_final), None)
+            return False
+        self._await_no_fills(client_order_id)
         if ruling.action in {Action.BOOK, Action.BELIEVE} and not is_same:
             self._learn(client_order_id, seen.status, told, fills)
+        return True
 
     def _judge_unseen(self, order: OpenOrder) -> None:
         """Do what the rulings say of an *order* that the exchange does not show."""
@@ -186,6 +219,7 @@ class Lookups:
             context.report(client_order_id, OrderStatus.CANCELED)
         elif ruling.action is Action.HOLD:
             # Exits wait for it, since it may fill; it is looked for at the pace of resting orders.
+            self._await_no_fills(client_order_id)
             self._hold(order, ruling)
         else:
             context.pace.urgent()

@@ -154,19 +154,6 @@ FAULTS = (
         _PRUNE,
     ),
     Fault(
-        "a restored deal is booked with the present share",
-        SHARES,
-        "reconcile",
-        (
-            (
-                "share = KINDS[wanted.spec.kind].share_of(record.state) "
-                "if wanted is not None else None",
-                "share = None",
-            ),
-        ),
-        (_CONTROLLER,),
-    ),
-    Fault(
         "an edit changes the share of a deal that is open",
         SHARES,
         "engine/room.py",

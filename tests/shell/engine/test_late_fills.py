@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from backfuturectl.engine.lookups import FILLS_PATIENCE_S, LATE_FILLS_S
+from backfuturectl.engine.lookups import FILLS_PATIENCE_S, LATE_FILLS_S, MISSING_PATIENCE_S
 from backfuturectl.exchanges.simulated import PortCall
 from backfuturectl.matching.values import Wallet
-from backfuturectl.model.orders import LegKind, Order, OrderStatus
-from tests.shell.world import ACCOUNT, NAME, Account, World, world
+from backfuturectl.model.ids import OrderName, bot_code, client_order_id
+from backfuturectl.model.orders import Leg, LegKind, Order, OrderStatus
+from backfuturectl.strategy.base import Gate
+from tests.shell.world import ACCOUNT, BUSY, NAME, UNKNOWN, Account, World, world
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
 
@@ -68,3 +71,72 @@ async def test_fills_that_never_come_are_not_asked_for_for_ever() -> None:
         asked = w.faults.count(PortCall.FILLS)
         await w.price("100", for_s=300)
         assert w.faults.count(PortCall.FILLS) == asked
+
+
+async def appears_late(w: World) -> str:
+    """Have a rung that was believed absent rest, partly filled; return its id."""
+    name = OrderName(w.store.installation, bot_code(NAME.bot), 1, Leg(LegKind.RUNG, 1), 0)
+    late = client_order_id(name)
+    w.account.hidden_orders = frozenset({late})
+    w.faults.lose_answer(PortCall.PLACE, None, None, UNKNOWN)
+    await w.start()
+    await w.price("100", for_s=60)
+    rows = {row.client_order_id: row.status for row in await w.rows(LegKind.RUNG)}
+    assert rows[late] is OrderStatus.ABSENT
+    w.venue.set_price(w.symbol, D("97.9"), w.clock.now_ms())
+    w.venue.set_price(w.symbol, D(100), w.clock.now_ms())
+    return late
+
+
+@pytest.mark.parametrize("what", ["fills lag", "cancel lags", "question fails"])
+async def test_all_that_an_order_believed_absent_has_filled_is_booked(what: str) -> None:
+    async with world(listing={"fill_max_base": D("0.3")}, starts=False) as w:
+        late = await appears_late(w)
+        cancel = w.account.cancel
+
+        async def cancel_later(pair: str, client_id: str, order_id: str | None) -> None:
+            if client_id == late:
+                asyncio.get_running_loop().call_later(
+                    2.0, lambda: asyncio.ensure_future(cancel(pair, client_id, order_id))
+                )
+            else:
+                await cancel(pair, client_id, order_id)
+
+        async def cancel_and_hear_nothing(pair: str, client_id: str, order_id: str | None) -> None:
+            await cancel(pair, client_id, order_id)
+            if client_id == late:
+                w.faults.fail(PortCall.ORDER, BUSY)
+
+        if what == "fills lag":
+            w.account.hides_fills = True
+        if what == "cancel lags":
+            w.account.cancel = cancel_later
+        if what == "question fails":
+            w.account.cancel = cancel_and_hear_nothing
+        w.account.hidden_orders = frozenset()
+        await w.price("100", for_s=30)
+        w.account.hides_fills = False
+        await w.price("100", for_s=60)
+        assert w.bot is not None
+        rows = {row.client_order_id: row for row in await w.rows(LegKind.RUNG)}
+        assert rows[late].status is OrderStatus.CANCELED
+        assert rows[late].filled_base > 0
+        held = w.venue.balances(ACCOUNT, Wallet.SPOT)["BTC"].total
+        assert abs(w.bot.view().position_base - held) < D("0.0001")
+        w.bot.reconcile_soon()
+        await w.price("100", for_s=10)
+        assert w.bot.gate[0] is Gate.OPEN
+
+
+async def test_fills_of_an_order_that_has_vanished_keep_no_comparison_waiting() -> None:
+    async with world(listing={"fill_max_base": D("0.3")}) as w:
+        await w.price("100", for_s=30)
+        (rung, *_) = w.resting(LegKind.RUNG)
+        w.account.hides_fills = True
+        await w.price("97.9", for_s=2)
+        w.account.hidden_orders = frozenset({rung.client_id or ""})
+        await w.price("99", for_s=MISSING_PATIENCE_S + 60)
+        assert w.bot is not None
+        w.bot.reconcile_soon()
+        await w.price("99", for_s=10)
+        assert w.bot.gate[0] is Gate.EXITS_ONLY, w.bot.gate
