@@ -109,15 +109,20 @@ class Journal:
     @classmethod
     async def load(cls, store: Store, name: BotName) -> Journal:
         """Return the journal with what the store remembers."""
-        deals = await store.deals(name.bot, limit=1)
+        # By the time they began the newest would be another after the clock was set back.
+        still_open = await store.deals(name.bot, is_open=True, limit=1)
+        deals = still_open or await store.deals(name.bot, limit=1)
         orders = await store.remembered_orders(name.bot)
+        newest = still_open[0].deal if still_open else orders[-1].deal if orders else ""
+        if still_open and all(row.deal != newest or not row.status.is_final for row in orders):
+            orders = (*orders, *await store.orders(name.bot, newest))
         return cls(
             store,
             name,
             orders=orders,
-            fills=await store.fills(name.bot, deal=orders[-1].deal) if orders else (),
-            open_deal=deals[0] if deals and deals[0].closed_at_ms is None else None,
-            closed_deal=deals[0] if deals and deals[0].closed_at_ms is not None else None,
+            fills=await store.fills(name.bot, deal=newest) if orders else (),
+            open_deal=still_open[0] if still_open else None,
+            closed_deal=deals[0] if deals and not still_open else None,
         )
 
     def order(self, client_order_id: str) -> OrderRecord | None:
@@ -195,7 +200,7 @@ class Journal:
     @property
     def newest_deal(self) -> int:
         """Number of the newest deal that has an order; 0 before the first."""
-        return max((int(row.deal.rpartition("#")[2]) for row in self._orders.values()), default=0)
+        return max(map(_number, self._orders.values()), default=0)
 
     @property
     def updated_at_ms(self) -> int:
@@ -280,9 +285,12 @@ class Journal:
             )
         )
         await self._store.commit(writes)
-        newest = max((row.intended_at_ms, row.deal) for row in orders.values())[1] if orders else ""
+        # Not by their times: a clock may have been set back between two deals.
+        newest = max(map(_number, orders.values()), default=0)
         self._orders = {
-            key: row for key, row in orders.items() if row.deal == newest or not row.status.is_final
+            key: row
+            for key, row in orders.items()
+            if _number(row) == newest or not row.status.is_final
         }
         self._deal, self._closed = deal, closed
         # Each list of an order's fills is all of them that there are by then.
@@ -395,6 +403,10 @@ class Journal:
             message=note.message,
             deal=deal,
         )
+
+
+def _number(row: OrderRecord) -> int:
+    return int(row.deal.rpartition("#")[2])
 
 
 def _sums(fills: Iterable[FillRecord]) -> dict[str, Decimal]:

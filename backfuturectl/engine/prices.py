@@ -87,6 +87,8 @@ class PriceFeed:
         now_ms = self._clock.now_ms()
         busy = 0
         for pair, quote in quotes.items():
+            if quote.last <= 0:
+                continue  # a hole in the exchange's answer: every long position's stop lies above
             self._last_at_ms[pair] = now_ms
             for listener in self._told.get(pair, ()):
                 busy += listener(quote, now_ms)

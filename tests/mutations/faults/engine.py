@@ -190,6 +190,26 @@ FAULTS = (
         ("tests/shell/engine/test_late_fills.py",),
     ),
     Fault(
+        "the newest deal is the one that began last by this machine's clock",
+        UNKNOWN,
+        "engine/journal.py",
+        (
+            (
+                "newest = max(map(_number, orders.values()), default=0)",
+                "newest = max(orders.values(), key=lambda row: row.intended_at_ms).deal",
+            ),
+            ("if _number(row) == newest or", "if row.deal == newest or"),
+        ),
+        ("tests/shell/engine/test_clock_jumps.py",),
+    ),
+    Fault(
+        "a price of nothing is a price",
+        GATE,
+        "engine/prices.py",
+        (("            if quote.last <= 0:\n", "            if False:\n"),),
+        ("tests/shell/engine/test_prices.py",),
+    ),
+    Fault(
         "an order believed absent is looked at once after it appeared",
         UNKNOWN,
         "engine/lookups.py",

@@ -8,12 +8,14 @@ from decimal import Decimal
 
 import pytest
 
+from backfuturectl.engine.lookups import FILLS_PATIENCE_S
 from backfuturectl.engine.prices import STALE_AFTER_MS
 from backfuturectl.exchanges.simulated import PortCall
 from backfuturectl.model.ids import OrderName, bot_code, client_order_id
 from backfuturectl.model.market import Quote
 from backfuturectl.model.orders import Leg, LegKind, OrderStatus
 from backfuturectl.store.database import Write
+from tests.shell.engine.test_late_fills import Feeless
 from tests.shell.world import BUSY, NAME, UNKNOWN, world
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
@@ -131,3 +133,24 @@ async def test_what_adds_is_not_sent_on_an_old_decision_and_exits_are(
         monkeypatch.setattr(w.store, "commit", commit)
         await w.price("97.9", for_s=400)
         assert len(w.orders(RUNG)) > sent
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_a_deal_begun_after_the_clock_was_set_back_is_the_newest(is_restarted: bool) -> None:
+    async with world(starts=False) as w:
+        w.account.__class__ = Feeless
+        w.clock.jump_ms = HOUR_MS
+        await w.start()
+        await w.price("100", for_s=5)
+        await w.price("103", for_s=20)  # the first deal ends
+        w.clock.jump_ms = 0
+        w.account.hides_fills = True
+        await w.price("103", for_s=60 + FILLS_PATIENCE_S + 15)  # the second is booked without fees
+        rows = [row for row in await w.rows(LegKind.BASE) if row.deal.endswith("#2")]
+        assert [row.status for row in rows] == [OrderStatus.FILLED]
+        if is_restarted:
+            await w.stop()
+            await w.start()
+        w.account.hides_fills = False
+        await w.price("103", for_s=60)
+        assert len(w.resting(TAKE_PROFIT)) == 1, "no more is asked for than is held"

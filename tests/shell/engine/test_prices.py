@@ -161,6 +161,23 @@ async def test_the_exchanges_own_waiting_time_is_kept() -> None:
         assert d.of("one")
 
 
+@pytest.mark.parametrize("nothing", [D(0), D(-1)])
+async def test_a_price_of_nothing_is_no_price(
+    nothing: Decimal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def prices(_public: SimulatedPublic, _pairs: object) -> dict[str, Quote]:
+        return {BTC: Quote(nothing), ETH: Quote(D(100))}
+
+    monkeypatch.setattr(SimulatedPublic, "prices", prices)
+    async with desk() as d:
+        d.listen(BTC, "btc")
+        d.listen(ETH, "eth")
+        await asyncio.sleep(2.5)
+        assert d.of("btc") == []
+        assert D(100) in d.of("eth")
+        assert d.feed.last_at_ms(BTC) == 0
+
+
 async def test_the_age_of_a_price_is_told() -> None:
     async with desk() as d:
         d.listen(BTC, "one")
