@@ -356,10 +356,12 @@ def _below_tick(rules: MarketRules, start: Decimal) -> tuple[Violation, ...]:
 
 
 def _liquidation(terms: Terms, rules: MarketRules, rungs: tuple[Rung, ...]) -> Iterator[Violation]:
+    if rungs[-1].liquidation is None:
+        return  # nor has any other one
     buffer_pct = terms.liquidation_buffer_pct
     tier_max = rules.tier_max_quote
     whole = notional(terms.shape, base_quote_of(terms, rules), terms.extra_orders)
-    if rungs[-1].liquidation is not None and tier_max is not None and whole > tier_max:
+    if tier_max is not None and whole > tier_max:
         yield Violation(
             "V-LIQ",
             ("spec", "marginLimit"),

@@ -177,7 +177,7 @@ def recovery_view(state: State) -> RecoveryView | None:
     deal, gauge, setup = state.live_deal, state.gauge, state.setup
     if deal is None or gauge is None or state.price is None or state.phase not in JUDGED:
         return None
-    average = books(deal, setup).average
+    average = deal.average
     if average is None:
         return None
     terms = setup.terms.recovery

@@ -25,7 +25,7 @@ class Books:
         left_base: Filled by exits.
         left_cost: Likewise, quote.
         position_base: What is held, unsigned; spot fees taken from the coin itself are off.
-        average: Of what was entered since the deal was last flat; None when nothing was.
+        average: As `Deal.average`.
         result_quote: Cash in less cash out, quote fees and funding in.
         other_fees: Fees in coins that are neither quote nor, on spot, base; not converted.
     """
@@ -49,14 +49,13 @@ def books(deal: Deal, setup: Setup) -> Books:
     is_spot = market.kind is MarketKind.SPOT
     base_fee = sums.fees.get(market.base, ZERO) if is_spot else ZERO
     own = {market.quote, market.base} if is_spot else {market.quote}
-    unsettled = sums.entered_base - deal.settled_base
     return Books(
         entered_base=sums.entered_base,
         entered_cost=sums.entered_cost,
         left_base=sums.left_base,
         left_cost=sums.left_cost,
         position_base=max(sums.entered_base - sums.left_base - base_fee, ZERO),
-        average=(sums.entered_cost - deal.settled_cost) / unsettled if unsettled > 0 else None,
+        average=deal.average,
         result_quote=(
             setup.terms.sign * (sums.left_cost - sums.entered_cost) - quote_fee + deal.funding_quote
         ),

@@ -29,7 +29,7 @@ def outlook(state: State) -> Outlook | None:
     deal = state.live_deal
     if deal is None or not deal.is_open:
         return None
-    average = books(deal, state.setup).average
+    average = deal.average
     if average is None:
         return None
     return Outlook(

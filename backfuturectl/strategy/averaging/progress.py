@@ -153,7 +153,7 @@ def _stopped(state: State, done: list[Action]) -> State:
     deal, price = state.live_deal, state.price
     if deal is None or deal.closing is not None or not deal.is_open or state.gate is Gate.SHUT:
         return state if state.stop_since_ms is None else replace(state, stop_since_ms=None)
-    average = books(deal, state.setup).average
+    average = deal.average
     terms = state.setup.terms
     assert price is not None
     stop = ZERO if average is None else stop_of(deal, average, state.setup)
@@ -189,7 +189,7 @@ def _quiet(state: State, wake_ms: int) -> Quiet:
     if state.stop_since_ms is not None:
         return Quiet(ZERO, ZERO, wake_ms, wants_room=False)  # the price's return counts as well
     against, with_us = -sign * INFINITE, sign * INFINITE
-    average = books(deal, setup).average if deal.is_open else None
+    average = deal.average if deal.is_open else None
     if deal.closing is not None:
         # What the rest is worth decides whether it is dust, so every price counts.
         against, with_us = (ZERO, ZERO) if deal.is_open else (against, with_us)

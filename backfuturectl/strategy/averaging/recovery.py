@@ -29,7 +29,6 @@ from backfuturectl.strategy.averaging.gauging import (
     told,
     triggers,
 )
-from backfuturectl.strategy.averaging.ledger import books
 from backfuturectl.strategy.averaging.state import (
     INFINITE,
     NEVER_MS,
@@ -50,7 +49,7 @@ def judged(state: State, done: list[Action]) -> State:
     deal = state.live_deal
     if deal is None or not deal.is_open:
         return state if state.gauge is None else replace(state, gauge=None)
-    average = books(deal, state.setup).average
+    average = deal.average
     assert state.price is not None
     if state.phase not in JUDGED or deal.base.may_rest or average is None:
         return state
@@ -74,9 +73,9 @@ def _judged_once(state: State, average: Decimal, done: list[Action]) -> State:
     terms, now_ms = setup.terms.recovery, gauge.seen_ms
     calm = calm_price(state.price, gauge, setup.terms.sign)
     seen = figures_of(deal, setup, average=average, calm=calm)
-    gauge = replace(
-        gauge, underwater_since_ms=_since(gauge.underwater_since_ms, seen.drawdown_pct > 0, now_ms)
-    )
+    underwater_ms = _since(gauge.underwater_since_ms, seen.drawdown_pct > 0, now_ms)
+    if underwater_ms != gauge.underwater_since_ms:
+        gauge = replace(gauge, underwater_since_ms=underwater_ms)
     why = tuple(told(each) for each in triggers(terms, seen, gauge) if each.is_true)
     is_calm = not why
     if state.phase is Phase.RECOVERY:
@@ -88,7 +87,8 @@ def _judged_once(state: State, average: Decimal, done: list[Action]) -> State:
         calm_since_ms=_since(gauge.calm_since_ms, is_calm, now_ms),
         escalate_since_ms=_since(gauge.escalate_since_ms, is_beyond(terms, seen), now_ms),
     )
-    state = replace(state, gauge=gauge)
+    if gauge != state.gauge:
+        state = replace(state, gauge=gauge)
     match state.phase:
         case Phase.ACTIVE if why:
             note = f"no new rung: {'; '.join(why)} ({seen})"

@@ -318,7 +318,7 @@ def _worst_fill(deal: Deal, sign: int) -> Decimal:
 
 
 def _is_before_stop(draft: Draft, price: Decimal) -> bool:
-    average = books(draft.deal, draft.setup).average
+    average = draft.deal.average
     assert average is not None
     return draft.setup.terms.sign * (price - stop_of(draft.deal, average, draft.setup)) > 0
 

@@ -375,6 +375,11 @@ class Deal:
         return _totals(self.orders)
 
     @cached_property
+    def average(self) -> Decimal | None:
+        """Price of what was entered since it was last flat; None when nothing was."""
+        return _average(self)
+
+    @cached_property
     def was_stopped(self) -> bool:
         """Whether the exchange has set a resting stop off."""
         return any(order.trigger_price is not None and order.filled_base for order in self.orders)
@@ -406,6 +411,13 @@ def _totals(orders: Iterable[LegOrder]) -> Totals:
         for fee in order.fees:
             fees[fee.currency] = fees.get(fee.currency, ZERO) + fee.amount
     return Totals(entered_base, entered_cost, left_base, left_cost, fees)
+
+
+@precisely
+def _average(deal: Deal) -> Decimal | None:
+    entered_base = deal.totals.entered_base - deal.settled_base
+    entered_cost = deal.totals.entered_cost - deal.settled_cost
+    return entered_cost / entered_base if entered_base > 0 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from backfuturectl.model.market import ONE
 from backfuturectl.strategy.arithmetic import beyond, precisely
-from backfuturectl.strategy.averaging.ledger import books, trailed_price
+from backfuturectl.strategy.averaging.ledger import trailed_price
 from backfuturectl.strategy.averaging.state import Closing, Phase, State
 from backfuturectl.strategy.base import Action, Gate, Note
 from backfuturectl.strategy.violation import figure
@@ -29,7 +29,7 @@ def trailed(state: State, done: list[Action]) -> State:
         return state
     if terms.trailing_pct is None:  # an edit may have taken it away
         return state if deal.peak is None else replace(state, deal=replace(deal, peak=None))
-    average = books(deal, state.setup).average
+    average = deal.average
     if average is None or deal.is_winding or deal.closing or state.gate is Gate.SHUT:
         return state
     sign = terms.sign

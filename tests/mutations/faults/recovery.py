@@ -71,8 +71,8 @@ FAULTS = (
     _fault(
         "a deal at a loss stays so although it was in profit since",
         TRIGGERS,
-        "underwater_since_ms=_since(gauge.underwater_since_ms, seen.drawdown_pct > 0, now_ms)",
-        "underwater_since_ms=_since(gauge.underwater_since_ms, True, now_ms)",
+        "underwater_ms = _since(gauge.underwater_since_ms, seen.drawdown_pct > 0, now_ms)",
+        "underwater_ms = _since(gauge.underwater_since_ms, True, now_ms)",
     ),
     _fault(
         "`manual` triggers nothing",
