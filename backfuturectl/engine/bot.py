@@ -303,6 +303,7 @@ class Bot:
                     self.last_error = None
                     failures = 0
             except GaveWayError:
+                context.pace.urgent()  # what was dropped is asked again
                 continue
             except TransientError as error:
                 self.last_error = error
@@ -317,6 +318,16 @@ class Bot:
             is_due = self._must_reconcile and context.pace.may_ask
             if not (self._inbox or context.results or is_due):
                 await self._sleep_until_woken(context.pace.left_s)
+        await self._hear_out()
+
+    async def _hear_out(self) -> None:
+        """Take what was asked for before the bot was told to stop: nobody would ask again."""
+        try:
+            while self._inbox:
+                await self._stepper.take(self._inbox[0])
+                self._inbox.popleft()
+        except TransientError as error:
+            self.last_error = error
 
     async def _sleep_until_woken(self, at_most_s: float) -> None:
         if self._quote is None:

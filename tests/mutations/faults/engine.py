@@ -210,6 +210,20 @@ FAULTS = (
         ("tests/shell/engine/test_prices.py",),
     ),
     Fault(
+        "a look that was dropped for a person's word is put off",
+        URGENT,
+        "engine/bot.py",
+        (("                context.pace.urgent()  # what was dropped is asked again\n", ""),),
+        ("tests/shell/engine/test_urgency.py",),
+    ),
+    Fault(
+        "a bot that stops forgets what it was asked for",
+        JOURNAL,
+        "engine/bot.py",
+        (("        await self._hear_out()\n", ""),),
+        ("tests/shell/engine/test_urgency.py",),
+    ),
+    Fault(
         "an order believed absent is looked at once after it appeared",
         UNKNOWN,
         "engine/lookups.py",

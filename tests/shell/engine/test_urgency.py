@@ -89,6 +89,35 @@ async def test_a_question_that_was_dropped_is_asked_again() -> None:
         assert [deal.exit_leg for deal in await w.store.deals()] == ["stopLoss"]
 
 
+async def test_a_look_that_was_dropped_for_a_persons_word_is_not_put_off() -> None:
+    async with world(starts=False) as w:
+        await open_deal(w)
+        slow_down(w, 1.0, PortCall.OPEN_ORDERS)
+        w.venue.set_price(w.symbol, Decimal(103), w.clock.now_ms())  # the take profit fills
+        look_now(w)
+        await asyncio.sleep(0.5)
+        assert w.bot is not None
+        w.bot.command(Command.PAUSE)
+
+        def has_ended() -> bool:
+            return w.bot is not None and w.bot.view().deal_number is None
+
+        assert await wait_for(w, "100", has_ended, 60) <= 4
+
+
+async def test_a_persons_word_outlives_a_bot_that_is_told_to_stop() -> None:
+    async with world(starts=False) as w:
+        await open_deal(w)
+        slow_down(w, 5.0, PortCall.PLACE)
+        await w.price("97.9", for_s=3)  # a rung fills, and an exit for more is under way
+        assert w.bot is not None
+        w.bot.command(Command.CLOSE)
+        await w.stop()
+        await w.start()
+        await w.price("97.9", for_s=60)
+        assert [deal.exit_leg for deal in await w.store.deals()] == ["close"]
+
+
 async def test_an_exit_does_not_wait_while_questions_are_refused() -> None:
     patient = TransientError(Reason.RATE_LIMITED, "slow down", retry_after_s=90)
     async with world(starts=False) as w:
