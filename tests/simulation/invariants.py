@@ -133,6 +133,9 @@ class Ledger:
     ids: Counter[tuple[str, str]] = field(default_factory=Counter)
     forgives_unfilled: bool = False
     _read: dict[str, int] = field(default_factory=dict)
+    _added_up: dict[tuple[str, str, int], tuple[list[VenueOrder], DealBooks]] = field(
+        default_factory=dict
+    )
 
     def update(self) -> None:
         """Take note of orders that are new since the last time."""
@@ -168,13 +171,23 @@ class Ledger:
         found = self.deals.get(key, {}).get(deal, [])
         return [self.venue.order(account, serial) for account, serial in found]
 
+    def _books(self, key: tuple[str, str], deal: int) -> DealBooks:
+        """Return what a deal's orders add up to, added up again only when one has changed."""
+        orders = self.orders(key, deal)
+        known = self._added_up.get((*key, deal))
+        if known is not None and known[0] == orders:
+            return known[1]
+        books = deal_books(orders, self.traders[key])
+        self._added_up[*key, deal] = orders, books
+        return books
+
     def live(self) -> Iterator[tuple[Trader, int, DealBooks]]:
         """Yield the books of deals that may still hold or rest something."""
         for key, deals in self.deals.items():
             trader = self.traders[key]
             newest = max(deals)
             for number in list(deals):
-                books = deal_books(self.orders(key, number), trader)
+                books = self._books(key, number)
                 if number < newest and not books.is_resting:
                     del deals[number]  # over, and a newer one has begun
                     must_not_oversell(trader, number, books)

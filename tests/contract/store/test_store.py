@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -379,6 +380,20 @@ async def test_a_store_that_cannot_write_says_why_and_recovers_by_itself(
         await store.commit(large)
         assert store.trouble == ""
         assert len(await store.bots()) == 50
+
+
+async def test_a_store_that_another_process_holds_is_unavailable_until_it_lets_go(
+    tmp_path: Path,
+) -> None:
+    async with open_store(tmp_path) as store:
+        tell(store._engines.writer, "busy_timeout=0")
+        with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(TransientError, match="another process holds it") as caught:
+                await store.commit([order()])
+        assert caught.value.reason is Reason.STORE_UNAVAILABLE
+        await store.commit([order()])
+        assert await store.orders() == (order(),)
 
 
 async def test_a_file_that_is_damaged_while_it_is_open_is_named_and_nothing_is_recorded(
