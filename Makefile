@@ -32,11 +32,11 @@ lint: install ## Formatting, lint, types, layers, dependencies, dead code
 	$(BIN)/backfuturectl schema --check schemas
 
 check: lint ## The fast tier: lint, and the quick tests that need no other process
-	$(BIN)/pytest -q -n 2 -m "not long" tests/unit tests/golden tests/shell
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not long" tests/unit tests/golden tests/shell
 
 test: check ## Everything: the fast tier, contracts, simulations, end to end
-	$(BIN)/pytest -q -n 2 -m long tests/unit
-	$(BIN)/pytest -q -n 2 tests/contract tests/mutations tests/simulation tests/e2e
+	$(BIN)/pytest -q -n 2 --dist worksteal -m long tests/unit
+	$(BIN)/pytest -q -n 2 --dist worksteal tests/e2e tests/simulation tests/mutations tests/contract
 	$(BIN)/backfuturectl validate configs
 
 mutations: install ## Plant faults in a copy of the package; the tests must catch each (ONLY=words)

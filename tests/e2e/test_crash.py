@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import time
 
+import pytest
+
 from backfuturectl.demo.world import World
 from tests.e2e.conftest import FUTURES, KUCOIN, MEXC, audited, eventually, spec
 
@@ -20,6 +22,7 @@ LADDER = {
 }
 
 
+@pytest.mark.long
 def test_a_daemon_killed_again_and_again_under_faults_doubles_and_loses_nothing(make_world):
     world = make_world(
         MEXC,

@@ -6,6 +6,8 @@ import random
 import time
 from decimal import Decimal
 
+import pytest
+
 from backfuturectl.demo.world import World
 from tests.e2e.conftest import FUTURES, KUCOIN, MEXC, audited, eventually, spec
 from tests.e2e.margin import most_used
@@ -25,6 +27,7 @@ LADDER = {
 }
 
 
+@pytest.mark.long
 def test_a_storm_of_kills_and_faults_leaves_no_duplicate_no_orphan_and_no_breach(make_world):
     world = make_world(
         *BOTS,

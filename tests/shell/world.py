@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import TypeVar
 
 from backfuturectl.engine.bot import Bot
 from backfuturectl.engine.journal import BotName, Journal, Provenance
@@ -35,11 +37,14 @@ from backfuturectl.model.orders import LegKind, NewOrder, Order, OrderStatus
 from backfuturectl.model.records import OrderRecord
 from backfuturectl.model.status import Reason
 from backfuturectl.store.database import Store
+from backfuturectl.store.engines import open_engines
+from backfuturectl.store.writer import InlineWriter
 from backfuturectl.strategy.averaging.state import Setup
 from backfuturectl.strategy.base import BotIdentity
 from tests.unit.strategy.venue import KIND, setup
 
 D = Decimal
+S = TypeVar("S", bound=Store)
 ACCOUNT = "main"
 PAIR = "BTC/USDT"
 NAME = BotName("grid/BTC-USDT", "grid", "main", PAIR, "averaging")
@@ -59,6 +64,44 @@ class LoopClock:
 
     def now_ms(self) -> int:
         return START_MS + int(asyncio.get_running_loop().time() * 1000) + self.jump_ms
+
+
+class Disk:
+    """A database that outlives the stores over it, as a file would.
+
+    In memory: what files and disks add to it is the matter of `tests/contract/store`.
+    """
+
+    def __init__(self) -> None:
+        self._engines = open_engines("sqlite://", b"a seed of a test", in_memory=True)
+        self._blank = self.copied()
+
+    def store(self, kind: type[S]) -> S:
+        """Return a new store on what is written here."""
+        return kind(self._engines, InlineWriter(self._engines.writer), None)
+
+    def copied(self) -> bytes:
+        """Return all that is written here."""
+        return self.driver.serialize()
+
+    def restore(self, copy: bytes) -> None:
+        """Have what was *copied* once, and nothing else."""
+        self.driver.deserialize(copy)
+
+    def wipe(self) -> None:
+        """Forget everything but the installation's name."""
+        self.restore(self._blank)
+
+    def close(self) -> None:
+        self._engines.close()
+
+    @property
+    def driver(self) -> sqlite3.Connection:
+        """The connection that there is, outside of any transaction."""
+        with self._engines.writer.connect() as connection:
+            driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        return driver
 
 
 @dataclass

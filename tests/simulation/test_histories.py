@@ -32,6 +32,7 @@ def test_a_history_stays_safe_and_converges(seed: int) -> None:
     assert told.orders > 0
 
 
+@pytest.mark.long
 def test_a_few_histories_come_by_everything() -> None:
     assert missing(run(seed).visited for seed in (*TOURS, *USUAL)) == []
 

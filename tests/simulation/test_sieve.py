@@ -81,6 +81,7 @@ def test_the_story_of_partings_has_all_that_it_is_meant_to_have() -> None:
     assert entries[-1] > Decimal("1.4") * entries[-2], "by the new leverage"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("half", [0, 1])
 @pytest.mark.parametrize(("story", "stride"), STORIES.values(), ids=STORIES)
 def test_a_crash_at_any_side_effect_ends_as_if_there_had_been_none(

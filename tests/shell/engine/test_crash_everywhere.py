@@ -2,8 +2,8 @@
 
 The side effects of a scenario are numbered in one undisturbed run: each commit to the store, each
 order placed, canceled or prepared. Then the scenario runs once per effect and side. There the bot
-stops dead: its task and memory are gone, the store is opened anew from its file, and a new bot
-goes on from what is written there and from what the exchange shows.
+stops dead: its task and memory are gone, and a new bot goes on from what is written in the database
+and from what the exchange shows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -26,7 +25,17 @@ from backfuturectl.model.orders import LegKind, NewOrder, Order, OrderStatus
 from backfuturectl.store.database import Store, Write
 from backfuturectl.strategy.averaging.state import Setup
 from backfuturectl.strategy.base import BotIdentity
-from tests.shell.world import ACCOUNT, NAME, PAIR, Account, Faults, LoopClock, World, new_venue
+from tests.shell.world import (
+    ACCOUNT,
+    NAME,
+    PAIR,
+    Account,
+    Disk,
+    Faults,
+    LoopClock,
+    World,
+    new_venue,
+)
 from tests.unit.strategy.venue import setup
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
@@ -151,7 +160,7 @@ class Life:
     """One run of a scenario, from the first start to the end, over any number of lives."""
 
     scenario: Scenario
-    path: Path
+    disk: Disk
     points: Points
     venue: Venue
     setup: Setup
@@ -178,11 +187,9 @@ class Life:
             return await self._outcome(w)
 
     async def _start(self, stack: AsyncExitStack) -> World:
-        """Bring a bot to life with nothing but the store's file and the exchange."""
+        """Bring a bot to life with nothing but the database and the exchange."""
         self.starts += 1
-        store = await stack.enter_async_context(
-            CrashingStore.open(f"sqlite:///{self.path}", seed=b"a seed of a test", inline=True)
-        )
+        store = self.disk.store(CrashingStore)
         store.points = self.points
         clock = LoopClock()
         account = CrashingAccount(self.venue, ACCOUNT, self.scenario.kind, now_ms=clock.now_ms)
@@ -238,7 +245,8 @@ async def _kill(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-def life(scenario: Scenario, path: Path, *crash_at: int) -> Life:
+def life(scenario: Scenario, disk: Disk, *crash_at: int) -> Life:
+    disk.wipe()
     changes = {
         "baseOrder": "auto",  # the largest that fits: one order too many breaks the margin limit
         "cooldown": {"afterTakeProfit": "1d", "afterStopLoss": "1d"},
@@ -246,22 +254,22 @@ def life(scenario: Scenario, path: Path, *crash_at: int) -> Life:
     }
     known = setup(scenario.kind, **changes)
     venue = new_venue(known.market, fill_max_base=scenario.depth_base)
-    return Life(scenario, path, Points(frozenset(crash_at)), venue, known)
+    return Life(scenario, disk, Points(frozenset(crash_at)), venue, known)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_a_crash_at_any_side_effect_ends_as_if_there_had_been_none(
-    name: str, tmp_path: Path
+    name: str, disk: Disk
 ) -> None:
     scenario = SCENARIOS[name]
-    calm = life(scenario, tmp_path / "calm.db")
+    calm = life(scenario, disk)
     expected = await calm.play()
     assert expected.exits == (scenario.ends_by,)
     assert (expected.position, expected.resting) == (ZERO, 0)
 
     wrong = {}
     for number, point in enumerate(calm.points.names):
-        crashed = life(scenario, tmp_path / f"{number}.db", number)
+        crashed = life(scenario, disk, number)
         outcome = await crashed.play()
         assert crashed.starts == 2, "the run must have crashed there"
         if outcome != expected:
@@ -270,17 +278,15 @@ async def test_a_crash_at_any_side_effect_ends_as_if_there_had_been_none(
 
 
 @pytest.mark.parametrize("name", ["spot, two rungs, take profit", "futures long, one rung, stop"])
-async def test_a_second_crash_soon_after_the_first_changes_nothing(
-    name: str, tmp_path: Path
-) -> None:
+async def test_a_second_crash_soon_after_the_first_changes_nothing(name: str, disk: Disk) -> None:
     """Recovery has side effects of its own; it too may be cut off anywhere."""
     scenario = SCENARIOS[name]
-    calm = life(scenario, tmp_path / "calm.db")
+    calm = life(scenario, disk)
     expected = await calm.play()
     count = len(calm.points.names)
     for first in range(0, count - 6, 3):
         second = first + 1 + first % 5
-        crashed = life(scenario, tmp_path / f"{first}.db", first, second)
+        crashed = life(scenario, disk, first, second)
         crashed.phase_s = 2 * PHASE_S  # two entries that fail in a row rest the longer
         assert await crashed.play() == expected, f"crashed at {first} and {second}"
         assert crashed.starts == 3

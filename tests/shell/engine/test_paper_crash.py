@@ -1,7 +1,7 @@
 """A paper bot after a crash: its journal is the exchange's memory, and that suffices.
 
 The bot and its exchange die together, right before or after each side effect, and come back from
-the store's file alone. What was recorded in the end is what an undisturbed run records.
+the database alone. What was recorded in the end is what an undisturbed run records.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -31,7 +30,7 @@ from tests.shell.engine.test_crash_everywhere import (
     Points,
     Scenario,
 )
-from tests.shell.world import NAME, PAIR, LoopClock
+from tests.shell.world import NAME, PAIR, Disk, LoopClock
 from tests.unit.strategy.venue import KIND, setup
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
@@ -80,7 +79,7 @@ class Life:
     """One run of a scenario over any number of lives."""
 
     scenario: Scenario
-    path: Path
+    disk: Disk
     points: Points
     setup: Setup
     starts: int = 0
@@ -122,9 +121,7 @@ class Life:
 
     async def _start(self, stack: AsyncExitStack) -> tuple[Bot, PaperAccount, CrashingStore]:
         self.starts += 1
-        store = await stack.enter_async_context(
-            CrashingStore.open(f"sqlite:///{self.path}", seed=b"a seed of a test", inline=True)
-        )
+        store = self.disk.store(CrashingStore)
         store.points = self.points
         journal = await Journal.load(store, NAME)
         ids = [order.client_order_id for order in journal.orders]
@@ -165,27 +162,28 @@ async def _kill(task: asyncio.Task[None]) -> None:
         task.result()
 
 
-def life(scenario: Scenario, path: Path, *crash_at: int) -> Life:
+def life(scenario: Scenario, disk: Disk, *crash_at: int) -> Life:
     changes = {
         "cooldown": {"afterTakeProfit": "1d", "afterStopLoss": "1d"},
         # A limit order that would have taken may rest at its own, worse, price after a crash.
         "entry": {"orderType": "market"},
         **scenario.changes,
     }
-    return Life(scenario, path, Points(frozenset(crash_at)), setup(scenario.kind, **changes))
+    return Life(scenario, disk, Points(frozenset(crash_at)), setup(scenario.kind, **changes))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_a_paper_bot_ends_as_if_it_had_never_crashed(name: str, tmp_path: Path) -> None:
+async def test_a_paper_bot_ends_as_if_it_had_never_crashed(name: str, disk: Disk) -> None:
     scenario = SCENARIOS[name]
-    calm = life(scenario, tmp_path / "calm.db")
+    calm = life(scenario, disk)
     expected = await calm.play()
     assert expected.exits == (scenario.ends_by,)
     assert (expected.position, expected.resting) == (ZERO, 0)
 
     wrong = {}
     for number, point in enumerate(calm.points.names):
-        crashed = life(scenario, tmp_path / f"{number}.db", number)
+        disk.wipe()
+        crashed = life(scenario, disk, number)
         outcome = await crashed.play()
         assert crashed.starts == 2, "the run must have crashed there"
         if outcome != expected:
@@ -193,17 +191,14 @@ async def test_a_paper_bot_ends_as_if_it_had_never_crashed(name: str, tmp_path: 
     assert not wrong, f"expected {expected}"
 
 
-async def test_a_liquidated_paper_position_stays_liquidated_after_a_restart(tmp_path: Path) -> None:
-    path = tmp_path / "state.db"
+async def test_a_liquidated_paper_position_stays_liquidated_after_a_restart(disk: Disk) -> None:
     whole = {"averaging": {"maxPlaced": 3}}  # no rung is left to be placed after the fall
-    first = await life(Scenario(_FUTURES, ("100", "40"), "", whole), path).play()
-    again = await life(Scenario(_FUTURES, ("40",), "", whole), path).play()
+    first = await life(Scenario(_FUTURES, ("100", "40"), "", whole), disk).play()
+    again = await life(Scenario(_FUTURES, ("40",), "", whole), disk).play()
     for outcome in (first, again):
         assert (outcome.position, outcome.resting) == (ZERO, 0)
         assert LegKind.LIQUIDATION in {leg for leg, _, _ in outcome.traded}
     assert again == first
-    url = f"sqlite:///{path}"
-    async with CrashingStore.open(url, seed=b"a seed of a test", inline=True) as store:
-        told = [stored.event.reason for stored in await store.events()]
+    told = [stored.event.reason for stored in await disk.store(CrashingStore).events()]
     assert told.count("Liquidated") == 1
     assert "PositionMismatch" not in told

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -80,9 +79,7 @@ async def told(town: Town, reason: str = "AccountChanged") -> int:
 
 
 def sql(town: Town, statement: str) -> None:
-    with sqlite3.connect(town.path / "state.db") as driver:
-        driver.execute(statement)
-    driver.close()
+    town.disk.driver.execute(statement)
 
 
 def forget_accounts(town: Town) -> None:

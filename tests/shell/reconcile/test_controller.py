@@ -690,11 +690,11 @@ async def test_a_deal_that_an_older_store_forgot_keeps_its_keeper_whatever_the_f
     async with town.daemon():
         await in_deal(town)
         await take_profit(town)
-    older = (town.path / "state.db").read_bytes()
+    older = town.disk.copied()
     async with town.daemon():
         await asyncio.sleep(60)  # the cooldown
         await in_deal(town)
-    (town.path / "state.db").write_bytes(older)
+    town.disk.restore(older)
     town.write(grid=strategy(on="spare"))
     before = town.orders()
     async with town.daemon():

@@ -36,7 +36,7 @@ from backfuturectl.reconcile.hub import Hub, Opened, Where
 from backfuturectl.reconcile.seats import Seat
 from backfuturectl.reconcile.source import Source
 from backfuturectl.store.database import Store
-from tests.shell.world import ACCOUNT, START_MS, Account, Faults, LoopClock
+from tests.shell.world import ACCOUNT, START_MS, Account, Disk, Faults, LoopClock
 from tests.unit.strategy.venue import market
 
 D = Decimal
@@ -171,6 +171,7 @@ class Town:
 
     path: Path
     venue: Venue
+    disk: Disk = field(default_factory=Disk)
     faults: Faults = field(default_factory=Faults)
     decryptor: Decryptor = field(default_factory=Decryptor)
     clock: LoopClock = field(default_factory=LoopClock)
@@ -319,46 +320,43 @@ class Town:
     @asynccontextmanager
     async def daemon(self, *, is_killed: bool = False) -> AsyncIterator[Controller]:
         """Run a control loop from what files and store hold; end it in order, or at once."""
-        async with Store.open(
-            f"sqlite:///{self.path / 'state.db'}", seed=b"a seed of a test", inline=True
-        ) as store:
-            self.store = store
-            started: asyncio.Future[Controller] = asyncio.get_running_loop().create_future()
+        store = self.store = self.disk.store(Store)
+        started: asyncio.Future[Controller] = asyncio.get_running_loop().create_future()
 
-            async def run() -> None:
-                async with asyncio.TaskGroup() as tasks:
-                    rng = random.Random(1)
-                    hub = Hub(tasks, self._clock, rng, opener=self.open, price_interval_s=1.0)
-                    controller = Controller(
-                        source=Source(self.root, self.decryptor, self._clock, settle_s=0.25),
-                        store=store,
-                        clock=self._clock,
-                        rng=rng,
-                        tasks=tasks,
-                        hub=hub,
-                        scan_interval_s=SCAN_S,
-                        test_interval_s=900.0,
-                        prune_grace_s=GRACE_S,
-                    )
-                    await controller.restore()
-                    started.set_result(controller)
-                    await controller.run()
+        async def run() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                rng = random.Random(1)
+                hub = Hub(tasks, self._clock, rng, opener=self.open, price_interval_s=1.0)
+                controller = Controller(
+                    source=Source(self.root, self.decryptor, self._clock, settle_s=0.25),
+                    store=store,
+                    clock=self._clock,
+                    rng=rng,
+                    tasks=tasks,
+                    hub=hub,
+                    scan_interval_s=SCAN_S,
+                    test_interval_s=900.0,
+                    prune_grace_s=GRACE_S,
+                )
+                await controller.restore()
+                started.set_result(controller)
+                await controller.run()
 
-            task = asyncio.get_running_loop().create_task(run())
-            await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                await task
-            self.controller = started.result()
-            try:
-                yield self.controller
-            finally:
-                if not task.done() and not is_killed:
-                    await self.controller.strategies.stop_all()
-                task.cancel()
-                await asyncio.wait([task])
-                await self.controller.lines.close()
-                if not task.cancelled():
-                    task.result()
+        task = asyncio.get_running_loop().create_task(run())
+        await asyncio.wait([task, started], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+        self.controller = started.result()
+        try:
+            yield self.controller
+        finally:
+            if not task.done() and not is_killed:
+                await self.controller.strategies.stop_all()
+            task.cancel()
+            await asyncio.wait([task])
+            await self.controller.lines.close()
+            if not task.cancelled():
+                task.result()
 
 
 def new_town(path: Path) -> Town:
