@@ -201,7 +201,15 @@ class Entry(_Document):
         None,
         description="For rsi. Absent: 14 candles of 1h, below 30 for a long, above 70 for a short.",
     )
-    order_type: Literal["limit", "market"] = Field("limit", description="Type of the base order.")
+    order_type: Literal["limit", "market"] = Field(
+        "limit",
+        description=(
+            "Type of the base order. `market` pays whatever is asked by then; it is refused "
+            "(V-MARGIN) unless marginLimit has room for a base order half as large again, which "
+            "rungs give way to. Where there is none, the `limit` of a short rests post-only, a "
+            "tick above the price."
+        ),
+    )
     timeout: DurationMs = Field(600_000, description="A base order not filled by then is canceled.")
     max_slippage_pct: Slippage = Field(
         Decimal("0.3"),

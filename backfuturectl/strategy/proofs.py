@@ -39,6 +39,10 @@ RELATIVE_START: Final = HUNDRED
 """The start price where none is known."""
 
 
+JUMP_PCT: Final = Decimal(50)
+"""How far a price may jump while a base order is on its way, for all that is counted on."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorstCase:
     """Every deal of a strategy with its whole ladder filled.
@@ -106,6 +110,16 @@ def rungs_under_cap(terms: Terms, rules: MarketRules, deals: int) -> int | None:
         return None
     kept_free = orders_beside_rungs(terms) + rests_stop(terms, rules)
     return max(terms.max_open_orders // deals - kept_free, 0)
+
+
+@precisely
+def gives_way(terms: Terms, rates: MarginRates, base_quote: Decimal) -> bool:
+    """Return whether a deal's share has room for a base order that fills after a jump.
+
+    What rungs then have less of was never needed for the base order alone.
+    """
+    room_quote = terms.margin_limit / terms.max_active_deals / rates.per_notional
+    return base_quote * (ONE + JUMP_PCT / HUNDRED) <= room_quote
 
 
 def ladder_of(
@@ -290,6 +304,19 @@ def _margin(terms: Terms, rules: MarketRules, worst: WorstCase) -> Iterator[Viol
             f"the largest order is {figure(biggest)} {terms.quote}, above the cap of "
             f"{figure(terms.max_order_notional)} {terms.quote}",
             "lower baseOrder, volumeScale or maxOrders, or raise the cap",
+        )
+    base, rates = base_quote_of(terms, rules), rates_of(terms, rules)
+    if worst.fits and terms.entry_type == "market" and not gives_way(terms, rates, base):
+        room = terms.margin_limit / terms.max_active_deals / rates.per_notional
+        yield Violation(
+            "V-MARGIN",
+            ("spec", "entry", "orderType"),
+            f"a base order at market costs what the price has jumped to by then: of "
+            f"{figure(base)} {terms.quote} it may become {figure(JUMP_PCT)}% more, but marginLimit "
+            f"lets a deal hold {figure(room)} {terms.quote}",
+            f"write `orderType: limit`, lower baseOrder to "
+            f"{figure(room / (ONE + JUMP_PCT / HUNDRED))} {terms.quote} or less, or raise "
+            "marginLimit",
         )
 
 

@@ -54,9 +54,9 @@ def begin(state: State, seen: PriceSeen, done: list[Action]) -> State:
     found = prove_at(setup.sized, setup.rules, state.price)
     if found:
         return _refused(state, done, f"{found[0].code}: {found[0].message}")
-    price, amount = entry(setup, state.price)
-    sellable = amount * (ONE - setup.terms.sign * setup.market.taker_fee)
-    if not is_tradable(amount, price, setup.market) or is_dust(
+    base = entry(setup, state.price)
+    sellable = base.amount_base * (ONE - setup.terms.sign * setup.market.taker_fee)
+    if not is_tradable(base.amount_base, base.price, setup.market) or is_dust(
         sellable, target_price(state.price, setup), setup.market
     ):
         return _refused(
@@ -77,8 +77,9 @@ def begin(state: State, seen: PriceSeen, done: list[Action]) -> State:
     draft.place(
         Leg(LegKind.BASE),
         type_=OrderType(setup.terms.entry_type),
-        price=price,
-        amount_base=amount,
+        price=base.price,
+        amount_base=base.amount_base,
+        is_post_only=base.is_post_only,
         why=f"deal {number} opens at {state.price:f}",
         field="spec.entry",
     )

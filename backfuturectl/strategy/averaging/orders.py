@@ -9,6 +9,7 @@ exits that share one position, and for an exit at market, which waits until noth
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 from backfuturectl.model.market import HUNDRED, ONE, round_amount, round_price
@@ -21,6 +22,7 @@ from backfuturectl.strategy.averaging.rungs import rest_rungs
 from backfuturectl.strategy.averaging.state import Setup
 from backfuturectl.strategy.averaging.stops import is_awaited, rest_stop
 from backfuturectl.strategy.base import Gate
+from backfuturectl.strategy.proofs import gives_way
 
 
 def arrange(draft: Draft) -> None:
@@ -53,27 +55,47 @@ def _is_stopping(draft: Draft) -> bool:
     return any(is_awaited(order, draft.price, draft.setup) for order in draft.deal.resting)
 
 
-@precisely
-def entry(setup: Setup, price: Decimal) -> tuple[Decimal, Decimal]:
-    """Return price and amount of a base order decided at *price*; the amount may be untradable.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A base order.
 
-    The amount is what the size comes to when the price is maxSlippagePct higher by then: a long
-    never costs more than planned, and a short, which sells at whatever is bid, not either unless
-    the price jumps further; then its rungs get the less.
+    Attributes:
+        price: Its limit; of one at market the price it was decided at.
+        amount_base: May be untradable.
+    """
+
+    price: Decimal
+    amount_base: Decimal
+    is_post_only: bool
+
+
+@precisely
+def entry(setup: Setup, price: Decimal) -> Entry:
+    """Return the base order that is decided at *price*.
+
+    The amount is what the size comes to when the price is maxSlippagePct higher by then, so that a
+    long never costs more than planned. A short sells at whatever is bid: where its rungs could not
+    give way to a jump it is post-only, like they are, and rests just above the price.
     """
     market, terms = setup.market, setup.terms
     slipped = price * (ONE + terms.sign * terms.max_slippage_pct / HUNDRED)
     is_buy = setup.entry_side is Side.BUY
-    if terms.entry_type == "market":
-        limit = round_price(price, market)
-    else:
+    is_limit = terms.entry_type == "limit"
+    is_post_only = is_limit and not (is_buy or gives_way(terms, setup.rates, setup.base_quote))
+    if is_post_only:
+        limit = round_price(price, market, is_buy=False) + market.price_tick
+    elif is_limit:
         limit = round_price(slipped, market, is_buy=is_buy)
+    else:
+        limit = round_price(price, market)
     size = setup.base_quote
     if terms.max_order_notional is not None:
         size = min(size, terms.max_order_notional)
     highest = price * (ONE + terms.max_slippage_pct / HUNDRED)
+    if is_post_only:
+        highest = max(highest, limit)
     amount = round_amount(size / highest, market)
-    return limit, at_most(amount, market.amount_max)
+    return Entry(limit, at_most(amount, market.amount_max), is_post_only)
 
 
 def _await_base(draft: Draft) -> None:

@@ -80,6 +80,13 @@ FAULTS = (
         (_AVERAGING, _PATHS),
     ),
     Fault(
+        "a short without rungs to give way sells at whatever is bid",
+        MARGIN,
+        "strategy/averaging",
+        (("is_post_only=base.is_post_only,", "is_post_only=False,"),),
+        (_AVERAGING,),
+    ),
+    Fault(
         "shares of open deals are not summed before a deal begins",
         MARGIN,
         "engine",

@@ -38,6 +38,18 @@ FAULTS = (
         _TESTS,
     ),
     Fault(
+        "a base order at market may need all of the limit",
+        "V-MARGIN",
+        _WHERE,
+        (
+            (
+                'if worst.fits and terms.entry_type == "market" and not',
+                "if worst.loss_at_stop < 0 and not",
+            ),
+        ),
+        _TESTS,
+    ),
+    Fault(
         "an order may be larger than the cap",
         "V-MARGIN",
         _WHERE,

@@ -72,6 +72,55 @@ def test_a_short_sells_below_the_price_and_holds_no_more_than_planned() -> None:
     assert not base.order.is_reduce_only
 
 
+def test_a_short_whose_rungs_could_not_give_way_to_a_jump_sells_at_its_own_price_only() -> None:
+    venue = Venue.start(
+        setup(FUTURES, direction="short", averaging={"maxOrders": 0}, baseOrder=None)
+    )
+    (base,) = places(venue.tick(100))
+    assert base.order.is_post_only  # at whatever is bid it might sell for more than the limit bears
+    assert base.order.price == D("100.01")
+    venue.accept(base.order.client_order_id)
+    venue.price = D(130)
+    venue.match()
+    venue.report(base.order.client_order_id)
+    assert KIND.view(venue.state).margin_quote <= 1000
+
+
+def test_a_base_order_that_rests_stays_within_the_limit_where_no_slippage_was_counted_on() -> None:
+    venue = Venue.start(
+        setup(
+            FUTURES,
+            direction="short",
+            averaging={"maxOrders": 0},
+            baseOrder=None,
+            entry={"maxSlippagePct": D(0)},
+        )
+    )
+    (base,) = places(venue.tick(100))
+    assert base.order.amount_base * base.order.price <= venue.state.setup.base_quote
+
+
+@pytest.mark.parametrize("direction", ["long", "short"])
+def test_rungs_give_way_to_a_base_order_that_filled_after_a_jump(direction: str) -> None:
+    ladder = {"firstSizeRatio": D("0.5"), "maxOrders": 1}
+    venue = Venue.start(
+        setup(
+            FUTURES,
+            direction=direction,
+            averaging=ladder,
+            baseOrder=None,
+            entry={"orderType": "market"},
+        )
+    )
+    (base,) = places(venue.tick(100))
+    venue.price = D(149)
+    venue.settle()
+    venue.run(149)
+    assert base.order.type is OrderType.MARKET
+    assert KIND.view(venue.state).average == 149
+    assert D(900) < KIND.view(venue.state).margin_quote <= 1000
+
+
 @pytest.mark.parametrize(
     "hold_back",
     [

@@ -124,6 +124,34 @@ def test_dca_1_is_refused_at_4080_and_accepted_at_4081(limit: str, fits: bool) -
     assert ("V-MARGIN" in codes(prove(bound, SPOT))) is not fits
 
 
+@pytest.mark.parametrize("direction", ["long", "short"])
+def test_a_base_order_at_market_needs_room_to_give_way_to_a_jump(direction: str) -> None:
+    whole = {
+        "direction": direction,
+        "averaging": {"maxOrders": 0},
+        "recovery": {"enabled": False},
+        "maxActiveDeals": 1,
+        "leverage": 2,
+    }
+    at_market = {**whole, "entry": {"orderType": "market"}}
+    assert codes(prove(terms(**whole), FUTURES)) == []
+    (found,) = prove(terms(**at_market), FUTURES)
+    assert (found.code, found.path) == ("V-MARGIN", ("spec", "entry", "orderType"))
+    most = base_quote_of(terms(**whole), FUTURES) / D("1.5")
+    assert codes(prove(terms(**at_market, baseOrder=f"{most - 1:.2f} USDT"), FUTURES)) == []
+    assert codes(prove(terms(**at_market, baseOrder=f"{most + 1:.2f} USDT"), FUTURES)) == [
+        "V-MARGIN"
+    ]
+
+
+@pytest.mark.parametrize("risk", ["conservative", "balanced", "aggressive"])
+@pytest.mark.parametrize("kind", [MarketKind.SPOT, MarketKind.FUTURES])
+def test_every_preset_may_begin_at_market(risk: str, kind: MarketKind) -> None:
+    rules = SPOT if kind is MarketKind.SPOT else FUTURES
+    at_market = terms(kind, risk=risk, entry={"orderType": "market"}, maxActiveDeals=1)
+    assert codes(errors(prove(at_market, rules))) == []
+
+
 def test_auto_always_fits_its_limit() -> None:
     for risk in PRESETS:
         for kind, rules in ((MarketKind.SPOT, SPOT), (MarketKind.FUTURES, FUTURES)):
