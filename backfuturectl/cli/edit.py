@@ -22,6 +22,7 @@ from typing import Final
 import click
 
 from backfuturectl.cli.kinds import Kind
+from backfuturectl.cli.waiting import told_when_slow
 from backfuturectl.config.compile import Loaded, compile_tree
 from backfuturectl.config.parsing import Parser
 from backfuturectl.config.settings import load_settings
@@ -160,8 +161,9 @@ def _opened(file: SourceFile, key_file: Path, program: Path | None) -> _Original
             f"{file.path} is encrypted and there is no age key at {key_file}",
             remedy="name it with --age-key-file",
         )
-    sops = asyncio.run(Sops.open(key_file=key_file, program=program))
-    secrets = asyncio.run(sops.decrypt(file.content))
+    with told_when_slow(f"sops to decrypt {file.path}"):
+        sops = asyncio.run(Sops.open(key_file=key_file, program=program))
+        secrets = asyncio.run(sops.decrypt(file.content))
     shown = with_values(document, dict.fromkeys(secrets, KEPT), parent=(), new={})
     return _Original(file, file.content, shown.encode(), secrets, sops)
 

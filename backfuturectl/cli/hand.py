@@ -103,7 +103,7 @@ def resume(kind: str, name: str | None) -> None:
     try:
         answer = daemon.act("resume", target=target)
     except DaemonError as error:
-        if error.status is not None:
+        if not error.is_absent:
             raise
         lifted = asyncio.run(_out_of_store(settings, target))
         if not lifted:
@@ -124,7 +124,7 @@ def _lay(verb: str, target: str, **options: bool) -> None:
     try:
         answer = daemon.act(verb, target=target, **options)
     except DaemonError as error:
-        if error.status is not None or any(options.values()):
+        if not error.is_absent or any(options.values()):
             raise
         asyncio.run(_into_store(settings, target, verb))
         click.echo(f"no daemon runs; the next one will {verb} {target}")

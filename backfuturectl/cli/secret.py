@@ -14,6 +14,7 @@ from typing import Final
 
 import click
 
+from backfuturectl.cli.waiting import told_when_slow
 from backfuturectl.config.settings import Settings, load_settings
 from backfuturectl.config.tree import scan
 from backfuturectl.exchanges.catalog import CATALOG
@@ -117,7 +118,11 @@ def check(path: Path | None, key_file: Path | None, output: str) -> None:
     one does not decrypt, or when two Connections use the same key.
     """
     settings = load_settings(root=path, age_key_file=key_file)
-    checks = asyncio.run(_check_all(_open(settings), _connections(settings.root)))
+    sops, found = _open(settings), _connections(settings.root)
+    with told_when_slow(
+        f"{sops.program}, which has {sops.timeout_s:.0f} s for each of {len(found)} files"
+    ):
+        checks = asyncio.run(_check_all(sops, found))
     if output == "json":
         _print_json(checks)
     else:
@@ -148,7 +153,8 @@ def rotate(connections: tuple[str, ...], root: Path | None, key_file: Path | Non
 def _open(settings: Settings) -> Sops:
     """Return a working sops; without a key file it can still encrypt."""
     key_file = settings.age_key_file if settings.age_key_file.is_file() else None
-    return asyncio.run(Sops.open(key_file=key_file, program=settings.sops))
+    with told_when_slow("sops to tell its version"):
+        return asyncio.run(Sops.open(key_file=key_file, program=settings.sops))
 
 
 def _proof(sops: Sops) -> str:
@@ -157,7 +163,8 @@ def _proof(sops: Sops) -> str:
 
 def _rewrite(sops: Sops, path: Path, content: bytes, new: Mapping[str, Secret]) -> None:
     encrypted = encrypt_credentials(sops, content, new, path=path, rules=find_rules(path))
-    ciphertext = asyncio.run(encrypted)
+    with told_when_slow(f"{sops.program} to encrypt {path}, at most {sops.timeout_s:.0f} s a call"):
+        ciphertext = asyncio.run(encrypted)
     try:
         write_atomically(path, ciphertext)
     except OSError as error:

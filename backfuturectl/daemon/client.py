@@ -21,12 +21,21 @@ class DaemonError(BackfutureError):
     Attributes:
         remedy: What the user does next.
         status: HTTP status; None when nobody answered.
+        is_absent: Whether no daemon listens there; one that may not be asked is no absent one.
     """
 
-    def __init__(self, message: str, *, remedy: str = "", status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        status: int | None = None,
+        is_absent: bool = False,
+    ) -> None:
         super().__init__(message)
         self.remedy = remedy
         self.status = status
+        self.is_absent = is_absent
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -80,6 +89,7 @@ class Daemon:
                 f"no daemon answers at {self._path}",
                 remedy="start it with `backfuturectl run`, or set BACKFUTURECTL_RUNTIME_DIR to its "
                 "runtime directory",
+                is_absent=True,
             ) from None
         except PermissionError:
             raise DaemonError(

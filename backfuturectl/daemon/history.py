@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
 
+from backfuturectl.model.market import MarketKind
 from backfuturectl.model.records import PAPER, DealRecord, FillRecord, OrderRecord, StoredEvent
+from backfuturectl.reconcile.settling import pair_of
 
 Row = dict[str, Any]
 
@@ -80,7 +82,11 @@ def order_row(order: OrderRecord) -> Row:
 def story_rows(
     deal: DealRecord, orders: Iterable[OrderRecord], fills: Iterable[FillRecord]
 ) -> list[Row]:
-    """Return the deal fill by fill: what it was for, and position and average after it."""
+    """Return the deal fill by fill: what it was for, and position and average after it.
+
+    On spot a fee in the base coin is taken off the position.
+    """
+    base = pair_of(deal.bot).partition("/")[0] if deal.market != MarketKind.FUTURES else None
     legs = {order.client_order_id: str(order.leg) for order in orders}
     position = cost = Decimal(0)
     rows = []
@@ -91,6 +97,9 @@ def story_rows(
         elif position:
             cost -= cost * fill.amount_base / position
             position -= fill.amount_base
+        if fill.fee is not None and fill.fee.currency == base and position:
+            cost -= cost * fill.fee.amount / position
+            position -= fill.fee.amount
         rows.append(
             {
                 "at": fill.at_ms,

@@ -43,6 +43,7 @@ class Sops:
     Attributes:
         program: The sops program.
         has_key: Whether an age key file was named; it may still be the wrong one.
+        timeout_s: How long each call may take.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Sops:
         self._environment = (
             {} if key_file is None else {"SOPS_AGE_KEY_FILE": str(key_file.absolute())}
         )
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._slots = asyncio.Semaphore(min(os.cpu_count() or 1, _PARALLEL_MAX))
         self._cache: OrderedDict[bytes, Decrypted] = OrderedDict()
 
@@ -113,7 +114,7 @@ class Sops:
                 ],
                 stdin=ciphertext,
                 environment=self._environment,
-                timeout_s=self._timeout_s,
+                timeout_s=self.timeout_s,
             )
         if completed.exit_code != 0:
             raise failed(classify(completed.exit_code, completed.stderr))

@@ -37,3 +37,29 @@ def test_only_what_was_laid_on_the_very_target_is_lifted() -> None:
 def test_nothing_is_made_where_there_is_no_store(tmp_path: Path) -> None:
     assert isinstance(run("resume", "all").exception, DaemonError)
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("verb", ["pause", "halt", "resume"])
+def test_a_daemon_that_may_not_be_asked_is_no_absent_one(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("backfuturectl.daemon.client._UnixConnection.connect", refuse)
+    failure = run(verb, "all").exception
+    assert isinstance(failure, DaemonError)
+    assert str(tmp_path / "run" / "api.sock") in str(failure)
+    assert "group" in failure.remedy
+    assert not (tmp_path / "state").exists(), "the store is another daemon's"
+
+
+def test_nothing_is_laid_in_the_store_beside_a_daemon_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(self: object) -> None:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr("backfuturectl.daemon.client._UnixConnection.connect", hang)
+    assert "did not answer: timed out" in str(run("pause", "all").exception)
+    assert not (tmp_path / "state").exists()

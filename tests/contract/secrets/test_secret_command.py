@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from backfuturectl.cli import waiting
 from backfuturectl.cli.secret import secret
 from backfuturectl.model.errors import OperationError, UsageError
 
 from .conftest import CANARY_KEY, CANARY_SECRET, CLEAR, Invoke, write_rules
+from .test_sops_decrypt import fake
 
 KEY_VALUE = f"apiKey={CANARY_KEY}\nsecret = {CANARY_SECRET}\n"
 OPEN = CLEAR.replace(CANARY_KEY, '""').replace(CANARY_SECRET, '""')
@@ -169,3 +172,25 @@ def test_at_a_terminal_the_values_are_asked_for_without_an_echo(
     assert CANARY_KEY.encode() not in shown
     assert CANARY_SECRET.encode() not in shown
     assert "mx0v…7391".encode() in shown
+
+
+def test_a_sops_that_takes_its_time_is_named_and_so_is_how_long_it_has(
+    invoke: Invoke, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoke(secret, "set", "mexc-spot-main", "--root", root, stdin=KEY_VALUE)
+    told, echo = tmp_path / "told", click.echo
+
+    def telling(text: str, *, err: bool) -> None:
+        echo(text, err=err)
+        told.touch()
+
+    program = fake(
+        tmp_path,
+        f'test "$1" = --version && echo sops 3.11.0 && exit\n'
+        f"while ! test -e {told}; do sleep 0.05; done; exit 1",
+    )
+    monkeypatch.setenv("BACKFUTURECTL_SOPS", str(program))
+    monkeypatch.setattr(waiting.click, "echo", telling)
+    result = invoke(secret, "check", root)
+    assert f"waiting for {program}, which has 20 s for each of 1 files" in result.output
+    assert result.exit_code == 1, "what it could not do is told as ever"

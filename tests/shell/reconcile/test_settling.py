@@ -91,6 +91,7 @@ async def test_a_deal_comes_to_what_the_accounts_balance_says(town: Town, mode: 
         assert D(found["fees"]) > 0
         assert found["unvaluedFees"] == []
         assert found["result"] == found["realised"]
+        assert D(found["story"][-1]["position"]) == D(found["dust"])
         (strategies,) = await board(town).items("strategies", about=None, limit=1, since=0)
         (connections,) = await board(town).items("connections", about=None, limit=1, since=0)
         (of_strategy,), (of_connection,) = strategies["results"], connections["results"]

@@ -27,7 +27,9 @@ def test_money_is_read_back_exactly(amount, currency):
 @given(st.integers(1, 10**9))
 def test_a_duration_is_read_back_exactly(seconds):
     text = format_duration(seconds * 1000)
-    assert TypeAdapter(DurationMs).validate_python(text) == seconds * 1000
+    durations = TypeAdapter(DurationMs)
+    assert durations.validate_python(text) == seconds * 1000
+    assert durations.dump_python(seconds * 1000, mode="json") == text, "as a document has it"
 
 
 @pytest.mark.parametrize(
