@@ -69,7 +69,6 @@ STEP_S = 2.0
 LIMIT = Decimal(1000)
 
 _GATES = {Gate.OPEN: "open", Gate.EXITS_ONLY: "exitsOnly", Gate.SHUT: "shut"}
-_SET_APART = {Phase.RECOVERY, Phase.HALTING}
 _TRADING = {
     PortCall.PREPARE,
     PortCall.PLACE,
@@ -199,7 +198,7 @@ class World:
         is_shared: Whether two installations trade the accounts, each for itself.
         is_held_by_hand: Whether the owner has enlarged the futures position himself.
         visited: What was come by; see `visits`.
-        set_apart_s: When a daemon's bot last had a deal in Recovery Mode or on its way out.
+        set_apart_s: When a daemon's bot last had a deal in Recovery Mode.
         traded: Accounts that some bot has had for live.
         begun: Which deal of a daemon's bot a window or a candle began.
         path: Every price there was.
@@ -547,7 +546,7 @@ class World:
             phase = seat.bot._stepper._stepped.phase  # which prices that are remembered leave alone
             self.visited.add(phase)
             self.visited.add(_GATES[seat.bot.gate[0]])
-            if phase in _SET_APART and seat.bot.view().is_set_apart:
+            if phase is Phase.RECOVERY and seat.bot.view().is_set_apart:
                 self.set_apart_s[daemon.name, name] = self.now_s()
             if seat.paper is None:
                 self.traded.add(seat.planned.connection)

@@ -261,7 +261,7 @@ class Averaging:
             gate=state.gate,
             is_draining=state.is_draining,
             is_paused=state.is_paused,
-            is_set_apart=state.phase in {Phase.RECOVERY, Phase.HALTING},
+            is_set_apart=state.phase is Phase.RECOVERY,
             recovery=recovery_view(state),
         )
 

@@ -194,6 +194,18 @@ FAULTS = (
         (_AVERAGING, _PATHS),
     ),
     Fault(
+        "a deal may begin on another connection while the first one is being closed",
+        NO_NEW_DEAL,
+        "strategy/averaging",
+        (
+            (
+                "is_set_apart=state.phase is Phase.RECOVERY,",
+                "is_set_apart=state.phase in {Phase.RECOVERY, Phase.HALTING},",
+            ),
+        ),
+        (_RECOVERY,),
+    ),
+    Fault(
         "no rest follows when Recovery Mode has given up",
         NO_NEW_DEAL,
         "strategy/averaging",

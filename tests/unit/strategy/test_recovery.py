@@ -837,6 +837,15 @@ def test_the_exit_rule_does_not_count_while_a_trigger_is_true() -> None:
     assert venue.notes().count("RecoveryBegan") == 1
 
 
+def test_new_deals_may_begin_elsewhere_while_a_deal_recovers_and_not_while_it_is_closed() -> None:
+    assert KIND.view(recovering().state).is_set_apart
+    stopped = opened()
+    assert not KIND.view(stopped.state).is_set_apart
+    stopped.tick("50")  # beyond its stop: what is closed now is followed by its cooldown
+    assert stopped.phase() == "HALTING"
+    assert not KIND.view(stopped.state).is_set_apart
+
+
 def test_escalation_closes_at_market_and_rests() -> None:
     venue = recovering()
     hold(venue, "93.5", 5)
