@@ -259,6 +259,6 @@ def _changes(old: Loaded, original: _Original, content: bytes) -> Iterator[str]:
         for change in diff(before.resource, document.resource):
             of = FIELD_CLASSES.get(change.path.removeprefix("spec."))
             effect = f"  [{of}]" if of is not None and document.kind == "Strategy" else ""
-            yield f"~ {label}: {change.path}: {change.old} → {change.new}{effect}"
+            yield f"~ {label}: {change}{effect}"
     for kind, name in old.documents.keys() - new.documents.keys():
         yield f"- {kind.lower()} {name}"

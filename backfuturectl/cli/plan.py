@@ -67,7 +67,7 @@ def _running(socket: Path, from_store: Any) -> list[dict[str, Any]]:
     try:
         rows: list[dict[str, Any]] = Daemon(socket).get("running")["items"]
     except DaemonError as error:
-        if error.status is not None:
+        if not error.is_absent:
             raise
         rows = asyncio.run(from_store())
         click.echo("no daemon runs here; comparing with the state store", err=True)
@@ -78,6 +78,8 @@ _SIGNS: Final = {"start": "+", "stop": "-", "drain": "-", "update": "~", "replac
 
 
 def _lines(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
+    from backfuturectl.planning.diff import FieldChange  # noqa: PLC0415 - slow import
+
     count = 0
     for row in rows:
         count += 1
@@ -85,7 +87,8 @@ def _lines(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
         why = f": {row['why']}" if row.get("why") else ""
         yield f"{_SIGNS.get(row['action'], '!')} {row['action']} {row['bot']}{how}{why}"
         for change in row["changes"]:
-            yield (f"    {change['path']}: {change['old']} → {change['new']}  [{change['effect']}]")
+            told = FieldChange(change["path"], change["old"], change["new"])
+            yield f"    {told}  [{change['effect']}]"
     if count:
         yield f"{count} change{'s' if count > 1 else ''}"
     else:

@@ -140,6 +140,11 @@ class FieldChange:
     old: str | None
     new: str | None
 
+    def __str__(self) -> str:
+        """Return the change as people read it; what is None is absent from the document."""
+        old, new = ("absent" if value is None else value for value in (self.old, self.new))
+        return f"{self.path}: {old} → {new}"
+
 
 def diff(old: BaseModel, new: BaseModel) -> tuple[FieldChange, ...]:
     """Return the fields that differ between two values of one model, in the model's order.

@@ -291,10 +291,7 @@ class Strategies:
                 seat = self.seats[bot]
                 self._seating.update(seat, desired, left, is_resumed=is_resumed)
                 if changes and seat.planned is desired:
-                    fields = ", ".join(
-                        f"{item.change.path}: {item.change.old} → {item.change.new}"
-                        for item in changes
-                    )
+                    fields = ", ".join(str(item.change) for item in changes)
                     _LOG.info("%s: %s", bot, fields)
                     _tell_deal(seat, "EditApplied", f"generation {desired.generation}: {fields}")
             case RefuseEdit():

@@ -87,6 +87,18 @@ def test_the_completion_script_asks_this_program(shell):
     assert "_BACKFUTURECTL_COMPLETE" in run("completion", shell).stdout
 
 
+def test_a_plan_is_not_made_of_the_store_of_a_daemon_that_may_not_be_asked(tmp_path, monkeypatch):
+    def refuse(self: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("backfuturectl.daemon.client._UnixConnection.connect", refuse)
+    monkeypatch.setenv("BACKFUTURECTL_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "configs").mkdir()
+    planned = CliRunner().invoke(cli, ["plan", "--root", str(tmp_path / "configs")])
+    assert "no daemon runs" not in planned.output
+    assert "may not talk to the daemon" in str(planned.exception.__cause__ or planned.exception)
+
+
 def test_a_plan_that_fails_is_told_from_a_plan_with_changes(tmp_path):
     where = {
         "BACKFUTURECTL_STATE_DIR": str(tmp_path / "state"),

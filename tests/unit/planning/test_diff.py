@@ -98,6 +98,8 @@ def test_an_absent_part_shows_the_fields_it_gains() -> None:
     new = strategy(takeProfit={"trailing": {"deviationPct": Decimal("0.25")}})
     assert changed(strategy(), new) == [("takeProfit.trailing.deviationPct", None, "0.25")]
     assert changed(new, strategy()) == [("takeProfit.trailing.deviationPct", "0.25", None)]
+    (change,) = diff(strategy(), new)
+    assert str(change) == "takeProfit.trailing.deviationPct: absent → 0.25"
 
 
 def test_secrets_are_hidden() -> None:
