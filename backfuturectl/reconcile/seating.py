@@ -437,33 +437,48 @@ class Seating:
     # Taking away.
 
     async def move(self, strategy: str, left: Pass) -> None:
-        """Move bots to the account of their connection's newest key, once that key passed."""
+        """Move bots to the account of their connection's newest key, once that key passed.
+
+        Whoever lost his task and kept his seat starts again.
+        """
         moving = [
             seat
             for seat in self._books.of(strategy).values()
-            if (line := self._lines.line(seat.planned.connection)).is_online
-            and seat.account_digest != line.account_digest
+            if (seat.is_ended or self._has_newer_key(seat))
             and await self._is_built(seat.planned, left)
         ]
         await stop(moving)
         for seat in moving:
-            seat.fall_silent()
-            self._books.unseat(seat.planned.bot)
+            await self._take_away(seat)
             await self._reseat(seat, left)
+
+    def _has_newer_key(self, seat: Seat) -> bool:
+        line = self._lines.line(seat.planned.connection)
+        return line.is_online and seat.account_digest != line.account_digest
 
     async def unseat(self, seat: Seat, left: Pass) -> bool:
         """Stop a flat bot's task; return False when it took a deal in the last moment."""
-        name = seat.planned.bot
-        seat.fall_silent()
-        await seat.supervisor.stop()
-        self._books.unseat(name)
+        await self._take_away(seat)
         if seat.may_hold_deal:
             await self._reseat(seat, left)
             return False
         room = self._rooms.get(seat.planned.strategy)
         if room is not None:
-            room.note(name, has_deal=False)
+            room.note(seat.planned.bot, has_deal=False)
         return True
+
+    async def _take_away(self, seat: Seat) -> None:
+        """Stop a bot's task and take its seat away; the books have what it was at its end.
+
+        It keeps its seat until that is known: seated as it once was, it would do all again.
+        """
+        seat.fall_silent()
+        await seat.supervisor.stop()
+        seat.is_ended = True
+        records = await self._store.bots(seat.planned.bot)
+        self._books.unseat(seat.planned.bot)
+        for record in records:
+            self._books.remember(record)
 
     async def _reseat(self, seat: Seat, left: Pass) -> None:
         """Run the same bot again after its task ended, from what the store remembers.
@@ -472,8 +487,6 @@ class Seating:
         now keeps it from its seat.
         """
         name = seat.planned.bot
-        for record in await self._store.bots(name):
-            self._books.remember(record)
         left.sources[seat.planned.digest] = seat.bot.provenance.document
         if await self._is_built(seat.planned, left):
             await self.seat(seat.planned, left)
@@ -484,9 +497,8 @@ class Seating:
 
     async def retire(self, bot: str) -> None:
         """Take a bot off the books; its state stays, since its deal numbers must never repeat."""
-        for record in await self._store.bots(bot):
-            # Should the commit fail, the next pass seats the bot as it is now, not as it once was.
-            self._books.remember(record)
+        record = self._books.record(bot)
+        if record is not None:
             retired = replace(record, is_retired=True)
             await self._store.commit([retired])
             self._books.remember(retired)

@@ -36,6 +36,7 @@ class Seat:
         refused_digest: Of the edit that was last refused, and why; None when none is.
         market: The rules it trades by.
         misfit: The proof it breaks since they changed; empty while it fits.
+        is_ended: Its task has ended for good; it is still seated because its row could not be read.
         paper: The exchange that a paper bot trades on; None for a live one.
         unhealthy: What holds the bot to exits, each with the looks in a row that found it gone.
     """
@@ -49,6 +50,7 @@ class Seat:
     misfit: str = ""
     is_draining: bool = False
     is_stopping: bool = False
+    is_ended: bool = False
     refused_digest: str | None = None
     refused_why: str = ""
     paper: PaperAccount | None = None

@@ -445,6 +445,63 @@ async def test_a_new_key_takes_over_with_the_deal_open(town: Town) -> None:
         await take_profit(town)
 
 
+async def test_a_bot_whose_rows_cannot_be_read_as_it_moves_keeps_its_deal(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with town.daemon():
+        await in_deal(town)  # it has no row of the time when this daemon started
+        await broken_reads(town, monkeypatch)
+        town.write(main=connection(key="two"))
+        old = town.bot().account
+        await town.until(lambda: GRID in town.bots and town.bot().account is not old)
+        await in_deal(town)
+        await town.rest(5)
+        assert (town.bot().view().deal_number, town.bot().gate[0]) == (1, Gate.OPEN)
+
+
+async def test_a_bot_whose_rows_cannot_be_read_as_it_leaves_leaves_as_it_is(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with town.daemon():
+        await in_deal(town)
+        town.remove("grid")
+        await town.until(lambda: town.bot().view().is_draining)
+        await broken_reads(town, monkeypatch)
+        town.price("103")
+        await town.until(lambda: not town.bots)
+        await town.rest(10)
+        assert town.bots == set()
+        (record,) = await town.store.bots(GRID)
+        assert record.is_retired
+        assert '"deals":1' in record.state
+
+
+async def test_a_bot_that_need_not_leave_after_all_runs_again(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with town.daemon() as c:
+        bot = await in_deal(town)
+        await broken_reads(town, monkeypatch)
+        with pytest.raises(TransientError):
+            await c.strategies._seating._take_away(town.seats[0])
+        c.queue.add("strategy/grid")
+        await town.until(lambda: GRID in town.bots and town.bot() is not bot)
+        await take_profit(town)
+
+
+async def broken_reads(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next reads of a bot's row fail."""
+    assert town.store is not None
+    read, failing = town.store.bots, iter([True])
+
+    async def bots(*asked: str):
+        if next(failing, False):
+            raise TransientError(Reason.STORE_UNAVAILABLE, "the disk does not answer")
+        return await read(*asked)
+
+    monkeypatch.setattr(town.store, "bots", bots)
+
+
 async def test_a_bot_that_moves_to_another_endpoint_hears_the_old_prices_no_more(
     town: Town,
 ) -> None:
