@@ -31,6 +31,9 @@ CONNECTIONS = {"spot": SPOT, "futures": FUTURES}
 ACCOUNTS = {**CONNECTIONS, "spare-spot": SPOT, "spare-futures": FUTURES}
 """What there is at the exchange; spare ones are for new deals while an old one recovers."""
 
+STRANGERS = {f"stranger-{kind.value}": kind for kind in (SPOT, FUTURES)}
+"""Other accounts: they have coins that could be sold, and no money to begin a deal with."""
+
 PAIRS = ("BTC/USDT", "ETH/USDT")
 
 FEE_COIN = "KCS"
@@ -93,6 +96,10 @@ def new_venue(
         pair = f"{FEE_COIN}/USDT"
         venue.add_listing(Listing(replace(market(), pair=pair, base=FEE_COIN)))
         venue.set_price(symbol_of(SPOT, pair), Decimal(8), START_MS)
+    for name, kind in STRANGERS.items():
+        venue.add_account(name)
+        for pair in PAIRS if kind is SPOT else ():
+            venue.deposit(name, wallet_of(kind), pair.partition("/")[0], OWN_COINS, START_MS)
     for name, kind in ACCOUNTS.items():
         venue.add_account(name)
         venue.deposit(name, wallet_of(kind), "USDT", Decimal(20_000), START_MS)

@@ -31,7 +31,7 @@ TROUBLE_STEPS = 1000
 CALM_STEPS = 1500
 
 
-_KINDS = {3: "relapse", 6: "tour", 7: "twin", 8: "relapse", 9: "candles"}
+_KINDS = {3: "relapse", 4: "swap", 6: "tour", 7: "twin", 8: "relapse", 9: "candles"}
 
 
 class HistoryError(AssertionError):
@@ -95,7 +95,8 @@ class History:
 
     Attributes:
         kind: ``usual``; ``twin``: a second daemon trades the accounts; ``relapse``: the store is
-            replaced by an older copy; ``tour``: prices lead through all of Recovery Mode, the
+            replaced by an older copy; ``swap``: keys are replaced by ones of other accounts and put
+            back; ``tour``: prices lead through all of Recovery Mode, the
             exchange contradicts itself once, and so does a position; ``candles``: prices are those
             of candle files.
     """
@@ -104,9 +105,7 @@ class History:
         self._seed = seed
         self._folder = folder
         self._out = world
-        self.kind = {7: "twin", 3: "relapse", 8: "relapse", 6: "tour", 9: "candles"}.get(
-            seed % 10, "usual"
-        )
+        self.kind = _KINDS.get(seed % 10, "usual")
         self._lives = 0
         self._stored = b""
 
@@ -161,6 +160,7 @@ class History:
         if self.kind == "candles":
             for symbol in w.prices:
                 w.prices[symbol] = prices.candles(w.stream(symbol), rng.choice(sorted(FILES)))
+        swaps = w.stream("swaps")
         twin_at = rng.randrange(200, 600)
         copy_at = rng.randrange(150, 500)
         relapse_at = rng.randrange(copy_at + 50, TROUBLE_STEPS)
@@ -172,6 +172,8 @@ class History:
             for happen, share in happenings.items():
                 if rng.random() < share:
                     await happen()
+            if self.kind == "swap" and swaps.random() < 0.01:
+                self._swap_key(swaps.choice(sorted(w.connections)))
             if self.kind == "tour" and w.steps >= lie_at:
                 w.sights[rng.choice(sorted(w.sights))].is_lying = True
                 lie_at = TROUBLE_STEPS
@@ -263,6 +265,26 @@ class History:
         if self._daemon.is_up:
             self._daemon.c.look_soon()
 
+    def _swap_key(self, name: str) -> None:
+        """Give a connection a key of another account, or its own key back."""
+        w = self._w
+        w.swapped ^= {name}
+        w.note(f"the key of {name} is {'a stranger' if name in w.swapped else 'its own'}'s")
+        w.write()
+        if self._daemon.is_up:
+            self._daemon.c.look_soon()
+
+    async def _swap_back(self) -> None:
+        """Give every connection its own key at last.
+
+        What was ordered through a stranger's and never answered is asked for there before.
+        """
+        w = self._w
+        for swapped in (set(w.connections), set[str]()):
+            for name in sorted(w.swapped ^ swapped):
+                self._swap_key(name)
+            await w.step(40)
+
     async def _relapse(self) -> None:
         """Put an older copy of the store in the place of the present one."""
         w, daemon = self._w, self._daemon
@@ -297,7 +319,9 @@ class History:
             await w.start(daemon)
         assert daemon.life is not None
         daemon.life.crash_at = None
-        if self.kind in {"usual", "tour", "candles"}:
+        if self.kind == "swap":
+            await self._swap_back()
+        if self.kind in {"usual", "swap", "tour", "candles"}:
             w.plans = deepcopy(w.originals)
             w.write()
             daemon.c.look_soon()

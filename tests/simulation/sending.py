@@ -17,6 +17,7 @@ from backfuturectl.strategy.base import Gate
 from backfuturectl.strategy.indicators import HISTORY, rsi
 from backfuturectl.strategy.presets import Terms
 from tests.simulation.clockwork import now
+from tests.simulation.exchange import STRANGERS
 from tests.simulation.invariants import BrokenError, Trader
 
 if TYPE_CHECKING:
@@ -38,15 +39,18 @@ def must_hold(w: World, order: NewOrder, account: str, daemon: Daemon) -> None:
     if name is None:
         raise BrokenError(f"{order.client_order_id} is no id of ours")
     trader = w.ledger.traders[name.installation, name.bot]
-    if trader.account != account:
+    if account in STRANGERS:
+        if name.leg.kind is not LegKind.BASE:
+            raise BrokenError(f"{order.client_order_id} of an open deal is sent to {account}")
+    elif trader.account != account:
         raise BrokenError(f"{order.client_order_id} of {trader.bot} is sent through {account}")
     if trader.bot in w.shut_bots and daemon is w.daemons[0]:
         raise BrokenError(f"{trader.bot} must stay shut and sends {order}")
     row = w.status_of(daemon, order.client_order_id)
     if row != OrderStatus.INTENDED:
         raise BrokenError(f"{order.client_order_id} is sent while the store says {row}")
-    if daemon.controller is None:
-        return
+    if daemon.controller is None or account in STRANGERS:
+        return  # it has no money, so whatever begins there is refused
     seat = daemon.c.strategies.seats.get(trader.bot)
     if seat is None:
         if name.leg.kind.is_adding:

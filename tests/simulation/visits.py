@@ -66,6 +66,7 @@ FAULTS = (
     "key revoked",
     "order without the right",
     "rights changed",
+    "key of another account",
     "store failure",
     "crash at a side effect",
 )

@@ -38,6 +38,7 @@ from tests.simulation.exchange import (
     CONNECTIONS,
     FUTURES,
     PAIRS,
+    STRANGERS,
     drawn_clock,
     drawn_venue,
     tell_past,
@@ -189,6 +190,7 @@ class World:
 
     Attributes:
         connections: What the files have, by name.
+        swapped: Those of which the files have a key of another account.
         keys: Each account's key, as the exchange has it.
         originals: The strategies that the files had at first, and shall have in the end.
         plans: The strategies that the files shall have.
@@ -219,8 +221,9 @@ class World:
         self.decryptor = Decryptor()
         self.weather = Weather(self.stream("weather"))
         self.connections = dict(CONNECTIONS)
-        self.sights = {name: Sight() for name in ACCOUNTS}
-        self.keys = {name: Key() for name in ACCOUNTS}
+        self.sights = {name: Sight() for name in (*ACCOUNTS, *STRANGERS)}
+        self.keys = {name: Key() for name in (*ACCOUNTS, *STRANGERS)}
+        self.swapped: set[str] = set()
         self.originals: dict[str, Plan] = {}
         self.plans: dict[str, Plan] = {}
         self.daemons: list[Daemon] = []
@@ -396,9 +399,11 @@ class World:
     def _open(self, where: Where, daemon: Daemon, life: Life) -> Opened:
         kind = where[1]
         now_ms = self.clock.now_ms
+        fair = Weather(self.stream("fair"))
 
         def account(key: KeyMaterial) -> AccountPort:
             name = self._names[key.api_key.reveal().partition(" ")[2]]
+            weather = fair if name in STRANGERS else self.weather
             return UnreliableAccount(
                 self.venue,
                 name,
@@ -407,7 +412,7 @@ class World:
                 key=self.keys[name],
                 way=Disturbed(
                     life,
-                    self.weather,
+                    weather,
                     self.keys[name],
                     on_call=lambda call: self._check_asked(call, name, daemon),
                 ),
@@ -474,6 +479,11 @@ class World:
         But for the fills of a deal from when somebody traded there.
         """
         if daemon.controller is None or call not in _TRADING:
+            return
+        if account in STRANGERS:
+            with self._noted():
+                if call is PortCall.CANCEL:
+                    raise BrokenError(f"something is canceled on {account}, where nothing rests")
             return
         if call is PortCall.FILLS and account in self.traded:
             return
@@ -550,6 +560,8 @@ class World:
                 self.set_apart_s[daemon.name, name] = self.now_s()
             if seat.paper is None:
                 self.traded.add(seat.planned.connection)
+            if seat.bot.away:
+                self.visited.add("key of another account")
             if seat.refused_digest is not None:
                 self.visited.add("refused edit")
 
@@ -584,10 +596,16 @@ class World:
         """Write all documents; files of strategies that are no more are removed."""
         wanted = {f"{name}.yaml": plan.text() for name, plan in self.plans.items()}
         for name, kind in self.connections.items():
+            is_swapped = name in self.swapped
             text = samples.connection(
-                name, exchange="kucoin", market=kind.value, capital="9000 USDT"
+                name,
+                exchange="kucoin",
+                market=kind.value,
+                capital="9000 USDT",
+                block=samples.sops(seed="a stranger") if is_swapped else None,
             )
-            self._names[hashlib.sha256(text.encode()).hexdigest()] = name
+            account = f"stranger-{kind.value}" if is_swapped else name
+            self._names[hashlib.sha256(text.encode()).hexdigest()] = account
             wanted[f"connection-{name}.yaml"] = text
         for file in self.root.glob("*.yaml"):
             if file.name not in wanted:
