@@ -134,7 +134,7 @@ def _running(
                 generation=bot.generation,
                 digest=bot.digest,
                 has_open_deal=flag["hasOpenDeal"],
-                is_compared=flag["isCompared"],
+                is_compared=flag.get("isCompared", True),  # an older daemon does not say
                 is_draining=flag["isDraining"],
                 is_stopping=flag["isStopping"],
             )

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from backfuturectl.config import tree
+from backfuturectl.daemon.board import ControllerBoard
 from backfuturectl.engine.bot import Bot
 from backfuturectl.exchanges.simulated import TRADING_RIGHTS, PortCall
 from backfuturectl.model.errors import PermanentError, TransientError
 from backfuturectl.model.ids import bot_code, parse_client_order_id
 from backfuturectl.model.status import Reason
+from backfuturectl.reconcile.preview import preview
 from backfuturectl.strategy.base import Command, Gate
 from tests.shell.reconcile.town import GRACE_S, SCAN_S, Town, connection, new_town, strategy
 
@@ -763,6 +765,22 @@ async def test_a_deal_that_an_older_store_forgot_keeps_its_keeper_whatever_the_f
         await town.settled()
         assert town.bots == {GRID}, "somebody has to look after what is open there"
         assert town.orders() == before
+
+
+async def test_an_edit_is_planned_also_beside_a_daemon_that_does_not_tell_who_has_looked(
+    town: Town,
+) -> None:
+    async with town.daemon() as c:
+        await in_deal(town)
+        assert town.store is not None
+        board = ControllerBoard(c, town.store, town.clock, root="configs")
+        running = await board.items("running", about=None, limit=10, since=0)
+        for row in running:
+            for bot in row["bots"]:
+                del bot["isCompared"]
+        town.write(grid=strategy(take_profit="2"))
+        (row,) = preview(town.root, running)
+        assert (row["action"], row["bot"]) == ("update", GRID)
 
 
 async def test_an_edit_that_moves_a_bot_waits_until_it_has_looked_at_the_exchange(
