@@ -35,7 +35,7 @@ check: lint ## The fast tier: lint, and the quick tests that need no other proce
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not long" tests/unit tests/golden tests/shell
 
 test: check ## Everything: the fast tier, contracts, simulations, end to end
-	$(BIN)/pytest -q -n 2 --dist worksteal -m long tests/unit
+	$(BIN)/pytest -q -n 2 --dist worksteal -m long tests/unit tests/shell
 	$(BIN)/pytest -q -n 2 --dist worksteal tests/e2e tests/simulation tests/mutations tests/contract
 	$(BIN)/backfuturectl validate configs
 

@@ -100,8 +100,10 @@ class FundingWatch:
 
     def _is_due(self, now_ms: int) -> bool:
         context, deal = self._context, self._context.journal.deal
-        if context.market.kind is MarketKind.SPOT or deal is None or now_ms < self._retry_ms:
+        if context.market.kind is MarketKind.SPOT or deal is None:
             return False
+        if now_ms < self._retry_ms and (deal.closed_at_ms is None or _HOLD in context.holds):
+            return False  # a failure while it was open puts nothing off that its end asks for
         if context.journal.is_elsewhere:
             return False  # it was paid on another account
         began_ms, closed_ms = context.journal.began_ms, deal.closed_at_ms

@@ -21,8 +21,16 @@ URGENT = "an exit waits for no question and for no failure longer than that last
 QUIET = "a price that decides something is looked at, and one that decides nothing counts"
 DURABLE = "what is acknowledged is on disk"
 ONE_WRITER = "one writer"
+PAID = "funding is part of the result of the deal that it was paid for"
 
 FAULTS = (
+    Fault(
+        "the next deal begins while the last one's funding is put off by a failure before its end",
+        PAID,
+        "engine/funding.py",
+        ((" and (deal.closed_at_ms is None or _HOLD in context.holds):", ":"),),
+        ("tests/shell/engine/test_futures.py",),
+    ),
     Fault(
         "an order is sent before its intent is recorded",
         JOURNAL,

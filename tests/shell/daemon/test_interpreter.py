@@ -59,8 +59,8 @@ def passes() -> Iterator[list[int]]:
 
 
 async def new_objects() -> list[list[None]]:
-    """Return as many as make a pass due, once there was a moment for it."""
-    made: list[list[None]] = [[] for _ in range(YOUNG_MAX)]
+    """Return as many as make a pass due, whatever is freed meanwhile, once there was a moment."""
+    made: list[list[None]] = [[] for _ in range(2 * YOUNG_MAX)]
     await asyncio.sleep(LOOK_EVERY_S)
     return made
 

@@ -257,7 +257,13 @@ def life(scenario: Scenario, disk: Disk, *crash_at: int) -> Life:
     return Life(scenario, disk, Points(frozenset(crash_at)), venue, known)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long) if scenario.kind is _FUTURES else name
+        for name, scenario in SCENARIOS.items()
+    ],
+)
 async def test_a_crash_at_any_side_effect_ends_as_if_there_had_been_none(
     name: str, disk: Disk
 ) -> None:

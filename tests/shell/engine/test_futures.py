@@ -369,6 +369,26 @@ async def test_no_deal_begins_before_the_funding_of_the_last_one_could_be_read()
         assert [row.amount_quote for row in rows] == [paid.payment_quote]
 
 
+async def test_a_question_about_funding_that_failed_just_before_the_end_is_asked_at_the_end() -> (
+    None
+):
+    async with world(FUTURES, listing=HOURLY, cooldown={"afterTakeProfit": "0s"}) as w:
+        await opened(w)
+        w.faults.always[PortCall.FUNDING] = BUSY
+        for _ in range(200):
+            await w.price("100", for_s=5)
+            if w.faults.count(PortCall.FUNDING):
+                break
+        assert w.faults.count(PortCall.FUNDING) == 1
+        del w.faults.always[PortCall.FUNDING]
+        await w.price("102", for_s=20)
+        first, *others = sorted(await w.store.deals(), key=lambda deal: deal.number)
+        assert others, "the next deal has begun"
+        (paid, *_) = w.venue.fundings(ACCOUNT)
+        rows = await w.store.funding(w.name.bot, deal=first.deal)
+        assert [row.amount_quote for row in rows] == [paid.payment_quote]
+
+
 async def test_after_a_restart_the_funding_of_the_last_deal_is_asked_for_first() -> None:
     async with world(FUTURES, listing=HOURLY, cooldown={"afterTakeProfit": "0s"}) as w:
         await opened(w)
