@@ -283,6 +283,7 @@ async def test_a_crash_at_any_side_effect_ends_as_if_there_had_been_none(
     assert not wrong, f"expected {expected}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["spot, two rungs, take profit", "futures long, one rung, stop"])
 async def test_a_second_crash_soon_after_the_first_changes_nothing(name: str, disk: Disk) -> None:
     """Recovery has side effects of its own; it too may be cut off anywhere."""

@@ -172,6 +172,7 @@ def life(scenario: Scenario, disk: Disk, *crash_at: int) -> Life:
     return Life(scenario, disk, Points(frozenset(crash_at)), setup(scenario.kind, **changes))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_a_paper_bot_ends_as_if_it_had_never_crashed(name: str, disk: Disk) -> None:
     scenario = SCENARIOS[name]

@@ -46,6 +46,7 @@ def rungs(town: Town) -> set[str | None]:
     return {o.client_id for o in town.orders() if o.is_open and o.client_id[17] == LegKind.RUNG}
 
 
+@pytest.mark.long
 async def test_the_rules_are_loaded_again_by_the_hour(town: Town) -> None:
     async with town.daemon():
         await in_deal(town)

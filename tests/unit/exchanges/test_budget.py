@@ -182,6 +182,7 @@ async def test_a_request_heavier_than_the_limit_passes_with_a_full_bucket():
     assert await elapsed(budget(), {"ip": 50}) == 0.0
 
 
+@pytest.mark.long
 async def test_ten_thousand_waiters_are_let_out_in_order_at_the_limits_pace():
     shared = Budget({"ip": Limit(1_000, 1.0), "orders": Limit(1_000, 1.0, is_per_account=True)})
     loop = asyncio.get_running_loop()

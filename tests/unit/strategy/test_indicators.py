@@ -42,6 +42,7 @@ def test_a_market_that_only_rises_reads_a_hundred_and_one_that_only_falls_nought
     assert rsi(rising[::-1], 14) == 0
 
 
+@pytest.mark.long
 @given(
     steps=st.lists(st.integers(-100, 100).filter(bool), min_size=600, max_size=600),
     period=st.integers(2, 24),
