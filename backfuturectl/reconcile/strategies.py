@@ -35,10 +35,12 @@ from backfuturectl.planning.plan import (
 )
 from backfuturectl.reconcile import queue
 from backfuturectl.reconcile.books import Books
+from backfuturectl.reconcile.building import Builder, Pass
 from backfuturectl.reconcile.connections import Lines
 from backfuturectl.reconcile.hand import Hand
 from backfuturectl.reconcile.registry import Entry, Registry, settle
-from backfuturectl.reconcile.seating import Pass, Seating, stop
+from backfuturectl.reconcile.rooms import Rooms
+from backfuturectl.reconcile.seating import Seating, stop
 from backfuturectl.reconcile.seats import Seat, desired_bots, running_bot, spec_of
 from backfuturectl.reconcile.supervisor import Ended
 from backfuturectl.store.database import Remove, Store
@@ -80,6 +82,8 @@ class Strategies:
         self._registry = registry
         self._lines = lines
         self._books = Books()
+        self._builder = Builder(store, registry, lines, self._books)
+        self._rooms = Rooms(store, self._books)
         self.hand = Hand(store, clock, self._books)
         self._seating = Seating(
             store=store,
@@ -88,6 +92,8 @@ class Strategies:
             registry=registry,
             lines=lines,
             books=self._books,
+            builder=self._builder,
+            rooms=self._rooms,
             hand=self.hand,
             tasks=tasks,
             on_trouble=on_trouble,
@@ -200,9 +206,9 @@ class Strategies:
         # Everything new is built before anything old is touched.
         for wanted in _arrivals(actions):
             if wanted.primary:
-                await self._seating.build_second(wanted, left)
+                await self._builder.build_second(wanted, left)
             else:
-                await self._seating.build(wanted, left)
+                await self._builder.build(wanted, left)
         for action in actions:
             await self._apply(action, left)
         for seat in self.of(entry.name).values():
@@ -260,7 +266,7 @@ class Strategies:
                 continue
             if isinstance(found, Seat):
                 yield found.running()
-            elif (planned := self._seating.remembered(found)) is not None:
+            elif (planned := self._builder.remembered(found)) is not None:
                 yield running_bot(planned, has_open_deal=True)
 
     def _desired(self, entry: Entry, document: Document) -> dict[str, DesiredBot]:
@@ -356,7 +362,7 @@ class Strategies:
         if document is None and not self.of(entry.name) and not self._books.unseated(entry.name):
             await self._store.commit([Remove(ResourceRecord, ("Strategy", entry.name))])
             await self.keep(entry.name)
-            self._seating.forget(entry.name)
+            self._rooms.forget(entry.name)
             if not entry.is_present:
                 self._registry.drop(entry.key)
             return queue.Done()

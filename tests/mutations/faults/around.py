@@ -187,8 +187,8 @@ FAULTS = (
         "reconcile/seating.py",
         (
             (
-                "        if await self._is_built(seat.planned, left):\n",
-                "        await self.build(seat.planned, left)\n"
+                "        if await self._builder.build_known(seat.planned, left):\n",
+                "        await self._builder.build(seat.planned, left)\n"
                 "        if seat.planned.bot in left.setups:\n",
             ),
         ),
@@ -197,7 +197,7 @@ FAULTS = (
     Fault(
         "a bot that no longer fits keeps its document from being replaced by one that does",
         KEPT,
-        "reconcile/seating.py",
+        "reconcile/building.py",
         (
             (
                 "left.misfits[wanted.bot] = str(error)\n",

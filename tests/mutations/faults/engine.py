@@ -108,7 +108,7 @@ FAULTS = (
     Fault(
         "two bots may share one code",
         IDS,
-        "reconcile/seating.py",
+        "reconcile/building.py",
         (("if namesake is not None and not is_known:", "if False:"),),
         (f"{_CONTROLLER}::test_a_bot_whose_orders_would_have_another_bots_ids_is_refused",),
     ),

@@ -97,7 +97,7 @@ FAULTS = (
     Fault(
         "a restart forgets the share that a deal was planned for",
         MARGIN,
-        "reconcile/seating.py",
+        "reconcile/rooms.py",
         (
             (
                 "room.note(bot, has_deal=True, share=share)",
