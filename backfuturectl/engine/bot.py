@@ -23,10 +23,11 @@ from typing import Any
 from backfuturectl.engine.agreement import Agreement
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.context import Context, GaveWayError
+from backfuturectl.engine.entries import BotName, Provenance
 from backfuturectl.engine.funding import FundingWatch
 from backfuturectl.engine.holds import Holds
 from backfuturectl.engine.home import Home
-from backfuturectl.engine.journal import BotName, Journal, Provenance
+from backfuturectl.engine.journal import Journal
 from backfuturectl.engine.liquidation import PositionWatch
 from backfuturectl.engine.lookups import Lookups
 from backfuturectl.engine.pace import Pace

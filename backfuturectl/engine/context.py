@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from backfuturectl.engine.clock import Clock
+from backfuturectl.engine.entries import BotName
 from backfuturectl.engine.holds import Holds
-from backfuturectl.engine.journal import BotName, Journal
+from backfuturectl.engine.journal import Journal
 from backfuturectl.engine.pace import Pace
 from backfuturectl.exchanges.port import AccountPort
 from backfuturectl.model.errors import OperationError

@@ -1,4 +1,4 @@
-"""Turn steps into rows: what one step decided becomes durable in one commit, before the wire.
+"""Make steps durable: what one step decided is recorded in one commit, before the wire.
 
 One journal belongs to one bot and is used by that bot's task alone.
 """
@@ -7,24 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
-from backfuturectl.config.places import line_of
-from backfuturectl.model.errors import InvalidTransitionError
+from backfuturectl.engine.entries import BotName, Entries, Provenance, changed, closed_by, event
 from backfuturectl.model.ids import deal_id, parse_client_order_id
 from backfuturectl.model.market import ZERO
-from backfuturectl.model.orders import Fill, LegKind, OrderStatus, OrderType, advance
-from backfuturectl.model.records import (
-    ABANDONED,
-    PAPER,
-    BotRecord,
-    DealRecord,
-    EventRecord,
-    FillRecord,
-    FundingRecord,
-    OrderRecord,
-)
+from backfuturectl.model.orders import Fill, LegKind
+from backfuturectl.model.records import PAPER, DealRecord, FillRecord, OrderRecord
 from backfuturectl.store.database import Store, Write
 from backfuturectl.strategy.base import (
     Action,
@@ -37,47 +27,6 @@ from backfuturectl.strategy.base import (
     Place,
     Taken,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """What in the repository caused a bot's orders.
-
-    Attributes:
-        commit: Git commit of the configuration root; empty outside a work tree.
-        document: The Strategy document itself; a restart runs an open deal by it.
-        path: File it lies in; empty when the files have it no more.
-        first_line: Line of that file on which it begins.
-    """
-
-    generation: int
-    commit: str
-    document: bytes = b""
-    path: str = ""
-    first_line: int = 1
-
-    def place_of(self, field: str) -> str:
-        """Return where *field* stands, ``strategies/btc.yaml:17``; empty when that is unknown."""
-        line = line_of(self.document, field) if self.path and field else None
-        return "" if line is None else f"{self.path}:{self.first_line + line - 1}"
-
-
-@dataclass(frozen=True, slots=True)
-class BotName:
-    """Who a bot is; *bot* is its identity, the rest says where it trades.
-
-    Attributes:
-        environment: Of its connection, ``live``, or ``paper``; empty when unknown.
-        market: ``spot`` or ``futures``; empty when unknown.
-    """
-
-    bot: str
-    strategy: str
-    connection: str
-    pair: str
-    kind: str
-    environment: str = ""
-    market: str = ""
 
 
 class Journal:
@@ -224,66 +173,41 @@ class Journal:
         """
         orders = dict(self._orders)
         deal, closed = self._deal, self._closed
-        listed = [self._fill(fill) for fill in fills]
+        entries = Entries(self._name, provenance, self.account_id, now_ms)
+        listed = [entries.fill(fill) for fill in fills]
         writes: list[Write] = [*listed]
         if change is not None and change.client_order_id in orders:
-            row = _changed(orders[change.client_order_id], change, now_ms)
+            row = changed(orders[change.client_order_id], change, now_ms)
             orders[row.client_order_id] = row
             writes.append(row)
         about = self._concerned(actions, change)
         for action in actions:
             match action:
                 case Place():
-                    row = self._intent(action, provenance, now_ms)
+                    row = entries.intent(action)
                     orders[row.client_order_id] = row
                     writes.append(row)
                 case DealOpened():
-                    deal = DealRecord(
-                        deal=deal_id(self._name.bot, action.number),
-                        bot=self._name.bot,
-                        number=action.number,
-                        side=action.side,
-                        opened_at_ms=action.at_ms,
-                        connection=self._name.connection,
-                        environment=self._name.environment,
-                        market=self._name.market,
-                    )
+                    deal = entries.opened(action)
                     writes.append(deal)
                 case DealClosed():
                     # What is told late (a fee, a funding payment) corrects a closed deal's result.
                     ended = deal or closed
                     assert ended is not None, "a deal closes only after it opened"
-                    closed = replace(
-                        ended,
-                        closed_at_ms=action.at_ms,
-                        result_quote=action.result_quote,
-                        exit_leg=ABANDONED if action.exit_leg is None else str(action.exit_leg),
-                    )
+                    closed = closed_by(ended, action)
                     writes.append(closed)
                     deal = None
                 case FundingBooked():
-                    writes.append(self._payment(action))
+                    writes.append(entries.payment(action))
                 case Taken():
-                    row = self._taken(action, provenance, now_ms)
+                    row = entries.taken(action)
                     orders[row.client_order_id] = row
                     writes.append(row)
                 case Note():
-                    writes.append(self._event(action, now_ms, about))
+                    writes.append(event(self._name, action, now_ms, about))
                 case Cancel():
                     pass  # the order's own row tells when it is canceled
-        writes.append(
-            BotRecord(
-                bot=self._name.bot,
-                strategy=self._name.strategy,
-                connection=self._name.connection,
-                pair=self._name.pair,
-                kind=self._name.kind,
-                state=state,
-                generation=provenance.generation,
-                updated_at_ms=now_ms,
-                document=provenance.document,
-            )
-        )
+        writes.append(entries.bot(state))
         await self._store.commit(writes)
         # Not by their times: a clock may have been set back between two deals.
         newest = max(map(_number, orders.values()), default=0)
@@ -310,7 +234,7 @@ class Journal:
     def note(self, note: Note, now_ms: int) -> None:
         """Tell people something that no step decided."""
         deal = self._deal.deal if self._deal is not None else ""
-        self._store.post([self._event(note, now_ms, deal)])
+        self._store.post([event(self._name, note, now_ms, deal)])
 
     def _concerned(self, actions: Sequence[Action], change: OrderChanged | None) -> str:
         """Return the deal that a step's notes belong to; empty when they are about none."""
@@ -321,88 +245,6 @@ class Journal:
             if isinstance(action, Place):
                 return deal_id(self._name.bot, action.deal_number)
         return self._deal.deal if self._deal is not None else ""
-
-    def _intent(self, action: Place, provenance: Provenance, now_ms: int) -> OrderRecord:
-        order = action.order
-        return OrderRecord(
-            client_order_id=order.client_order_id,
-            bot=self._name.bot,
-            deal=deal_id(self._name.bot, action.deal_number),
-            leg=action.leg,
-            side=order.side,
-            type=order.type,
-            price=order.price,
-            amount_base=order.amount_base,
-            status=OrderStatus.INTENDED,
-            reason=action.why,
-            generation=provenance.generation,
-            commit=provenance.commit,
-            intended_at_ms=now_ms,
-            updated_at_ms=now_ms,
-            is_reduce_only=order.is_reduce_only,
-            environment=self._name.environment,
-            field=action.field,
-            source=provenance.place_of(action.field),
-            trigger_price=order.trigger_price,
-            account_id=self.account_id,
-        )
-
-    def _taken(self, action: Taken, provenance: Provenance, now_ms: int) -> OrderRecord:
-        return OrderRecord(
-            client_order_id=action.client_order_id,
-            bot=self._name.bot,
-            deal=deal_id(self._name.bot, action.deal_number),
-            leg=action.leg,
-            side=action.side,
-            type=OrderType.MARKET,
-            price=action.cost_quote / action.amount_base,
-            amount_base=action.amount_base,
-            status=OrderStatus.FILLED,
-            reason="the exchange itself closed the position",
-            generation=provenance.generation,
-            commit=provenance.commit,
-            intended_at_ms=now_ms,
-            updated_at_ms=now_ms,
-            is_reduce_only=True,
-            order_id=action.order_id,
-            filled_base=action.amount_base,
-            cost_quote=action.cost_quote,
-            environment=self._name.environment,
-            account_id=self.account_id,
-        )
-
-    def _payment(self, action: FundingBooked) -> FundingRecord:
-        return FundingRecord(
-            funding_id=action.payment.funding_id,
-            bot=self._name.bot,
-            pair=action.payment.pair,
-            amount_quote=action.payment.amount_quote,
-            at_ms=action.payment.at_ms,
-            deal=deal_id(self._name.bot, action.deal_number),
-        )
-
-    def _fill(self, fill: Fill) -> FillRecord:
-        assert fill.client_order_id is not None, "the bot names its own fills before recording"
-        return FillRecord(
-            fill_id=fill.fill_id,
-            client_order_id=fill.client_order_id,
-            bot=self._name.bot,
-            side=fill.side,
-            price=fill.price,
-            amount_base=fill.amount_base,
-            fee=fill.fee,
-            at_ms=fill.at_ms,
-        )
-
-    def _event(self, note: Note, now_ms: int, deal: str) -> EventRecord:
-        return EventRecord(
-            at_ms=now_ms,
-            about=f"Bot/{self._name.bot}",
-            kind="Warning" if note.is_warning else "Normal",
-            reason=note.reason,
-            message=note.message,
-            deal=deal,
-        )
 
 
 def _number(row: OrderRecord) -> int:
@@ -416,22 +258,3 @@ def _sums(fills: Iterable[FillRecord]) -> dict[str, Decimal]:
         known = found.get(fill.client_order_id, ZERO)
         found[fill.client_order_id] = known + fill.amount_base
     return found
-
-
-def _changed(row: OrderRecord, change: OrderChanged, now_ms: int) -> OrderRecord:
-    """Return *row* as *change* tells it; an impossible report leaves it as it is.
-
-    What such a report means is the step's to say, which records it as an event.
-    """
-    try:
-        status = advance(row.status, change.status)
-    except InvalidTransitionError:
-        return row
-    return replace(
-        row,
-        status=status,
-        filled_base=max(row.filled_base, change.filled_base),
-        cost_quote=max(row.cost_quote, change.cost_quote),
-        raw_code=change.raw_code or row.raw_code,
-        updated_at_ms=now_ms,
-    )

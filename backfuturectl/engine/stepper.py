@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from backfuturectl.engine.context import Context
-from backfuturectl.engine.journal import Provenance
+from backfuturectl.engine.entries import Provenance
 from backfuturectl.engine.room import DealRoom
 from backfuturectl.engine.wire import Wire
 from backfuturectl.model.errors import TransientError

@@ -14,7 +14,8 @@ from typing import Any
 
 from backfuturectl.engine.bot import Bot
 from backfuturectl.engine.clock import Clock
-from backfuturectl.engine.journal import BotName, Journal, Provenance
+from backfuturectl.engine.entries import BotName, Provenance
+from backfuturectl.engine.journal import Journal
 from backfuturectl.exchanges.paper import PaperAccount
 from backfuturectl.model.errors import OperationError, PermanentError
 from backfuturectl.model.market import Market

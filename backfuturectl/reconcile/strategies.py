@@ -22,18 +22,14 @@ from backfuturectl.model.status import Reason
 from backfuturectl.planning.conditions import Outcome
 from backfuturectl.planning.plan import (
     DesiredBot,
-    DrainBot,
-    Ending,
     PlanAction,
-    RefuseEdit,
-    ReplaceBot,
     RunningBot,
     StartBot,
-    StopBot,
     UpdateBot,
     plan,
 )
 from backfuturectl.reconcile import queue
+from backfuturectl.reconcile.apply import Applying, whole
 from backfuturectl.reconcile.books import Books
 from backfuturectl.reconcile.building import Builder, Pass
 from backfuturectl.reconcile.connections import Lines
@@ -44,7 +40,6 @@ from backfuturectl.reconcile.seating import Seating, stop
 from backfuturectl.reconcile.seats import Seat, desired_bots, running_bot, spec_of
 from backfuturectl.reconcile.supervisor import Ended
 from backfuturectl.store.database import Remove, Store
-from backfuturectl.strategy.base import Command, Note
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,7 +50,6 @@ ASIDE_LOOK_S: Final = 60.0
 """How often a bot that could not be seated is looked at."""
 
 _LEAVE: Final = "leave"
-_COMMANDS: Final = {Ending.CLOSE: Command.CLOSE, Ending.ABANDON: Command.ABANDON}
 
 
 class Strategies:
@@ -98,6 +92,7 @@ class Strategies:
             tasks=tasks,
             on_trouble=on_trouble,
         )
+        self._applying = Applying(self._books, self._seating)
         self.leaving: set[str] = set()
 
     async def restore(self) -> None:
@@ -202,7 +197,7 @@ class Strategies:
             desired, running, departing=tuple(self._departing(entry.name, desired.values()))
         )
         if document is not None:
-            actions = self._whole(actions, document, entry.name)
+            actions = whole(actions, document, self.of(entry.name).values())
         # Everything new is built before anything old is touched.
         for wanted in _arrivals(actions):
             if wanted.primary:
@@ -210,7 +205,7 @@ class Strategies:
             else:
                 await self._builder.build(wanted, left)
         for action in actions:
-            await self._apply(action, left)
+            await self._applying.apply(action, left)
         for seat in self.of(entry.name).values():
             if document is not None and seat.refused_digest == document.digest:
                 left.refused = seat.refused_why
@@ -224,33 +219,6 @@ class Strategies:
         if left.trouble is not None:
             raise left.trouble
         return await self._conclude(entry, document, left)
-
-    def _whole(
-        self, actions: tuple[PlanAction, ...], document: Document, name: str
-    ) -> tuple[PlanAction, ...]:
-        """Return *actions*, or none but the refusals: a generation is applied whole or not at all.
-
-        While one bot refuses the document, the strategy's others keep the old one too, also those
-        that could take it.
-        """
-        seats = self.of(name).values()
-        refusals = tuple(action for action in actions if isinstance(action, RefuseEdit))
-        standing = [
-            seat
-            for seat in seats
-            if seat.refused_digest == document.digest
-            and seat.planned.digest != document.digest
-            and seat.may_hold_deal
-        ]
-        if not refusals and not standing:
-            for seat in seats:
-                seat.refused_digest = None
-            return actions
-        why = refusals[0].why if refusals else standing[0].refused_why
-        for seat in seats:
-            seat.refused_digest = document.digest
-            seat.refused_why = why
-        return ()
 
     def _departing(self, strategy: str, desired: Iterable[DesiredBot]) -> Iterable[RunningBot]:
         """Yield other strategies' bots that the files no longer want, where *desired* will trade.
@@ -286,62 +254,6 @@ class Strategies:
             resource.spec,
             generation=entry.generation if is_applied else entry.generation + 1,
         )
-
-    # Carrying out.
-
-    async def _apply(self, action: PlanAction, left: Pass) -> None:
-        match action:
-            case StartBot(_, desired, after):
-                await self._start(desired, after, left)
-            case UpdateBot(bot, desired, changes, is_resumed):
-                seat = self.seats[bot]
-                self._seating.update(seat, desired, left, is_resumed=is_resumed)
-                if changes and seat.planned is desired:
-                    fields = ", ".join(str(item.change) for item in changes)
-                    _LOG.info("%s: %s", bot, fields)
-                    _tell_deal(seat, "EditApplied", f"generation {desired.generation}: {fields}")
-            case RefuseEdit():
-                pass  # `_whole` lets no refusal through
-            case DrainBot(bot, why):
-                self._drain(self.seats[bot], why, left)
-            case StopBot(bot, how, why, field):
-                await self._end(self.seats[bot], how, why, left, field=field)
-            case ReplaceBot(bot, _, how, _, _):
-                seat = self.seats[bot]
-                if how is Ending.DRAIN:
-                    self._drain(seat, "an edit waits for it", left)
-                else:
-                    await self._end(seat, how, "an edit replaces it", left, field="spec.onChange")
-                left.is_winding = True
-
-    async def _start(self, desired: DesiredBot, after: tuple[str, ...], left: Pass) -> None:
-        if any(name in self.seats or self._books.is_unseated(name) for name in after):
-            left.is_winding = True
-            return
-        await self._seating.seat(desired, left)
-
-    def _drain(self, seat: Seat, why: str, left: Pass) -> None:
-        left.is_winding = True
-        if not seat.is_draining:
-            _LOG.info("%s: draining: %s", seat.planned.bot, why)
-            _tell_deal(seat, "Draining", why)
-            seat.is_draining = True
-            seat.bot.command(Command.DRAIN)
-
-    async def _end(self, seat: Seat, how: Ending, why: str, left: Pass, *, field: str) -> None:
-        if how is not Ending.FLAT and seat.may_hold_deal:
-            left.is_winding = True
-            if not seat.is_stopping:
-                _LOG.info("%s: %s: %s", seat.planned.bot, how, why)
-                _tell_deal(seat, "Ending", f"{why}: {how}")
-                seat.is_stopping = True
-                seat.bot.command(_COMMANDS[how], field)
-            return
-        if not await self._seating.unseat(seat, left):
-            left.is_winding = True
-            return
-        await self._seating.retire(seat.planned.bot)
-        _LOG.info("%s: stopped: %s", seat.planned.bot, why)
 
     # The end of a pass.
 
@@ -424,12 +336,6 @@ def _is_wanted(entry: Entry | None, connection: str, pair: str) -> bool:
         return entry is not None and entry.is_present
     spec = spec_of(document)
     return connection in spec.connections and pair in spec.pairs and spec.mode == "live"
-
-
-def _tell_deal(seat: Seat, reason: str, message: str) -> None:
-    """Add what the files did to the story of the open deal, if there is one."""
-    if seat.has_open_deal:
-        seat.bot.note(Note(reason, message))
 
 
 def _arrivals(actions: Iterable[PlanAction]) -> Iterable[DesiredBot]:

@@ -18,7 +18,8 @@ from backfuturectl.daemon import interpreter
 from backfuturectl.emulator.scenario import Scenario, Synthetic, build
 from backfuturectl.engine.bot import Bot
 from backfuturectl.engine.clock import WallClock
-from backfuturectl.engine.journal import BotName, Journal, Provenance
+from backfuturectl.engine.entries import BotName, Provenance
+from backfuturectl.engine.journal import Journal
 from backfuturectl.engine.prices import PriceFeed
 from backfuturectl.engine.room import DealRoom
 from backfuturectl.exchanges.simulated import PortCall, SimulatedAccount, SimulatedPublic

@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import TypeVar
 
 from backfuturectl.engine.bot import Bot
-from backfuturectl.engine.journal import BotName, Journal, Provenance
+from backfuturectl.engine.entries import BotName, Provenance
+from backfuturectl.engine.journal import Journal
 from backfuturectl.engine.room import DealRoom
 from backfuturectl.exchanges.simulated import PortCall, SimulatedAccount
 from backfuturectl.matching.values import (

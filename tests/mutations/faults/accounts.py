@@ -77,7 +77,7 @@ FAULTS = (
     Fault(
         "an order is not recorded with its account",
         ACCOUNT,
-        "engine/journal.py",
+        "engine/entries.py",
         (
             (
                 "            trigger_price=order.trigger_price,\n            account_id=self.account_id,\n",

@@ -281,7 +281,7 @@ FAULTS = (
     Fault(
         "an exchange that contradicts itself ends the bot's task",
         FOREIGN,
-        "engine/journal.py",
+        "engine/entries.py",
         (
             (
                 "    except InvalidTransitionError:\n        return row\n",

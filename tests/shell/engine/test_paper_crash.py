@@ -16,7 +16,8 @@ from decimal import Decimal
 import pytest
 
 from backfuturectl.engine.bot import Bot
-from backfuturectl.engine.journal import Journal, Provenance
+from backfuturectl.engine.entries import Provenance
+from backfuturectl.engine.journal import Journal
 from backfuturectl.engine.room import DealRoom
 from backfuturectl.exchanges.paper import PaperAccount
 from backfuturectl.model.market import ZERO, MarketKind, Quote
