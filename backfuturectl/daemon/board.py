@@ -146,7 +146,7 @@ class ControllerBoard:
 
     def _status(self) -> Row:
         controller = self._controller
-        generation = controller.generation
+        generation = controller.files.generation
         strategies = list(controller.registry.of_kind("Strategy"))
         connections = list(controller.registry.of_kind("Connection"))
         return {
@@ -158,15 +158,15 @@ class ControllerBoard:
             "source": {
                 "digest": generation.loaded.tree.digest if generation is not None else None,
                 "commit": generation.commit if generation is not None else "",
-                "readAt": controller.read_at_ms,
-                "trouble": controller.source_trouble,
+                "readAt": controller.files.read_at_ms,
+                "trouble": controller.files.source_trouble,
                 "unknown": list(generation.loaded.unknown) if generation is not None else [],
             },
             "store": {"trouble": self._store.trouble},
             "prune": {
-                "blocked": list(controller.prune.blocked),
-                "waiting": list(controller.prune.waiting),
-                "digest": controller.prune.digest,
+                "blocked": list(controller.files.prune.blocked),
+                "waiting": list(controller.files.prune.waiting),
+                "digest": controller.files.prune.digest,
             },
             "holds": [
                 {"target": hold.target, "verb": hold.verb, "since": hold.since_ms}
@@ -262,8 +262,8 @@ class ControllerBoard:
         }
 
     async def _act_reconcile(self, _: Row) -> Row:
-        await self._controller.read_now()
-        return {"trouble": self._controller.source_trouble}
+        await self._controller.files.read_now()
+        return {"trouble": self._controller.files.source_trouble}
 
     async def _act_test(self, arguments: Row) -> Row:
         names = arguments.get("connections") or [
@@ -312,7 +312,7 @@ class ControllerBoard:
 
     async def _act_approve(self, arguments: Row) -> Row:
         digest = str(arguments.get("digest", ""))
-        if not self._controller.approve(digest):
+        if not self._controller.files.approve(digest):
             raise UsageError("no blocked deletion has this digest; see `backfuturectl status`")
         return {"approved": digest}
 

@@ -114,7 +114,7 @@ async def _serve(controller: Controller, notifier: Notifier) -> None:
 
     async def reload() -> None:
         notifier.reloading()
-        await controller.read_now()
+        await controller.files.read_now()
         notifier.ready(_summary(controller))
 
     reloads = _Serial(reload)
@@ -122,7 +122,7 @@ async def _serve(controller: Controller, notifier: Notifier) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(controller.run(), name="queue")
         group.create_task(reloads.run(), name="reloads")
-        await controller.read_now()
+        await controller.files.read_now()
         notifier.ready(_summary(controller))
         _LOG.info("ready: %s", _summary(controller))
 
@@ -190,10 +190,10 @@ async def _keep_lease(store: Store, lease: LeaseRecord, clock: WallClock) -> Non
 
 
 def _summary(controller: Controller) -> str:
-    if controller.source_trouble and not controller.registry.entries:
-        return f"files unreadable, and nothing runs yet: {controller.source_trouble}"
-    if controller.source_trouble:
-        return f"files unreadable, last good state runs: {controller.source_trouble}"
+    if controller.files.source_trouble and not controller.registry.entries:
+        return f"files unreadable, and nothing runs yet: {controller.files.source_trouble}"
+    if controller.files.source_trouble:
+        return f"files unreadable, last good state runs: {controller.files.source_trouble}"
     connections = list(controller.registry.of_kind("Connection"))
     online = sum(controller.lines.line(entry.name).is_online for entry in connections)
     bots = len(controller.strategies.seats)

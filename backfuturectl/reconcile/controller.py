@@ -10,56 +10,40 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection
 from typing import Final
 
 from backfuturectl.engine.clock import Clock
 from backfuturectl.engine.prices import STALE_AFTER_MS
 from backfuturectl.exchanges.port import PublicPort
 from backfuturectl.model.errors import (
-    ConfigurationError,
     OperationError,
     PermanentError,
     TransientError,
 )
-from backfuturectl.model.findings import Key
-from backfuturectl.model.records import EventRecord, ResourceRecord
 from backfuturectl.model.resources import Connection, Policy, Strategy
-from backfuturectl.model.status import Condition, ConditionType, Reason
-from backfuturectl.planning.conditions import Outcome
-from backfuturectl.planning.prune import (
-    PruneVerdict,
-    TreeEvidence,
-    guard_prune,
-    removal_digest,
-)
+from backfuturectl.model.status import ConditionType, Reason
 from backfuturectl.reconcile.connections import RETEST_NOW, Lines, key_since_ms
+from backfuturectl.reconcile.files import Files
 from backfuturectl.reconcile.hub import Hub
 from backfuturectl.reconcile.markets import SUSPICIOUS
-from backfuturectl.reconcile.queue import RESOLUTION_S, Again, Done, Ending, Failed, WorkQueue
-from backfuturectl.reconcile.registry import Entry, Registry, complaint_of, settle
+from backfuturectl.reconcile.notices import Notices, decrypted
+from backfuturectl.reconcile.queue import Again, Done, Ending, Failed, WorkQueue
+from backfuturectl.reconcile.registry import Entry, Registry
 from backfuturectl.reconcile.settling import Settler
-from backfuturectl.reconcile.source import Generation, Source, stored_document
+from backfuturectl.reconcile.source import Source, stored_document
 from backfuturectl.reconcile.strategies import Strategies
-from backfuturectl.store.database import Remove, Store
+from backfuturectl.reconcile.turns import FILES, Turns
+from backfuturectl.store.database import Store
 
 _LOG = logging.getLogger(__name__)
 
-FILES: Final = "files"
 PULSE_S: Final = 1.0
 RETEST_PAUSE_S: Final = 5.0
 """Least time between two tests of one connection that troubled bots ask for."""
 
 
 class Controller:
-    """Owns desired and running state; other parts ask through `request` and read the attributes.
-
-    Attributes:
-        source_trouble: Why the files could not be read the last time; empty when they were.
-        generation: The last settled reading; None before the first.
-        prune: What the deletion guard said last.
-        read_at_ms: When the files were last read to their end.
-    """
+    """Owns desired and running state; other parts read the attributes and ask for turns."""
 
     def __init__(
         self,
@@ -77,18 +61,14 @@ class Controller:
         self._source = source
         self._store = store
         self._clock = clock
-        self._rng = rng
         self._tasks = tasks
-        self._scan_interval_s = scan_interval_s
-        self._prune_grace_ms = int(prune_grace_s * 1000)
-        self._approvals: set[str] = set()
-        self._whole_due_s = 0.0
-        self._waiters: list[asyncio.Future[None]] = []
+        self._notices = Notices(store, clock)
 
         hub.follow(on_markets=self._markets_changed, on_clock=self._clock_changed)
 
         self.registry = Registry()
         self.queue = WorkQueue(self._work, jitter=rng)
+        self._turns = Turns(self.queue, self.registry)
         self.lines = Lines(
             hub,
             clock,
@@ -106,10 +86,18 @@ class Controller:
             on_trouble=self._on_trouble,
         )
         self.settler = Settler(store, clock, self.strategies, self.lines)
-        self.source_trouble = ""
-        self.generation: Generation | None = None
-        self.prune = PruneVerdict()
-        self.read_at_ms = 0
+        self.files = Files(
+            source,
+            store,
+            clock,
+            registry=self.registry,
+            turns=self._turns,
+            strategies=self.strategies,
+            lines=self.lines,
+            notices=self._notices,
+            scan_interval_s=scan_interval_s,
+            prune_grace_s=prune_grace_s,
+        )
 
     async def restore(self) -> None:
         """Take over what the store remembers: the last good documents and the bots."""
@@ -130,36 +118,19 @@ class Controller:
 
     async def run(self) -> None:
         """Work until canceled."""
-        self.queue.add(FILES)
+        self._turns.soon(FILES)
         self._tasks.create_task(self._pulse(), name="pulse")
         self._tasks.create_task(self.settler.run(), name="settler")
         await self.queue.run()
 
     def look_soon(self) -> None:
         """Look at the files soon; a hint may be wrong or late without harm."""
-        self.queue.add(FILES)
-
-    async def read_now(self) -> None:
-        """Read every file and return when that pass ended, well or not."""
-        done = asyncio.get_running_loop().create_future()
-        self._whole_due_s = 0.0
-        self._waiters.append(done)
-        self.queue.add(FILES)
-        await done
+        self._turns.soon(FILES)
 
     def test_soon(self, name: str) -> None:
         """Test a connection soon, whatever its last outcome was."""
         self.lines.line(name).tested_at_ms = 0
-        self.queue.succeed(f"connection/{name}")
-        self.queue.add(f"connection/{name}")
-
-    def approve(self, digest: str) -> bool:
-        """Let the blocked deletion of *digest* through; return whether there is one."""
-        if not self.prune.digest or self.prune.digest != digest:
-            return False
-        self._approvals.add(digest)
-        self.queue.add(FILES)
-        return True
+        self._turns.anew(f"connection/{name}")
 
     # Keys.
 
@@ -178,151 +149,7 @@ class Controller:
             case "strategy":
                 return await self.strategies.reconcile(name)
             case _:
-                waiters, self._waiters = self._waiters, []
-                try:
-                    return await self._files()
-                finally:
-                    for waiter in waiters:
-                        if not waiter.done():  # who asked may have gone away meanwhile
-                            waiter.set_result(None)
-
-    async def _files(self) -> Ending:
-        """Read the files: every one when that is due or a removal rests on it, else what changed.
-
-        So every file is read at least once in `scan_interval_s`, however many hints come between.
-        """
-        loop = asyncio.get_running_loop()
-        is_whole = self._whole_due_s - loop.time() <= RESOLUTION_S or bool(self.prune.kept)
-        if is_whole:
-            self._whole_due_s = loop.time() + self._scan_interval_s
-        try:
-            generation = await self._source.read(is_whole=is_whole)
-        except (ConfigurationError, OperationError) as error:
-            if self.source_trouble != str(error):
-                _LOG.warning("files: %s; what runs goes on", error)
-                self._event("Daemon", "Warning", str(Reason.SOURCE_UNREADABLE), str(error))
-            self.source_trouble = str(error)
-            self._whole_due_s = 0.0
-            self._resume_stored()
-            return Failed()
-        self.source_trouble = ""
-        self.read_at_ms = self._clock.now_ms()
-        before = self.generation
-        is_same = (
-            before is not None
-            and before.loaded.tree.digest == generation.loaded.tree.digest
-            and before.undecrypted.keys() == generation.undecrypted.keys()
-        )
-        self.generation = generation
-        if not is_same:
-            self._take(generation)
-        self.strategies.trace_to(generation.commit, generation.loaded)
-        await self._prune(generation)
-        self._resume_stored()
-        if generation.is_retry_needed:
-            return Failed()
-        if self.prune.waiting:
-            return Again(min(1.0, self._scan_interval_s))
-        return Again(max(0.0, self._whole_due_s - loop.time()))
-
-    def _take(self, generation: Generation) -> None:
-        """Take note of every document, and give a turn to those that changed."""
-        loaded = generation.loaded
-        usable = loaded.usable
-        for key, document in usable.items():
-            error = generation.undecrypted.get(key[1]) if key[0] == "Connection" else None
-            if error is not None:
-                refusal = (error.reason, str(error), error.raw_code)
-                if self.registry.refuse(key, document.path, refusal):
-                    self._turn(key)  # the last good key goes on, also after a restart
-                self._complain(key, aspects=_decrypted(error))
-            elif self.registry.see(document):
-                self._turn(key)
-        for key, document in loaded.documents.items():
-            if key in usable:
-                continue
-            findings = tuple(f for f in loaded.findings_of(key) if f.is_error)
-            if self.registry.refuse(key, document.path, complaint_of(findings), findings):
-                self._turn(key)
-            self._complain(key)
-        if loaded.is_complete:
-            for key in self.registry.entries.keys() - loaded.documents.keys():
-                self.registry.miss(key)
-
-    def _complain(self, key: Key, *, aspects: tuple[Condition, ...] = ()) -> None:
-        entry = self.registry.entries[key]
-        assert entry.complaint is not None, "the caller refused the document"
-        self._settle(entry, *entry.complaint, aspects=aspects)
-
-    def _turn(self, key: Key) -> None:
-        kind, name = key
-        if kind == "Connection":
-            self.queue.succeed(f"connection/{name}")
-            self.queue.add(f"connection/{name}")
-            self._turn_strategies_of(name)
-        elif kind == "Strategy":
-            self.queue.succeed(f"strategy/{name}")
-            self.queue.add(f"strategy/{name}")
-
-    def _turn_strategies_of(self, connection: str) -> None:
-        for entry in self.registry.using(connection):
-            self.queue.add(f"strategy/{entry.name}")
-
-    def _resume_stored(self) -> None:
-        """Give a turn to last good documents whose files are not usable, once after the start."""
-        for entry in self.registry.entries.values():
-            if entry.desired is None and entry.applied is not None and entry.status is None:
-                self._settle(entry, Reason.PROGRESSING, "resuming the last good generation")
-                self._turn(entry.key)
-
-    async def _prune(self, generation: Generation) -> None:
-        """Let go of what its owner removed, and only of that."""
-        loaded = generation.loaded
-        running = self.strategies.on_books()
-        present = {e.name for e in self.registry.of_kind("Strategy") if e.is_present}
-        self.prune = guard_prune(
-            running=running,
-            desired=present,
-            leaving=self.strategies.leaving,
-            tree=TreeEvidence(
-                is_complete=loaded.is_complete,
-                is_settled=True,
-                has_errors=any(finding.is_error for finding in loaded.findings),
-                documents=len(loaded.documents),
-                is_whole=generation.is_whole,
-            ),
-            approvals=self._approvals,
-            absent_since_ms=self.prune.absent_since_ms,
-            now_ms=self._clock.now_ms(),
-            grace_ms=self._prune_grace_ms,
-        )
-        # An approval is for one set of removals: another set, or none any more, needs its own.
-        self._approvals &= {removal_digest(self.prune.absent_since_ms)}
-        for name in present & self.strategies.leaving:
-            await self.strategies.keep(name)
-        for name in self.prune.allowed:
-            await self.strategies.let_go(name)
-            self.queue.add(f"strategy/{name}")
-        for name in self.prune.blocked:
-            entry = self.registry.get("Strategy", name)
-            if entry is not None:
-                self._settle(entry, Reason.PRUNE_BLOCKED, self.prune.message)
-        await self._sweep(running)
-
-    async def _sweep(self, running: Collection[str]) -> None:
-        """Forget absent resources that nothing runs on any more."""
-        for entry in list(self.registry.entries.values()):
-            if entry.is_present:
-                continue
-            if entry.kind == "Strategy" and entry.name in running:
-                continue
-            if entry.kind == "Connection":
-                if self.strategies.uses(entry.name):
-                    continue
-                await self.lines.drop(entry.name)
-                self.queue.forget(f"connection/{entry.name}")
-            self.registry.drop(entry.key)
-            await self._store.commit([Remove(ResourceRecord, entry.key)])
+                return await self.files.read()
 
     async def _connection(self, name: str) -> Ending:
         entry = self.registry.get("Connection", name)
@@ -335,21 +162,23 @@ class Controller:
             return Again(RETEST_PAUSE_S)
         connection = document.resource
         assert isinstance(connection, Connection), "a usable Connection has its resource"
-        policy = self.generation.loaded.policy if self.generation is not None else None
+        policy = self.files.generation.loaded.policy if self.files.generation is not None else None
         try:
             key = await self._source.key_of(document)
         except OperationError as error:
-            self._settle(entry, error.reason, str(error), error.raw_code, aspects=_decrypted(error))
+            self._notices.settle(
+                entry, error.reason, str(error), error.raw_code, aspects=decrypted(error)
+            )
             return Done() if isinstance(error, PermanentError) else Failed(error.retry_after_s)
         try:
             ending = await self.lines.test(
                 connection, document.digest, key, policy, pair=self._pair_of(name)
             )
         except PermanentError as error:
-            self._settle(entry, error.reason, str(error), error.raw_code)
+            self._notices.settle(entry, error.reason, str(error), error.raw_code)
             return Done()
         except OperationError as error:
-            self._settle(entry, error.reason, str(error), error.raw_code)
+            self._notices.settle(entry, error.reason, str(error), error.raw_code)
             return Failed(error.retry_after_s)
         if self.registry.get("Connection", name) is not entry:
             return Done()  # it was removed while it was tested
@@ -382,13 +211,13 @@ class Controller:
             record = self.registry.applied(entry, entry.desired, self._clock.now_ms())
             await self._store.commit([record])
         failed = next((check for check in report.checks if check.ok is False), None)
-        self._settle(
+        self._notices.settle(
             entry,
             report.outcome,
             failed.message if failed is not None else "",
             failed.raw_code if failed is not None else None,
             aspects=(
-                *_decrypted(None),
+                *decrypted(None),
                 *(c for c in report.conditions if c.type is not ConditionType.READY),
             ),
         )
@@ -405,13 +234,13 @@ class Controller:
 
     def _connection_changed(self, name: str) -> None:
         self.strategies.follow(name)
-        self._turn_strategies_of(name)
+        self._turns.strategies_of(name)
 
     def _on_trouble(self, connection: str, error: OperationError) -> None:
         if error.reason is Reason.ACCOUNT_CHANGED:
-            self._turn_strategies_of(connection)
+            self._turns.strategies_of(connection)
         if error.reason in RETEST_NOW:
-            self.queue.add(f"connection/{connection}")
+            self._turns.soon(f"connection/{connection}")
         shared = self.lines.line(connection).shared
         if error.reason in SUSPICIOUS and shared is not None:
             shared.markets.look_soon()
@@ -420,9 +249,9 @@ class Controller:
         """Test at once what depends on the clock: every key of that exchange."""
         if not trouble:
             message = f"the clocks of this machine and {public.exchange} agree again"
-            self._event("Daemon", "Normal", "ClocksAgree", message)
+            self._notices.event("Daemon", "Normal", "ClocksAgree", message)
             return
-        self._event("Daemon", "Warning", str(Reason.CLOCK_SKEW), trouble)
+        self._notices.event("Daemon", "Warning", str(Reason.CLOCK_SKEW), trouble)
         for entry in self.registry.of_kind("Connection"):
             shared = self.lines.line(entry.name).shared
             if shared is not None and shared.public is public:
@@ -442,49 +271,15 @@ class Controller:
                 and shared.public is public
                 for connection, pair in traded
             ):
-                self.queue.succeed(f"strategy/{entry.name}")
-                self.queue.add(f"strategy/{entry.name}")
+                self._turns.anew(f"strategy/{entry.name}")
 
     async def _pulse(self) -> None:
         while True:
             self.strategies.watch(self._clock.now_ms(), STALE_AFTER_MS)
             await asyncio.sleep(PULSE_S)
 
-    def _settle(
-        self,
-        entry: Entry,
-        reason: Reason,
-        message: str,
-        raw_code: str | None = None,
-        *,
-        aspects: tuple[Condition, ...] = (),
-    ) -> None:
-        outcome = Outcome(entry.generation_wanted, reason, message, raw_code, aspects)
-        events = settle(entry, outcome, self._clock.now_ms())
-        for event in events:
-            log: Callable[..., None] = _LOG.warning if event.kind == "Warning" else _LOG.info
-            log("%s: %s: %s", event.about, event.reason, event.message)
-        self._store.post(events)
-
-    def _event(self, about: str, kind: str, reason: str, message: str) -> None:
-        self._store.post([EventRecord(self._clock.now_ms(), about, kind, reason, message)])
-
 
 def _place(connection: Connection) -> tuple[str, str, str | None]:
     """Return whose accounts *connection* is about."""
     spec = connection.spec
     return str(spec.exchange), str(spec.market), spec.endpoint
-
-
-def _decrypted(error: OperationError | None) -> tuple[Condition, ...]:
-    if error is None:
-        return (Condition(ConditionType.DECRYPTED, status=True, reason=Reason.RECONCILE_SUCCEEDED),)
-    return (
-        Condition(
-            ConditionType.DECRYPTED,
-            status=False,
-            reason=error.reason,
-            message=str(error),
-            raw_code=error.raw_code,
-        ),
-    )

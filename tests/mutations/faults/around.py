@@ -123,7 +123,7 @@ FAULTS = (
     Fault(
         "hints put off for ever that every file is read",
         FILES,
-        "reconcile/controller.py",
+        "reconcile/files.py",
         (
             (
                 "        if is_whole:\n            self._whole",

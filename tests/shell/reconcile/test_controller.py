@@ -185,11 +185,11 @@ async def test_a_missing_root_is_no_empty_tree(town: Town) -> None:
         bot = await in_deal(town)
         town.root.rename(town.path / "away")
         await town.settled()
-        assert town.c.source_trouble
+        assert town.c.files.source_trouble
         assert town.bot() is bot
         (town.path / "away").rename(town.root)
         await town.settled()
-        assert (town.c.source_trouble, town.reason("grid")) == ("", OK)
+        assert (town.c.files.source_trouble, town.reason("grid")) == ("", OK)
 
 
 async def test_an_empty_root_removes_nothing(town: Town) -> None:
@@ -199,7 +199,7 @@ async def test_an_empty_root_removes_nothing(town: Town) -> None:
         await town.settled()
         await town.settled()
         assert town.bot() is bot
-        assert town.c.prune.reason is Reason.PRUNE_BLOCKED
+        assert town.c.files.prune.reason is Reason.PRUNE_BLOCKED
 
 
 async def test_a_restart_over_a_broken_file_resumes_the_good_generation(town: Town) -> None:
@@ -249,8 +249,8 @@ async def test_a_brief_absence_is_forgiven(town: Town) -> None:
         bot = await in_deal(town)
         town.remove("grid")
         await asyncio.sleep(0.1)
-        await town.c.read_now()
-        assert town.c.prune.waiting == ("grid",)
+        await town.c.files.read_now()
+        assert town.c.files.prune.waiting == ("grid",)
         town.write(grid=strategy())
         await town.settled()
         assert town.bot() is bot
@@ -261,14 +261,14 @@ async def test_a_removal_that_a_quick_look_noticed_is_judged_by_a_whole_one(town
     town.write(other=strategy("other", pairs="[ETH/USDT]"))
     async with town.daemon() as c:
         await in_deal(town)
-        await town.until(lambda: c.generation.is_whole)
+        await town.until(lambda: c.files.generation.is_whole)
         town.remove("grid")
         c.look_soon()
-        await town.until(lambda: c.prune.waiting == ("grid",), within_s=2)
-        assert not c.generation.is_whole
-        assert "read again" in c.prune.message
+        await town.until(lambda: c.files.prune.waiting == ("grid",), within_s=2)
+        assert not c.files.generation.is_whole
+        assert "read again" in c.files.prune.message
         await town.until(lambda: c.strategies.leaving == {"grid"}, within_s=GRACE_S + 3)
-        assert c.generation.is_whole
+        assert c.files.generation.is_whole
 
 
 async def test_a_change_that_no_time_shows_is_found_when_every_file_is_read_again(
@@ -294,7 +294,7 @@ async def test_who_asks_for_the_files_gets_every_one_read(
     async with town.daemon() as c:
         await in_deal(town)
         town.write(grid=strategy(margin="900 USDT"))
-        await c.read_now()
+        await c.files.read_now()
         await town.until(lambda: town.generation("grid") == 2, within_s=2)
 
 
@@ -311,11 +311,11 @@ async def test_many_deletions_at_once_wait_for_an_approval(town: Town) -> None:
         await town.until(lambda: len(town.bots) == 3)
         town.remove("b", "c")
         await town.settled()
-        assert set(c.prune.blocked) == {"b", "c"}
+        assert set(c.files.prune.blocked) == {"b", "c"}
         assert town.reason("b") is Reason.PRUNE_BLOCKED
         assert len(town.bots) == 3
-        assert not c.approve("0" * 12)
-        assert c.approve(c.prune.digest)
+        assert not c.files.approve("0" * 12)
+        assert c.files.approve(c.files.prune.digest)
         await town.settled()
         assert c.strategies.leaving == {"b", "c"}
 
@@ -328,8 +328,8 @@ async def test_an_approval_is_for_one_deletion_and_not_for_the_next(town: Town) 
             await in_deal(town, name)
         town.remove("b", "c")
         await town.settled()
-        approved = c.prune.digest
-        assert c.approve(approved)
+        approved = c.files.prune.digest
+        assert c.files.approve(approved)
         await town.settled()
         assert c.strategies.leaving == {"b", "c"}
         await many(town)
@@ -337,8 +337,8 @@ async def test_an_approval_is_for_one_deletion_and_not_for_the_next(town: Town) 
         assert not c.strategies.leaving
         town.remove("b", "c")
         await town.settled()
-        assert set(c.prune.blocked) == {"b", "c"}
-        assert c.prune.digest == approved
+        assert set(c.files.prune.blocked) == {"b", "c"}
+        assert c.files.prune.digest == approved
         assert not c.strategies.leaving
 
 
@@ -350,11 +350,11 @@ async def test_an_approval_survives_a_restart(town: Town) -> None:
         await in_deal(town, "c/SOL-USDT")
         town.remove("b", "c")
         await town.settled()
-        assert c.approve(c.prune.digest)
+        assert c.files.approve(c.files.prune.digest)
         await town.until(lambda: c.strategies.leaving == {"b", "c"})
     async with town.daemon() as c:
         await town.settled()
-        assert not c.prune.blocked
+        assert not c.files.prune.blocked
         assert town.bot("b/ETH-USDT").view().is_draining
         for pair in ("ETH/USDT", "SOL/USDT"):
             town.price("103", pair)
@@ -398,10 +398,10 @@ async def test_a_strategy_removed_while_its_bots_start_does_not_run_for_ever(tow
         town.faults.delay_s = 4.0  # so that the pass over the strategy takes its time
         town.write(grid=strategy())
         await asyncio.sleep(0.1)
-        await town.c.read_now()
+        await town.c.files.read_now()
         await asyncio.sleep(2)
         town.remove("grid")
-        await town.c.read_now()
+        await town.c.files.read_now()
         town.faults.delay_s = 0.0
         await town.settled()
         town.price("103")
@@ -589,7 +589,7 @@ async def test_a_connection_that_is_removed_while_it_is_tested_leaves_no_account
 
         monkeypatch.setattr(made, "close", close)
         town.remove("spare")
-        await c.read_now()
+        await c.files.read_now()
         assert c.registry.get("Connection", "spare") is None
         town.faults.delay_s = 0.0
         await town.rest(200)

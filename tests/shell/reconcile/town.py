@@ -314,7 +314,7 @@ class Town:
     async def settled(self) -> None:
         """Wait until the files as they are now have been read and their consequences drawn."""
         await asyncio.sleep(0.1)
-        await self.c.read_now()
+        await self.c.files.read_now()
         await self.rest()
 
     @asynccontextmanager
