@@ -176,10 +176,13 @@ class Journal:
         entries = Entries(self._name, provenance, self.account_id, now_ms)
         listed = [entries.fill(fill) for fill in fills]
         writes: list[Write] = [*listed]
-        if change is not None and change.client_order_id in orders:
-            row = changed(orders[change.client_order_id], change, now_ms)
-            orders[row.client_order_id] = row
-            writes.append(row)
+        if change is not None:
+            name = change.client_order_id
+            known = orders.get(name) or await self.recall(name)  # of a deal that is long over
+            if known is not None:
+                row = changed(known, change, now_ms)
+                orders[name] = row
+                writes.append(row)
         about = self._concerned(actions, change)
         for action in actions:
             match action:

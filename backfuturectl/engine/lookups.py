@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
+from backfuturectl.engine.absent import Absent
 from backfuturectl.engine.context import Context
 from backfuturectl.engine.recover import Executed, executed
 from backfuturectl.engine.rulings import RULINGS, Action, Known, Ruling, Shown, known_of
@@ -51,6 +53,7 @@ class Lookups:
         self._fills_awaited_s: dict[tuple[str, bool], float] = {}
         self._bare_since_s: dict[str, float] = {}
         self._expelled: dict[str, OrderRecord] = {}
+        self._absent = Absent(context.journal.orders, now_ms=context.clock.now_ms())
 
     @property
     def awaits_fills(self) -> bool:
@@ -88,9 +91,11 @@ class Lookups:
         mine = self._stepper.open_orders()
         by_id = {order.client_order_id: order for order in listed}
         ours = {order.client_order_id for order in mine}
-        for stranger, absent in await self._strangers.judge(listed, ours):
+        appeared = await self._appeared(by_id)
+        for stranger, absent in await self._strangers.judge((*listed, *appeared), ours):
             known = replace(absent, order_id=stranger.order_id)
             self._expelled.setdefault(stranger.client_order_id, known)
+            self._absent.forget(stranger.client_order_id)
         for absent in tuple(self._expelled.values()):
             await self._expel(absent, is_listed=absent.client_order_id in by_id)
         for order in mine:
@@ -103,6 +108,17 @@ class Lookups:
                 await self._judge(order, seen, self._known(order))
         for row in self._bare():
             await self._judge_bare(row)
+
+    async def _appeared(self, listed: Collection[str]) -> list[Order]:
+        """Return what the exchange knows by now of orders that were believed absent."""
+        found = []
+        for client_order_id in self._absent.beyond(listed):
+            seen = await self._ask(client_order_id)
+            if seen is not None:
+                found.append(seen)
+            elif self._absent.is_over(client_order_id):
+                self._absent.forget(client_order_id)
+        return found
 
     def _bare(self) -> tuple[OrderRecord, ...]:
         """Return the orders whose fills are still owed; another account's are not asked for."""
@@ -129,8 +145,7 @@ class Lookups:
             self._part_with(client_order_id)  # all of it is booked
             return
         if is_listed:
-            _LOG.warning("%s: %s appeared after all; canceling it", context.name.bot, row.leg)
-            await self._wire.cancel(Cancel(client_order_id, "it was believed absent"))
+            await self._take_back(row)
         seen = await context.ask(
             context.account.order(context.name.pair, client_order_id, row.order_id)
         )
@@ -141,6 +156,8 @@ class Lookups:
                 self._part_with(client_order_id)
             return
         if not seen.status.is_final:
+            if not is_listed:  # the list is behind
+                await self._take_back(row)
             return
         order = OpenOrder(
             client_order_id=row.client_order_id,
@@ -155,6 +172,12 @@ class Lookups:
         is_decided = await self._judge(order, seen, Known.RESTING)
         if is_decided and known is None:
             self._part_with(client_order_id)  # of a deal whose books are closed
+            if seen.filled_base:
+                context.journal.note(_left_over(row, seen), context.clock.now_ms())
+
+    async def _take_back(self, row: OrderRecord) -> None:
+        _LOG.warning("%s: %s appeared after all; canceling it", self._context.name.bot, row.leg)
+        await self._wire.cancel(Cancel(row.client_order_id, "it was believed absent"))
 
     def _part_with(self, client_order_id: str) -> None:
         del self._expelled[client_order_id]
@@ -215,6 +238,7 @@ class Lookups:
         if ruling.action is Action.BURY:
             self._wire.is_known(client_order_id)
             context.report(client_order_id, OrderStatus.ABSENT)
+            self._absent.watch(client_order_id)
         elif ruling.action is Action.END:
             context.report(client_order_id, OrderStatus.CANCELED)
         elif ruling.action is Action.HOLD:
@@ -303,6 +327,14 @@ class Lookups:
         now_s = _now_s()
         since_s = self._fills_awaited_s.setdefault((client_order_id, is_final), now_s)
         return now_s - since_s < FILLS_PATIENCE_S
+
+
+def _left_over(row: OrderRecord, seen: Order) -> Note:
+    message = (
+        f"{row.leg} of {row.deal}, believed never to have arrived, has filled {seen.filled_base:f} "
+        "after another deal had begun; no deal manages that"
+    )
+    return Note("LateFill", message, is_warning=True)
 
 
 def _now_s() -> float:

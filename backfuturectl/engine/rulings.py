@@ -61,7 +61,7 @@ class Action(enum.StrEnum):
     BURY = "books that it never arrived; its leg may be tried under the next id"
     END = "books its end"
     HOLD = "restricts itself, tells people once, and goes on looking"
-    EXPEL = "cancels it and books what it did; the deal has gone on without it"
+    EXPEL = "cancels it if it rests and books what it did; the deal has gone on without it"
     LEAVE = "tells people once and leaves it alone"
     TAKE = "books the exchange's own fills, cancels what rests and waits for a person"
 
@@ -149,6 +149,11 @@ RULINGS: Final[dict[tuple[Known, Shown], Ruling]] = {
     (Known.BARE, Shown.UNEXPLAINED): Ruling(Action.GO_ON, "its amounts are booked already"),
     (Known.ABSENT, Shown.OPEN): Ruling(
         Action.EXPEL, "another order took its place; both must not rest", note="OrderAppeared"
+    ),
+    (Known.ABSENT, Shown.MORE): Ruling(
+        Action.EXPEL,
+        "it filled at once, or a process ended between its cancel and the booking",
+        note="OrderAppeared",
     ),
     (Known.ENDED, Shown.OPEN): Ruling(Action.GO_ON, "the list is older than what is known"),
     (Known.LOST, Shown.OPEN): Ruling(

@@ -40,7 +40,11 @@ class Strangers:
     async def judge(
         self, listed: tuple[Order, ...], ours: Collection[str]
     ) -> list[tuple[Order, OrderRecord]]:
-        """Decide what open orders mean that are not among *ours*, which the state knows.
+        """Decide what orders mean that are not among *ours*, which the state knows.
+
+        Args:
+            listed: All that rest, and what else appeared that was believed absent.
+            ours: Their client order ids.
 
         Returns:
             Orders of ours that were believed never to have arrived, with their rows.
@@ -50,7 +54,8 @@ class Strangers:
             if order.client_order_id in ours:
                 continue
             known, row = await self._known(order)
-            ruling = RULINGS[known, Shown.OPEN]
+            is_gone = known is Known.ABSENT and order.status.is_final
+            ruling = RULINGS[known, Shown.MORE if is_gone else Shown.OPEN]
             if ruling.action is Action.GO_ON:
                 continue
             if ruling.action is Action.EXPEL:
@@ -72,7 +77,7 @@ class Strangers:
         if ruling.gate is not Gate.OPEN:
             context.holds.put(known.name, ruling.gate, _WHY[known].format(order.client_order_id))
         what = (
-            "was believed never to have arrived; it is canceled"
+            "was believed never to have arrived; it is taken back, and what it filled is booked"
             if ruling.action is Action.EXPEL
             else "is not this bot's; it is left alone"
         )

@@ -239,6 +239,28 @@ FAULTS = (
         ("tests/shell/engine/test_late_fills.py",),
     ),
     Fault(
+        "an order believed absent is not asked for by its id",
+        UNKNOWN,
+        "engine/lookups.py",
+        (("            self._absent.watch(client_order_id)\n", ""),),
+        ("tests/shell/engine/test_late_fills.py",),
+        is_quick=True,
+    ),
+    Fault(
+        "orders believed absent are not asked for after a restart",
+        UNKNOWN,
+        "engine/absent.py",
+        (("        for row in silent[-ASKED_MAX:]:\n", "        for row in silent[:0]:\n"),),
+        ("tests/shell/engine/test_late_fills.py",),
+    ),
+    Fault(
+        "a late fill of a deal that is long over leaves its order's row as it was",
+        UNKNOWN,
+        "engine/journal.py",
+        ((" or await self.recall(name)  #", "  #"),),
+        ("tests/shell/engine/test_late_fills.py",),
+    ),
+    Fault(
         "an order that appears after all is left to itself",
         UNKNOWN,
         "engine",

@@ -140,3 +140,80 @@ async def test_fills_of_an_order_that_has_vanished_keep_no_comparison_waiting() 
         w.bot.reconcile_soon()
         await w.price("99", for_s=10)
         assert w.bot.gate[0] is Gate.EXITS_ONLY, w.bot.gate
+
+
+async def killed(w: World) -> None:
+    """End the bot's task without a word, and have the next one begin from the store."""
+    assert w.task is not None
+    w.task.cancel()
+    await asyncio.wait([w.task])
+    await w.start()
+
+
+async def all_is_booked(w: World, late: str, status: OrderStatus) -> None:
+    rows = {row.client_order_id: row for row in await w.rows(LegKind.RUNG)}
+    assert rows[late].status is status
+    assert rows[late].filled_base > 0
+    assert w.bot is not None
+    held = w.venue.balances(ACCOUNT, Wallet.SPOT)["BTC"].total
+    assert abs(w.bot.view().position_base - held) < D("0.0001")
+    assert w.bot.gate[0] is Gate.OPEN
+    assert "OrderAppeared" in await w.notes()
+
+
+async def test_a_crash_after_the_cancel_of_an_order_believed_absent_loses_none_of_its_fills() -> (
+    None
+):
+    async with world(listing={"fill_max_base": D("0.3")}, starts=False) as w:
+        late = await appears_late(w)
+        cancel = w.account.cancel
+        canceled = asyncio.Event()
+
+        async def cancel_and_die(pair: str, client_id: str, order_id: str | None) -> None:
+            await cancel(pair, client_id, order_id)
+            if client_id == late:
+                canceled.set()
+                await asyncio.sleep(3600)
+
+        w.account.cancel = cancel_and_die
+        w.account.hidden_orders = frozenset()
+        await w.price("100", for_s=30)
+        assert canceled.is_set()
+        w.account.cancel = cancel
+        await killed(w)
+        await w.price("100", for_s=60)
+        await all_is_booked(w, late, OrderStatus.CANCELED)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_an_order_believed_absent_that_has_filled_is_booked(is_restarted: bool) -> None:
+    async with world(starts=False) as w:
+        late = await appears_late(w)
+        if is_restarted:
+            await killed(w)
+            await w.price("99", for_s=5)
+        w.account.hidden_orders = frozenset()
+        assert late not in {order.client_id for order in w.resting(LegKind.RUNG)}
+        await w.price("99", for_s=60)
+        await all_is_booked(w, late, OrderStatus.FILLED)
+
+
+async def test_a_fill_of_a_deal_that_is_long_over_is_on_record_and_people_are_told() -> None:
+    async with world(starts=False) as w:
+        late = await appears_late(w)
+        await w.price("101", for_s=30)
+        assert len(await w.store.deals()) == 1, "the deal has gone on without it"
+        await w.price("101", for_s=30)
+        w.account.hidden_orders = frozenset()
+        await w.price("101", for_s=60)
+        assert w.bot is not None
+        assert w.bot.view().deal_number == 2
+        rows = {row.client_order_id: row for row in await w.rows(LegKind.RUNG)}
+        assert (rows[late].status, rows[late].filled_base) == (
+            OrderStatus.FILLED,
+            rows[late].amount_base,
+        )
+        assert {"OrderAppeared", "LateFill"} <= set(await w.notes())
+        w.bot.reconcile_soon()
+        await w.price("101", for_s=10)
+        assert w.bot.gate[0] is Gate.OPEN

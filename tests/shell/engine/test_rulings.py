@@ -290,6 +290,19 @@ async def appears_after_all(w: World) -> None:
     assert rows[late] is S.CANCELED
 
 
+@scene(Known.ABSENT, Shown.MORE, Outcome(notes=("OrderAppeared",)))
+async def filled_after_all(w: World) -> None:
+    late = client_order_id(OrderName(w.store.installation, bot_code(NAME.bot), 1, Leg(RUNG, 1), 0))
+    w.account.hidden_orders = frozenset({late})
+    w.faults.lose_answer(PortCall.PLACE, None, None, UNKNOWN)
+    await begin(w)
+    w.venue.set_price(w.symbol, D("97.9"), w.clock.now_ms())
+    w.account.hidden_orders = frozenset()
+    await w.price("100", for_s=60)
+    rows = {row.client_order_id: row.status for row in await w.rows(RUNG)}
+    assert rows[late] is S.FILLED
+
+
 @scene(Known.ENDED, Shown.OPEN, Outcome())
 async def list_is_stale(w: World) -> None:
     await begin(w)
