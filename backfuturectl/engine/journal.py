@@ -58,20 +58,18 @@ class Journal:
     @classmethod
     async def load(cls, store: Store, name: BotName) -> Journal:
         """Return the journal with what the store remembers."""
-        # By the time they began the newest would be another after the clock was set back.
-        still_open = await store.deals(name.bot, is_open=True, limit=1)
-        deals = still_open or await store.deals(name.bot, limit=1)
         orders = await store.remembered_orders(name.bot)
-        newest = still_open[0].deal if still_open else orders[-1].deal if orders else ""
-        if still_open and all(row.deal != newest or not row.status.is_final for row in orders):
-            orders = (*orders, *await store.orders(name.bot, newest))
+        # By their times the newest would be another after the clock was set back.
+        newest = max(orders, key=_number).deal if orders else ""
+        deal = await store.deal(newest) if newest else None
+        is_open = deal is not None and deal.closed_at_ms is None
         return cls(
             store,
             name,
             orders=orders,
-            fills=await store.fills(name.bot, deal=newest) if orders else (),
-            open_deal=still_open[0] if still_open else None,
-            closed_deal=deals[0] if deals and not still_open else None,
+            fills=await store.fills(name.bot, deal=newest) if newest else (),
+            open_deal=deal if is_open else None,
+            closed_deal=None if is_open else deal,
         )
 
     def order(self, client_order_id: str) -> OrderRecord | None:

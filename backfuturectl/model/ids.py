@@ -82,6 +82,15 @@ def client_order_id(name: OrderName) -> str:
     )
 
 
+def client_order_ids(installation: str, bot: str) -> tuple[str, str]:
+    """Return the least text that ids of *bot*'s orders have, and the least that is beyond them all.
+
+    In between the later deal's are the greater ones: its number comes first, in digits that sort.
+    """
+    prefix = f"{_PREFIX}{installation}{bot_code(bot)}"
+    return prefix, f"{prefix}{chr(ord(_DIGITS[-1]) + 1)}"
+
+
 def parse_client_order_id(text: str) -> OrderName | None:
     """Return the parts of *text*, or None when no backfuturectl made it."""
     if len(text) != _LENGTH or not text.startswith(_PREFIX) or set(text) - set(_DIGITS):

@@ -20,6 +20,7 @@ from sqlalchemy import Executable, RowMapping, select
 from sqlalchemy.exc import DBAPIError
 
 from backfuturectl.model.errors import TransientError
+from backfuturectl.model.ids import client_order_ids
 from backfuturectl.model.records import (
     BotRecord,
     DealBooks,
@@ -191,7 +192,9 @@ class Store:
 
     async def remembered_orders(self, bot: str) -> tuple[OrderRecord, ...]:
         """Return those of a bot's newest deal, and others that may still rest, oldest first."""
-        found = await self._read(statements.REMEMBERED, to_order, {"bot": bot})
+        first, beyond = client_order_ids(self.installation, bot)
+        which = {"bot": bot, "first": first, "beyond": beyond}
+        found = await self._read(statements.REMEMBERED, to_order, which)
         return tuple(sorted(found, key=lambda row: (row.intended_at_ms, row.client_order_id)))
 
     async def fills(

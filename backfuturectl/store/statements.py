@@ -288,10 +288,13 @@ def orders(
 
 
 def _remembered() -> CompoundSelect[Any]:
+    # By its number, which its id tells: by its time another is newest once a clock was set back.
+    name = ORDERS.c.client_order_id
     newest = (
         select(ORDERS.c.deal)
-        .where(ORDERS.c.bot == bindparam("bot"))
-        .order_by(ORDERS.c.intended_at_ms.desc(), ORDERS.c.client_order_id.desc())
+        .where(name >= bindparam("first"), name < bindparam("beyond"))
+        .where(_plain(ORDERS.c.bot) == bindparam("bot"))
+        .order_by(name.desc())
         .limit(1)
     )
     # Two searches, each with its own index.
@@ -303,6 +306,7 @@ def _remembered() -> CompoundSelect[Any]:
 REMEMBERED: Final = _remembered()
 """The query for a *bot*'s orders of its newest deal and others that may still rest, in no order.
 
+Its ids are from *first* on and before *beyond*.
 Made once: with a thousand bots, making it takes as long as answering it.
 """
 

@@ -10,6 +10,8 @@ from typing import Final
 import pytest
 from sqlalchemy import Engine, event
 
+from backfuturectl.model.ids import OrderName, bot_code, client_order_id
+from backfuturectl.model.orders import Leg, LegKind
 from backfuturectl.store.database import Store
 from tests.contract.store.records import BOT, SEED
 
@@ -31,12 +33,17 @@ _SETTLEMENT: Final = (
 )
 
 
-def fill_up(driver: sqlite3.Connection, orders: int) -> None:
+def fill_up(driver: sqlite3.Connection, installation: str, orders: int) -> None:
     """Write the history of one bot; its last deal is open, and its last three orders rest."""
     deals = orders // A_DEAL
 
     def deal_of(number: int) -> str:
         return f"{BOT}#{number // A_DEAL}"
+
+    def name_of(number: int) -> str:
+        deal, attempt = divmod(number, A_DEAL)
+        name = OrderName(installation, bot_code(BOT), deal, Leg(LegKind.RUNG, 1), attempt)
+        return client_order_id(name)
 
     numbers = range(orders)
     rests = orders - 3
@@ -45,7 +52,7 @@ def fill_up(driver: sqlite3.Connection, orders: int) -> None:
         _ORDER,
         (
             (
-                f"bf{n}",
+                name_of(n),
                 BOT,
                 deal_of(n),
                 "open" if n >= rests else "filled",
@@ -55,7 +62,7 @@ def fill_up(driver: sqlite3.Connection, orders: int) -> None:
             for n in numbers
         ),
     )
-    driver.executemany(_FILL, ((BOT, f"f{n}", f"bf{n}", n) for n in numbers))
+    driver.executemany(_FILL, ((BOT, f"f{n}", name_of(n), n) for n in numbers))
     driver.executemany(_PAYMENT, ((BOT, f"p{n}", n, deal_of(n)) for n in numbers))
     driver.executemany(
         _DEAL,
@@ -78,7 +85,7 @@ def driver_of(engine: Engine) -> sqlite3.Connection:
 @asynccontextmanager
 async def history(orders: int) -> AsyncIterator[Store]:
     async with Store.open("sqlite://", seed=SEED, inline=True) as store:
-        fill_up(driver_of(store._engines.writer), orders)
+        fill_up(driver_of(store._engines.writer), store.installation, orders)
         yield store
 
 

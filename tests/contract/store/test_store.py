@@ -18,7 +18,8 @@ from sqlalchemy import Engine
 from sqlalchemy import event as sqlalchemy_event
 
 from backfuturectl.model.errors import InvalidTransitionError, TransientError
-from backfuturectl.model.orders import TRANSITIONS, OrderStatus
+from backfuturectl.model.ids import OrderName, bot_code, client_order_id
+from backfuturectl.model.orders import TRANSITIONS, Leg, LegKind, OrderStatus
 from backfuturectl.model.records import BotRecord, HoldRecord, OrderRecord, ResourceRecord
 from backfuturectl.model.status import Reason
 from backfuturectl.store import statements, writer
@@ -413,12 +414,16 @@ async def test_a_file_that_is_damaged_while_it_is_open_is_named_and_nothing_is_r
 
 async def test_a_bot_remembers_its_newest_deal_and_what_may_still_rest(store: Store) -> None:
     def at(ms: int, number: int, status: OrderStatus, bot: str = BOT) -> OrderRecord:
-        return order(f"id{ms}", bot=bot, deal=f"{bot}#{number}", intended_at_ms=ms, status=status)
+        leg = Leg(LegKind.RUNG, 1)
+        name = OrderName(store.installation, bot_code(bot), number, leg, attempt=ms)
+        deal = f"{bot}#{number}"
+        return order(client_order_id(name), bot=bot, deal=deal, intended_at_ms=ms, status=status)
 
     old = at(1, 1, OrderStatus.FILLED)
     late = at(2, 1, OrderStatus.UNKNOWN)
-    done, resting = at(3, 3, OrderStatus.CANCELED), at(4, 3, OrderStatus.OPEN)
-    other = at(5, 4, OrderStatus.OPEN, bot="other/BTC-USDT")
-    await store.commit([resting, old, other, done, late])
+    done, resting = at(3, 37, OrderStatus.CANCELED), at(4, 37, OrderStatus.OPEN)
+    ahead = at(9, 36, OrderStatus.FILLED)  # before this machine's clock was set back
+    other = at(5, 40, OrderStatus.OPEN, bot="other/BTC-USDT")
+    await store.commit([resting, old, other, done, late, ahead])
     assert await store.remembered_orders(BOT) == (late, done, resting)
     assert await store.remembered_orders("nobody/BTC-USDT") == ()

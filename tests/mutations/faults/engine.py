@@ -239,6 +239,18 @@ FAULTS = (
         ("tests/shell/engine/test_late_fills.py",),
     ),
     Fault(
+        "the newest deal is the one that began last by the clock",
+        JOURNAL,
+        "store/statements.py",
+        (
+            (
+                "        .order_by(name.desc())\n",
+                "        .order_by(ORDERS.c.intended_at_ms.desc())\n",
+            ),
+        ),
+        ("tests/shell/engine/test_clock_jumps.py",),
+    ),
+    Fault(
         "an order believed absent is not asked for by its id",
         UNKNOWN,
         "engine/lookups.py",

@@ -15,6 +15,7 @@ from backfuturectl.model.ids import OrderName, bot_code, client_order_id
 from backfuturectl.model.market import Quote
 from backfuturectl.model.orders import Leg, LegKind, OrderStatus
 from backfuturectl.store.database import Write
+from backfuturectl.strategy.base import Gate
 from tests.shell.engine.test_late_fills import Feeless
 from tests.shell.world import BUSY, NAME, UNKNOWN, world
 
@@ -154,3 +155,23 @@ async def test_a_deal_begun_after_the_clock_was_set_back_is_the_newest(is_restar
         w.account.hides_fills = False
         await w.price("103", for_s=60)
         assert len(w.resting(TAKE_PROFIT)) == 1, "no more is asked for than is held"
+
+
+async def test_a_deal_that_ended_after_the_clock_was_set_back_is_remembered_as_the_newest() -> None:
+    async with world(starts=False, cooldown={"afterTakeProfit": "120s"}) as w:
+        w.clock.jump_ms = HOUR_MS
+        await w.start()
+        await w.price("100", for_s=5)
+        await w.price("103", for_s=20)  # the first deal ends
+        w.clock.jump_ms = 0
+        await w.price("100", for_s=150)
+        await w.price("103", for_s=20)  # and the second, by a clock that is an hour behind
+        assert len(await w.store.deals(is_open=False)) == 2
+        await w.stop()
+        await w.start()
+        await w.price("100", for_s=10)
+        assert w.bot is not None
+        assert w.bot.gate[0] is Gate.OPEN, w.bot.gate
+        assert w.bot._context.journal.deal == await w.store.deal(f"{NAME.bot}#2")
+        await w.price("100", for_s=150)
+        assert w.bot.view().deal_number == 3
