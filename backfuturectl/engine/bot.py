@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from backfuturectl.engine.agreement import Agreement
 from backfuturectl.engine.clock import Clock
@@ -55,6 +55,8 @@ from backfuturectl.strategy.base import (
     SetupChanged,
 )
 from backfuturectl.strategy.outlook import Outlook
+
+_FIRST_PRICE: Final = "first price"
 
 
 class Bot:
@@ -115,6 +117,8 @@ class Bot:
         self._gate_told: Gate | None = None
         self.last_error: OperationError | None = None
         context.holds.put("start", Gate.SHUT, "not reconciled yet")
+        # What the journal knows of the price may be hours old.
+        context.holds.put(_FIRST_PRICE, Gate.EXITS_ONLY, "no price looked at yet")
 
     # What others may ask; none of these waits.
 
@@ -389,6 +393,7 @@ class Bot:
                     continue  # it waited too long, or the clock was set; the next one counts
                 self._lookups.touch(quote.last)
                 await stepper.take(self._seen(quote, at_ms))
+                context.holds.lift(_FIRST_PRICE)
             else:
                 return
 

@@ -449,6 +449,18 @@ FAULTS = (
         (_BOT, _FOUND),
     ),
     Fault(
+        "a bot trades before it has looked at a price",
+        GATE,
+        "engine/bot.py",
+        (
+            (
+                'put(_FIRST_PRICE, Gate.EXITS_ONLY, "no price',
+                'put(_FIRST_PRICE, Gate.OPEN, "no price',
+            ),
+        ),
+        (_BOT,),
+    ),
+    Fault(
         "a price of any age is traded on",
         GATE,
         "reconcile",

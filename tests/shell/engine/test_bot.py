@@ -541,6 +541,39 @@ async def test_after_an_outage_a_bot_compares_itself_with_the_exchange_before_it
         assert len(w.orders()) == before
 
 
+async def test_after_a_start_only_exits_are_placed_until_the_first_price_was_looked_at() -> None:
+    async with world() as w:
+        await w.price("100", for_s=5)
+        (before,) = w.resting(TAKE_PROFIT)
+        await w.stop()
+        w.venue.set_price(w.symbol, D("97.5"), w.clock.now_ms())
+        (second,) = w.resting(RUNG)  # the first has filled
+
+        # The journal's price is of before the fall, and its ladder would go on with a third rung.
+        bot = await w.start()
+        await asyncio.sleep(20)
+        assert bot.gate == (Gate.EXITS_ONLY, "no price looked at yet")
+        assert [order.client_id for order in w.resting(RUNG)] == [second.client_id]
+        (exit_,) = w.resting(TAKE_PROFIT)
+        assert (exit_.amount_base or 0) > (
+            before.amount_base or 0
+        )  # an exit for all of it waits for no price
+
+        await w.price("97.5", for_s=5)
+        assert bot.gate[0] is Gate.OPEN
+        assert len(w.resting(RUNG)) == 2
+
+
+async def test_the_first_price_is_looked_at_although_it_decides_nothing() -> None:
+    async with world() as w:
+        await w.price("100", for_s=5)
+        await w.stop()
+        bot = await w.start()
+        await asyncio.sleep(3)  # its task waits by now
+        await w.price("100.01", for_s=1)
+        assert bot.gate[0] is Gate.OPEN
+
+
 # Orders and positions that are not the bot's.
 
 

@@ -160,6 +160,7 @@ async def never_arrived(w: World) -> None:
     w.account.horizon_ms = 3_000
     w.faults.fail(PortCall.PLACE, UNKNOWN)
     await begin(w)
+    await w.price("100", for_s=2)
 
 
 # An order that the exchange acknowledged.
