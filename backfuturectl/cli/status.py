@@ -38,8 +38,8 @@ def status(output: str) -> None:
                 if row["status"] not in _GOOD or not row.get("isCurrent", True):
                     click.echo(_unwell(kind, row))
     bots = asked.get("bots")["items"]
-    degraded = [row for row in bots if _is_degraded(row, found["holds"])]
     stuck = [row for row in bots if _state(row) in _STUCK]
+    degraded = [row for row in bots if row not in stuck and _is_degraded(row, found["holds"])]
     if output not in {"json", "yaml"}:
         recovering = [row for row in bots if _state(row) in _RECOVERING]
         for rows, told in ((degraded, _degraded), (stuck, _stuck), (recovering, _recovering)):
@@ -76,9 +76,10 @@ def _degraded(bot: dict[str, Any]) -> str:
 
 
 def _stuck(bot: dict[str, Any]) -> str:
+    why = f": {bot['gateReason']}" if bot["gateReason"] else ""
     return (
-        f"{_state(bot):12} bot {bot['name']} waits for a person; see `backfuturectl describe bot "
-        f"{bot['name']}`, then `backfuturectl resume strategy {bot['strategy']}`"
+        f"{_state(bot):12} bot {bot['name']} waits for a person{why}; see `backfuturectl describe "
+        f"bot {bot['name']}`, then `backfuturectl resume strategy {bot['strategy']}`"
     )
 
 

@@ -416,7 +416,7 @@ class ControllerBoard:
             "connection": seat.planned.connection,
             "pair": seat.planned.pair,
             "mode": seat.planned.spec.mode,
-            "state": view.state if gate is Gate.OPEN else f"{view.state}/DEGRADED",
+            "state": _state(seat, view.state),
             "dealId": deal_id(seat.planned.bot, number) if number is not None else None,
             "position": text(view.position_base),
             "average": rounded(view.average),
@@ -515,6 +515,13 @@ def _events_of(about: str | None) -> tuple[str | None, str | None]:
 
 def _outlook(seat: Seat) -> Row:
     return outlook_rows(seat.bot.outlook(), liquidation=seat.bot.liquidation_price)
+
+
+def _state(seat: Seat, phase: str) -> str:
+    """Return where a bot is, as people read it: what shuts it is more than a degradation."""
+    if seat.bot.is_contradicted:
+        return "MANUAL"
+    return phase if seat.bot.gate[0] is Gate.OPEN else f"{phase}/DEGRADED"
 
 
 def _place_of_stop(view: BotView) -> str | None:

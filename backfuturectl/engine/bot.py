@@ -56,6 +56,9 @@ from backfuturectl.strategy.base import (
 )
 from backfuturectl.strategy.outlook import Outlook
 
+_START: Final = "start"
+"""Who shuts a bot until journal and exchange were compared."""
+
 _FIRST_PRICE: Final = "first price"
 
 
@@ -116,7 +119,7 @@ class Bot:
         self._must_cancel_adding = False
         self._gate_told: Gate | None = None
         self.last_error: OperationError | None = None
-        context.holds.put("start", Gate.SHUT, "not reconciled yet")
+        context.holds.put(_START, Gate.SHUT, "not reconciled yet")
         # What the journal knows of the price may be hours old.
         context.holds.put(_FIRST_PRICE, Gate.EXITS_ONLY, "no price looked at yet")
 
@@ -218,7 +221,7 @@ class Bot:
     def reconcile_soon(self) -> None:
         """Compare journal and exchange before the next trade."""
         self._must_reconcile = True
-        self._context.holds.put("start", Gate.SHUT, "reconciling with the exchange")
+        self._context.holds.put(_START, Gate.SHUT, "reconciling with the exchange")
         self._rouse()
 
     def cancel_adding(self) -> None:
@@ -251,6 +254,11 @@ class Bot:
     def gate(self) -> tuple[Gate, str]:
         """The strictest hold and its reason."""
         return self._context.holds.gate
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether account and journal contradict one another, so that a person has to look."""
+        return self._context.holds.shuts_beside(_START)
 
     @property
     def has_compared(self) -> bool:
@@ -356,13 +364,13 @@ class Bot:
             self._context.pace.idle()
         if not await self._home.judge():
             self._must_reconcile = False
-            self._context.holds.lift("start")  # another hold keeps the bot shut by now
+            self._context.holds.lift(_START)  # another hold keeps the bot shut by now
         elif await self._agreement.reach():
             if self._funding.is_owed:
                 await self._funding.ask()
             self._must_reconcile = False
             self._has_compared = True
-            self._context.holds.lift("start")
+            self._context.holds.lift(_START)
             self._stepper.book(is_sure=self.gate[0] is not Gate.SHUT)
 
     async def _drain(self) -> None:

@@ -34,7 +34,8 @@ class Context:
     Attributes:
         market: Its rules; an edit may replace them.
         results: What became of the bot's own calls and orders, not yet taken by a step.
-        is_position_doubted: Whether the exchange refused an exit, as it does without a position.
+        is_position_doubted: Whether the exchange refused an exit, as it does without a position, or
+            shows one where the next deal would begin.
         stopping: Set when the bot is to end at its next safe point.
     """
 

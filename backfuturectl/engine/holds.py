@@ -45,6 +45,11 @@ class Holds:
             return Gate.OPEN, ""
         return max(self._by_name.values(), key=lambda hold: _GATES.index(hold[0]))
 
+    def shuts_beside(self, who: str) -> bool:
+        """Return whether anybody but *who* leaves the bot nothing to do."""
+        holds = self._by_name.items()
+        return any(gate is Gate.SHUT for other, (gate, _) in holds if other != who)
+
     def forbid(self, leg: LegKind) -> bool:
         """Return whether an order of *leg* may not be sent now."""
         gate, _ = self.gate

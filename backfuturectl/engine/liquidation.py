@@ -1,7 +1,8 @@
 """What the exchange says of a futures position: its settings, its liquidation price, its end.
 
 Looked at when the position has changed, at each reconciliation and about once a minute. What
-restricts adding is lifted by the look that finds it mended, or by the deal's end.
+restricts adding is lifted by the look that finds it mended, or by the deal's end. Between deals it
+is looked at as well: nobody but the bot may hold anything where its next deal will begin.
 """
 
 from __future__ import annotations
@@ -84,12 +85,16 @@ class PositionWatch:
         context = self._context
         if context.market.kind is MarketKind.SPOT:
             return False
-        exposure = self._stepper.exposure()
-        if exposure is None:
-            self.forget()
-            return False
         now_s = asyncio.get_running_loop().time()
-        expected = self._stepper.view().position_base
+        view = self._stepper.view()
+        expected = view.position_base
+        if self._stepper.exposure() is None:
+            self._forget()
+            if view.deal_number is not None:
+                return False  # it is just beginning or ending
+            if self._seen_base != expected:
+                # The exchange may show what the last deal held for a moment longer.
+                self._due_s, self._seen_base = now_s + RETRY_S, expected
         is_due = now_s >= self._due_s or expected != self._seen_base
         if not (is_due or context.is_position_doubted):
             return False
@@ -108,6 +113,7 @@ class PositionWatch:
         if mismatch is not None:
             # A fill that is not known yet looks like this: once more, a moment later.
             self._doubts += 1
+            self._due_s = now_s
             context.pace.urgent()
             return self._doubts > 1
         self._doubts = 0
@@ -115,10 +121,9 @@ class PositionWatch:
         self._seen_base = expected
         return False
 
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """Lift what was held against a position that is gone."""
-        self._seen_base = self.liquidation_price = self.margin_mode = None
-        self._doubts = 0
+        self.liquidation_price = self.margin_mode = None
         for who in (SETTINGS, LIQUIDATION):
             self._context.holds.lift(who)
 

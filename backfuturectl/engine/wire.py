@@ -7,6 +7,7 @@ import logging
 
 from backfuturectl.engine.context import Context
 from backfuturectl.engine.prices import STALE_AFTER_MS
+from backfuturectl.engine.recover import position_mismatch
 from backfuturectl.engine.settings import SETTINGS, SETTINGS_REASON, restrict, settings_mismatch
 from backfuturectl.model.errors import (
     OperationError,
@@ -14,7 +15,7 @@ from backfuturectl.model.errors import (
     PermanentError,
     TransientError,
 )
-from backfuturectl.model.market import MarketKind
+from backfuturectl.model.market import ZERO, MarketKind
 from backfuturectl.model.orders import LegKind, OrderStatus
 from backfuturectl.model.status import Reason
 from backfuturectl.strategy.base import Cancel, Note, Place
@@ -113,6 +114,7 @@ class Wire:
         if action.leg.kind is LegKind.BASE:
             self._is_verified = False
             await self._prepare(order.pair, leverage, margin_mode)
+            await self._require_flat(order.pair)
         elif not self._is_verified:
             shown = await context.account.settings(order.pair)
             assert shown is not None, "a futures market has settings"
@@ -130,3 +132,17 @@ class Wire:
             note = Note("SettingsRefused", str(error), is_warning=True)
             context.journal.note(note, context.clock.now_ms())
             raise
+
+    async def _require_flat(self, pair: str) -> None:
+        """Refuse to begin a deal where a position is that the journal does not know.
+
+        Raises:
+            TransientError: There is one; the next look judges whether it stays.
+        """
+        context = self._context
+        position = await context.account.position(pair)
+        trouble = position_mismatch(ZERO, market=context.market, position=position, balances=None)
+        if trouble is not None:
+            context.is_position_doubted = True
+            context.pace.urgent()
+            raise TransientError(Reason.POSITION_MISMATCH, trouble)

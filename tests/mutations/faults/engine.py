@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.fault import Fault
 
 _BOT = "tests/shell/engine/test_bot.py"
+_FUTURES = "tests/shell/engine/test_futures.py"
 _FOUND = "tests/simulation/test_found.py"
 _CRASH = "tests/shell/engine/test_crash_everywhere.py"
 _RECOVER = "tests/shell/engine/test_recover.py"
@@ -29,7 +30,7 @@ FAULTS = (
         PAID,
         "engine/funding.py",
         ((" and (deal.closed_at_ms is None or _HOLD in context.holds):", ":"),),
-        ("tests/shell/engine/test_futures.py",),
+        (_FUTURES,),
     ),
     Fault(
         "an order is sent before its intent is recorded",
@@ -325,6 +326,27 @@ FAULTS = (
         (_FOUND,),
     ),
     Fault(
+        "a deal begins on a contract on which somebody else holds a position",
+        FOREIGN,
+        "engine/wire.py",
+        (("            await self._require_flat(order.pair)\n", ""),),
+        (_FUTURES,),
+    ),
+    Fault(
+        "nobody looks at the position between deals",
+        FOREIGN,
+        "engine/liquidation.py",
+        (("            if view.deal_number is not None:\n", "            if True:\n"),),
+        (_FUTURES,),
+    ),
+    Fault(
+        "a bot that a contradiction shuts is shown as one that may exit",
+        FOREIGN,
+        "daemon/board.py",
+        (("    if seat.bot.is_contradicted:\n", "    if False:\n"),),
+        ("tests/shell/reconcile/test_degraded.py",),
+    ),
+    Fault(
         "foreign orders are canceled",
         FOREIGN,
         "engine",
@@ -440,10 +462,10 @@ FAULTS = (
         GATE,
         "engine",
         (
-            ('put("start", Gate.SHUT, "not reconciled yet")', 'put("start", Gate.OPEN, "")'),
+            ('put(_START, Gate.SHUT, "not reconciled yet")', 'put(_START, Gate.OPEN, "")'),
             (
-                'put("start", Gate.SHUT, "reconciling with the exchange")',
-                'put("start", Gate.OPEN, "")',
+                'put(_START, Gate.SHUT, "reconciling with the exchange")',
+                'put(_START, Gate.OPEN, "")',
             ),
         ),
         (_BOT, _FOUND),

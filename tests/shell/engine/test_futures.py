@@ -293,6 +293,55 @@ async def test_a_position_closed_by_a_person_is_no_liquidation() -> None:
         assert "Liquidated" not in notes
 
 
+def trade_by_hand(w: World, side: Side) -> None:
+    order = OrderRequest(symbol=w.symbol, side=side, type=OrderType.MARKET, amount_base=D(1))
+    w.venue.place(ACCOUNT, order, w.clock.now_ms())
+
+
+async def test_a_position_that_appears_between_deals_calls_a_person() -> None:
+    async with world(FUTURES, cooldown={"afterTakeProfit": "300s"}) as w:
+        await opened(w)
+        await w.price("102")
+        assert w.bot is not None
+        assert w.bot.view().state == "COOLDOWN"
+        trade_by_hand(w, Side.BUY)
+        await w.price("102", for_s=LOOK_S + 30)
+        assert gate(w)[0] is Gate.SHUT
+        assert (await w.notes()).count("PositionMismatch") == 1
+
+        await w.price("102", for_s=300)
+        assert len(w.orders(LegKind.BASE)) == 1
+        trade_by_hand(w, Side.SELL)
+        await w.price("102", for_s=60)
+        assert gate(w) == (Gate.OPEN, "")
+        assert len(w.orders(LegKind.BASE)) == 2
+
+
+async def test_no_deal_begins_where_a_position_is_that_nobody_journalled() -> None:
+    async with world(FUTURES, entry={"trigger": "priceBelow", "price": D(99)}) as w:
+        await w.price("100", for_s=2)
+        trade_by_hand(w, Side.BUY)
+        await w.price("99", for_s=20)
+        assert w.orders(LegKind.BASE) == []
+        assert gate(w)[0] is Gate.SHUT
+        assert "PositionMismatch" in await w.notes()
+
+
+async def test_what_the_last_deal_held_and_the_exchange_shows_a_moment_longer_is_no_mismatch() -> (
+    None
+):
+    async with world(FUTURES, cooldown={"afterTakeProfit": "60s"}) as w:
+        await opened(w)
+        held = w.venue.position(ACCOUNT, w.symbol)
+        position, gone_ms = w.venue.position, w.clock.now_ms() + 20_000
+        w.venue.position = lambda account, symbol: (
+            held if w.clock.now_ms() < gone_ms else position(account, symbol)
+        )
+        await w.price("102", for_s=120)
+        assert "PositionMismatch" not in await w.notes()
+        assert len(w.orders(LegKind.BASE)) == 2
+
+
 # Funding.
 
 

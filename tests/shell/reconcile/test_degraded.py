@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from backfuturectl.daemon.board import ControllerBoard
 from backfuturectl.exchanges.simulated import PortCall
+from backfuturectl.matching.values import Wallet
 from backfuturectl.model.errors import PermanentError, TransientError
 from backfuturectl.model.status import Reason
 from backfuturectl.reconcile.clocks import COMPARE_S, HEALTHY_CHECKS
 from backfuturectl.reconcile.seats import HEALTHY_LOOKS
 from backfuturectl.strategy.base import Gate
 from tests.shell.reconcile.town import Town, new_town, strategy
+from tests.shell.world import ACCOUNT
 
 pytestmark = pytest.mark.looptime(noop_cycles=3)
 
@@ -238,3 +242,34 @@ async def test_paper_bots_are_held_like_live_ones(town: Town, clock: SkewedClock
         await in_deal(town)
         clock.skew_ms = 5_000
         await town.until(lambda: clock_doubted(town))
+
+
+async def test_a_bot_whose_account_contradicts_its_journal_is_shown_as_manual_while_it_does(
+    town: Town,
+) -> None:
+    async with town.daemon():
+        await in_deal(town)
+
+    async def shown() -> str:
+        assert town.store is not None
+        board = ControllerBoard(town.c, town.store, town.clock, root=str(town.root))
+        row = await board.describe("bot", GRID)
+        assert row is not None
+        return str(row["state"])
+
+    lost = Decimal("0.5")
+    for order in town.orders():
+        if order.is_open and order.held_currency == "BTC":
+            town.venue.cancel(ACCOUNT, order.serial, town.clock.now_ms())
+    town.venue.deposit(ACCOUNT, Wallet.SPOT, "BTC", -lost, town.clock.now_ms())
+    async with town.daemon():
+        await town.rest()
+        sent = len(town.orders())
+        assert gate(town)[0] is Gate.SHUT
+        assert await shown() == "MANUAL"
+        await town.rest()
+        assert len(town.orders()) == sent
+
+        town.venue.deposit(ACCOUNT, Wallet.SPOT, "BTC", lost, town.clock.now_ms())
+        await town.rest()
+        assert await shown() == "ACTIVE"
