@@ -34,6 +34,7 @@ def explain(subjects: tuple[str, ...]) -> None:
     \b
     Examples:
       backfuturectl explain BF204
+      backfuturectl explain V-MARGIN
       backfuturectl explain strategy.spec
       backfuturectl explain strategy.spec.averaging.stepScale
       backfuturectl explain WithdrawEnabled
@@ -46,7 +47,7 @@ def explain(subjects: tuple[str, ...]) -> None:
         return
     sections = []
     for subject in subjects:
-        code = subject.upper()
+        code = _code(subject.upper())
         if code in RULES:
             sections.append("\n".join(_rule(code, RULES[code])))
         elif subject == _ASSUMPTIONS:
@@ -56,6 +57,15 @@ def explain(subjects: tuple[str, ...]) -> None:
         else:
             sections.append("\n".join(_reason(subject) or _field(subject)))
     click.echo("\n\n".join(sections))
+
+
+def _code(subject: str) -> str:
+    """Return the rule code that *subject* is; a proof has a second name, which the daemon uses."""
+    if not subject.startswith("V-"):
+        return subject
+    from backfuturectl.config.proving import CODES  # noqa: PLC0415 - keeps --help fast
+
+    return CODES.get(subject, subject)
 
 
 def _listing(rules: dict[str, Rule]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -66,6 +66,11 @@ class DealRoom:
         """Keep room for a deal of *bot* that its journal may lack; known deals give up nothing."""
         self._shares.pop(bot, None)
         self._doubted.add(bot)
+
+    def booked(self, bots: Collection[str]) -> Decimal:
+        """Return what of the limit the deals of *bots* were planned for, or may have been."""
+        doubted = sum((self.share for bot in bots if bot in self._doubted), ZERO)
+        return doubted + sum((self._shares.get(bot, ZERO) for bot in bots), ZERO)
 
     def _may_hold(self, bot: str) -> bool:
         return bot in self._shares or bot in self._doubted

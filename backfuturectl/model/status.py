@@ -57,6 +57,7 @@ class Reason(enum.StrEnum):
     SCHEMA_INVALID = "SchemaInvalid"
     POLICY_VIOLATED = "PolicyViolated"
     PROOF_FAILED = "ProofFailed"
+    CAPITAL_IN_USE = "CapitalInUse"
     REFERENCE_NOT_FOUND = "ReferenceNotFound"
     DEPENDENCY_NOT_READY = "DependencyNotReady"
     DECRYPT_FAILED = "DecryptFailed"
@@ -203,6 +204,11 @@ REASONS: Final[dict[Reason, ReasonRow]] = {
     ),
     Reason.PROOF_FAILED: _terminal(
         "the worst case does not fit the limits", "run `backfuturectl ladder` on the strategy"
+    ),
+    Reason.CAPITAL_IN_USE: _waiting(
+        "what still runs on the connection leaves too little of its capital",
+        "wait for the deals that wind down, mend the documents whose last good version still runs, "
+        "or lower marginLimit",
     ),
     Reason.REFERENCE_NOT_FOUND: _terminal(
         "the document names a Connection that is not there",

@@ -5,11 +5,12 @@ A bot that the store remembers keeps its place from the first moment on, before 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Any
 
 from backfuturectl.engine.room import DealRoom
+from backfuturectl.model.market import ZERO
 from backfuturectl.model.records import BotRecord
 from backfuturectl.model.units import Money
 from backfuturectl.planning.plan import DesiredBot
@@ -30,7 +31,7 @@ class Rooms:
         """Return the room of *desired*'s strategy, as that generation has it."""
         room = self._rooms.setdefault(desired.strategy, DealRoom())
         room.deals_max = desired.spec.max_active_deals or 1
-        room.limit = _limit(desired)
+        room.limit = limit_of(desired)
         self._pair_up(desired, room)
         return room
 
@@ -64,6 +65,11 @@ class Rooms:
             if wanted is not None:
                 self._pair_up(wanted, room)
 
+    def booked(self, strategy: str, bots: Collection[str]) -> Decimal:
+        """Return what the open deals of *bots* were planned for, quote."""
+        room = self._rooms.get(strategy)
+        return ZERO if room is None else room.booked(bots)
+
     def leave(self, desired: DesiredBot) -> None:
         """Give back the place of a bot that is gone and held no deal."""
         room = self._rooms.get(desired.strategy)
@@ -88,7 +94,8 @@ class Rooms:
         return seat is not None and seat.bot.view().is_set_apart
 
 
-def _limit(desired: DesiredBot) -> Decimal:
+def limit_of(desired: DesiredBot) -> Decimal:
+    """Return marginLimit, quote."""
     limit = desired.spec.margin_limit
     assert isinstance(limit, Money), "presets are filled in, and shares turned into money"
     return limit.amount

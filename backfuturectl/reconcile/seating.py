@@ -144,6 +144,7 @@ class Seating:
             line.shared,
             now_ms,
             market,
+            kind.worst_quote(setup),
             misfit=left.misfits.get(desired.bot, ""),
             paper=paper,
         )
@@ -214,6 +215,7 @@ class Seating:
         setup = self._rooms.shared(desired, setup, has_open_deal=seat.has_open_deal)
         seat.bot.adopt(setup, market, self._provenance(desired, left))
         seat.follow(market)
+        seat.worst_quote = KINDS[desired.spec.kind].worst_quote(setup)
         seat.misfit = ""
         _follow(seat.shared, desired, seat.bot, setup)
         seat.planned = desired
@@ -242,6 +244,7 @@ class Seating:
                 setup = self._rooms.shared(planned, setup, has_open_deal=seat.has_open_deal)
                 seat.bot.adopt(setup, market, seat.bot.provenance)
                 seat.follow(market)
+                seat.worst_quote = KINDS[planned.spec.kind].worst_quote(setup)
                 seat.misfit = left.misfits.get(planned.bot, "")
 
     async def move(self, strategy: str, left: Pass) -> None:

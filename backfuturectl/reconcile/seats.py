@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Final
 
 from backfuturectl.config.parsing import Document
@@ -35,6 +36,7 @@ class Seat:
         seated_at_ms: When it was seated: prices are not stale before they could come.
         refused_digest: Of the edit that was last refused, and why; None when none is.
         market: The rules it trades by.
+        worst_quote: What its strategy needs at worst by those rules, quote.
         misfit: The proof it breaks since they changed; empty while it fits.
         is_ended: Its task has ended for good; it is still seated because its row could not be read.
         paper: The exchange that a paper bot trades on; None for a live one.
@@ -47,6 +49,7 @@ class Seat:
     shared: Shared
     seated_at_ms: int
     market: Market
+    worst_quote: Decimal
     misfit: str = ""
     is_draining: bool = False
     is_stopping: bool = False
@@ -76,6 +79,11 @@ class Seat:
     def targets(self) -> tuple[str, ...]:
         """What an operator's hold may name to reach it."""
         return (f"strategy/{self.planned.strategy}", f"connection/{self.planned.connection}", "all")
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it opens no deal any more, and goes when its last one has ended."""
+        return self.is_draining or self.is_stopping
 
     def see_price(self, quote: Quote, at_ms: int) -> bool:
         """Take a quote of the feed for a paper bot, whose exchange sees it first.

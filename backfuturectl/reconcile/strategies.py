@@ -32,6 +32,7 @@ from backfuturectl.reconcile import queue
 from backfuturectl.reconcile.apply import Applying, whole
 from backfuturectl.reconcile.books import Books
 from backfuturectl.reconcile.building import Builder, Pass
+from backfuturectl.reconcile.capital import Capital
 from backfuturectl.reconcile.connections import Lines
 from backfuturectl.reconcile.hand import Hand
 from backfuturectl.reconcile.registry import Entry, Registry, settle
@@ -78,6 +79,7 @@ class Strategies:
         self._books = Books()
         self._builder = Builder(store, registry, lines, self._books)
         self._rooms = Rooms(store, self._books)
+        self._capital = Capital(registry, self._books, self._builder, self._rooms)
         self.hand = Hand(store, clock, self._books)
         self._seating = Seating(
             store=store,
@@ -99,6 +101,8 @@ class Strategies:
         """Read from the store which bots there were."""
         for record in await self._store.bots():
             self._books.remember(record)
+        for strategy in self._books.strategies:
+            self._capital.note(strategy)
         holds = await self._store.holds()
         self.leaving = {hold.target.partition("/")[2] for hold in holds if hold.verb == _LEAVE}
         self.hand.restore(hold for hold in holds if hold.verb != _LEAVE)
@@ -170,6 +174,8 @@ class Strategies:
         except TransientError as error:
             await self._tell(entry, error.reason, str(error), error.raw_code)
             return queue.Failed(error.retry_after_s)
+        finally:
+            self._capital.note(name)
 
     def _unfinished(self, name: str) -> queue.Ending:
         """Return when to look again at a strategy that cannot become what its document asks for.
@@ -204,7 +210,8 @@ class Strategies:
                 await self._builder.build_second(wanted, left)
             else:
                 await self._builder.build(wanted, left)
-        for action in actions:
+        self._capital.claim(entry.name, tuple(_arrivals(actions)), left)
+        for action in () if left.lacking else actions:
             await self._applying.apply(action, left)
         for seat in self.of(entry.name).values():
             if document is not None and seat.refused_digest == document.digest:
@@ -216,7 +223,7 @@ class Strategies:
             left.closed = left.closed or seat.closed
             if seat.misfit and left.trouble is None:
                 left.trouble = PermanentError(Reason.PROOF_FAILED, seat.misfit)
-        if left.trouble is not None:
+        if left.trouble is not None and not left.lacking:
             raise left.trouble
         return await self._conclude(entry, document, left)
 
@@ -261,6 +268,9 @@ class Strategies:
         now_ms = self._clock.now_ms()
         if left.refused:
             await self._tell(entry, Reason.EDIT_REFUSED, left.refused)
+            return queue.Again(WIND_DOWN_LOOK_S)
+        if left.lacking:
+            await self._tell(entry, Reason.CAPITAL_IN_USE, left.lacking)
             return queue.Again(WIND_DOWN_LOOK_S)
         if left.waits_for:
             report = self._lines.line(left.waits_for).report

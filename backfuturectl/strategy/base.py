@@ -451,6 +451,9 @@ class Kind(Protocol[S]):
         *share* is what of marginLimit it may use, quote.
         """
 
+    def worst_quote(self, setup: Any) -> Decimal:
+        """Return what all deals of a strategy with *setup* need together at worst, quote."""
+
     def indicator(self, setup: Any) -> Rsi | None:
         """Return the indicator whose readings a bot of *setup* is to be told; None for none."""
 

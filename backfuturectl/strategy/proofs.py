@@ -142,8 +142,15 @@ def worst_case(terms: Terms, rules: MarketRules) -> WorstCase:
     return _worst(terms, rules, ladder_of(terms, rules, start=RELATIVE_START, is_rounded=False))
 
 
+@precisely
+def margin_of(terms: Terms, rules: MarketRules) -> Decimal:
+    """Return W_strategy: what all deals need with their ladders and extra orders filled, quote."""
+    total = notional(terms.shape, base_quote_of(terms, rules), terms.extra_orders)
+    return terms.max_active_deals * total * rates_of(terms, rules).per_notional
+
+
 def _worst(terms: Terms, rules: MarketRules, exact: tuple[Rung, ...]) -> WorstCase:
-    deals, base = terms.max_active_deals, base_quote_of(terms, rules)
+    base = base_quote_of(terms, rules)
     # Of the sizes, not of the rungs: those end where prices do.
     planned = notional(terms.shape, base)
     total = notional(terms.shape, base, terms.extra_orders)
@@ -159,9 +166,9 @@ def _worst(terms: Terms, rules: MarketRules, exact: tuple[Rung, ...]) -> WorstCa
         taker_fee=rules.taker_fee,
     )
     return WorstCase(
-        margin=deals * total * rates_of(terms, rules).per_notional,
+        margin=margin_of(terms, rules),
         limit=terms.margin_limit,
-        loss_at_stop=deals * loss,
+        loss_at_stop=terms.max_active_deals * loss,
     )
 
 

@@ -75,7 +75,7 @@ from backfuturectl.strategy.base import (
 )
 from backfuturectl.strategy.outlook import Outlook
 from backfuturectl.strategy.presets import Terms, resolve
-from backfuturectl.strategy.proofs import base_quote_of, prove, rates_of
+from backfuturectl.strategy.proofs import base_quote_of, margin_of, prove, rates_of
 from backfuturectl.strategy.schedule import parse_windows
 from backfuturectl.strategy.violation import IncompleteTermsError, Violation, errors, figure
 
@@ -149,6 +149,10 @@ class Averaging:
     def sharing(self, setup: Setup, *, deals: int, share: Decimal) -> Setup:
         """Return *setup* for a bot whose open deal is one of *deals* and may use *share*."""
         return replace(setup, deals_open=deals, deal_share=share)
+
+    def worst_quote(self, setup: Setup) -> Decimal:
+        """Return W_strategy by the market's own rules."""
+        return margin_of(setup.sized, setup.rules)
 
     def indicator(self, setup: Setup) -> Rsi | None:
         """Return the indicator that entries wait for."""

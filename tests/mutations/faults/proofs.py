@@ -6,6 +6,7 @@ from tests.mutations.fault import Fault
 
 _TESTS = ("tests/unit/strategy/test_proofs.py", "tests/unit/strategy/test_arithmetic.py")
 _GOLDEN = ("tests/golden/ladder", "tests/golden/validate")
+_CAPITAL = "tests/shell/reconcile/test_capital.py"
 _WHERE = "strategy/proofs.py"
 
 FAULTS = (
@@ -20,14 +21,19 @@ FAULTS = (
         "one deal is proven, not all of them",
         "V-MARGIN",
         _WHERE,
-        (("margin=deals * total * rates_of", "margin=total * rates_of"),),
+        (("return terms.max_active_deals * total * rates_of", "return total * rates_of"),),
         _TESTS,
     ),
     Fault(
         "Recovery Mode's extra orders cost nothing",
         "V-MARGIN",
         _WHERE,
-        (("total = notional(terms.shape, base, terms.extra_orders)", "total = planned"),),
+        (
+            (
+                "total = notional(terms.shape, base_quote_of(terms, rules), terms.extra_orders)",
+                "total = notional(terms.shape, base_quote_of(terms, rules))",
+            ),
+        ),
         (*_TESTS, "tests/unit/strategy/test_recovery.py"),
     ),
     Fault(
@@ -69,6 +75,27 @@ FAULTS = (
         "config/proving.py",
         (("prove_account(", "(lambda *_, **__: ())("),),
         ("tests/unit/config/test_compile.py", *_GOLDEN),
+    ),
+    Fault(
+        "what runs by an older document takes nothing of the capital",
+        "V-ACCOUNT",
+        "reconcile/capital.py",
+        (("- had + need <= capital.amount:", "- had + need <= 2 * capital.amount:"),),
+        (_CAPITAL,),
+    ),
+    Fault(
+        "the open deals of a strategy that leaves take nothing of the capital",
+        "V-ACCOUNT",
+        "reconcile/capital.py",
+        (("self._rooms.booked(strategy, [seat.planned.bot for seat in seats])", "ZERO"),),
+        (_CAPITAL,),
+    ),
+    Fault(
+        "a restart takes what has no seat yet for free",
+        "V-ACCOUNT",
+        "reconcile/capital.py",
+        (("                limit = max(limit, limit_of(known))\n", "                pass\n"),),
+        (_CAPITAL,),
     ),
     Fault(
         "a rung may be below the minimum value",

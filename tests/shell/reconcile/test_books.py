@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, cast
 
 from hypothesis import given
@@ -31,7 +32,7 @@ acts = st.tuples(
 
 def seat_of(strategy: str, connection: str, pair: str) -> Seat:
     planned = DesiredBot(bot_id(strategy, pair), strategy, connection, pair, cast(Any, None), 1, "")
-    return Seat(cast(Any, None), planned, "", cast(Any, None), 0, cast(Any, None))
+    return Seat(cast(Any, None), planned, "", cast(Any, None), 0, cast(Any, None), Decimal(0))
 
 
 def record_of(strategy: str, connection: str, pair: str, *, is_retired: bool) -> BotRecord:

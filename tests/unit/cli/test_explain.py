@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import backfuturectl
 from backfuturectl.cli.main import cli
+from backfuturectl.config.proving import CODES
 from backfuturectl.model.happenings import HAPPENINGS
 from backfuturectl.model.rules import RULES
 from backfuturectl.model.status import REASONS
@@ -18,7 +19,7 @@ from backfuturectl.secrets.failures import FAILURES
 PACKAGE = Path(backfuturectl.__file__).parent
 SAID = re.compile(
     r"""(?:\bNote\(|\bnote\(|note=|reason=|_tell_deal\(\s*seat,|restrict\(\s*context,\s*\w+,
-    |_REASON:\ Final\ =|_event\(\s*"\w+",\s*"\w+",|LegKind\.\w+:)
+    |_REASON:\ Final\ =|event\(\s*"\w+",\s*"\w+",|LegKind\.\w+:)
     \s*"([A-Z][a-z]+[A-Za-z]*)\"""",
     re.VERBOSE,
 )
@@ -50,6 +51,11 @@ def test_every_rule_is_explained(code: str) -> None:
     text = explained(code)
     assert re.search(r"Why: +\S", text)
     assert re.search(r"Remedy: \S", text)
+
+
+@pytest.mark.parametrize(("proof", "code"), CODES.items())
+def test_a_proof_is_explained_by_the_name_that_ladder_and_daemon_use(proof: str, code: str) -> None:
+    assert explained(proof) == explained(code)
 
 
 @pytest.mark.parametrize("name", [*REASONS, *(each.value for each in FAILURES), *HAPPENINGS])
