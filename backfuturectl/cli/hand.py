@@ -124,10 +124,11 @@ def _lay(verb: str, target: str, **options: bool) -> None:
     try:
         answer = daemon.act(verb, target=target, **options)
     except DaemonError as error:
-        if not error.is_absent or any(options.values()):
+        if not error.is_absent:
             raise
-        asyncio.run(_into_store(settings, target, verb))
-        click.echo(f"no daemon runs; the next one will {verb} {target}")
+        asyncio.run(_into_store(settings, target, verb, **options))
+        besides = "".join(f", and {option}" for option, is_meant in options.items() if is_meant)
+        click.echo(f"no daemon runs; the next one will {verb} {target}{besides}")
         return
     click.echo(f"{verb}: {target}: {answer['bots']} bots")
 
@@ -139,13 +140,16 @@ def _daemon() -> tuple[Daemon, Any]:
     return Daemon(settings.socket), settings
 
 
-async def _into_store(settings: Any, target: str, verb: str) -> None:
+async def _into_store(
+    settings: Any, target: str, verb: str, *, cancel: bool = False, close: bool = False
+) -> None:
     from backfuturectl.engine.clock import WallClock  # noqa: PLC0415 - slow import
-    from backfuturectl.model.records import HoldRecord  # noqa: PLC0415 - the same
+    from backfuturectl.model.records import HoldRecord, halt_note  # noqa: PLC0415 - the same
 
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with _store(settings) as store:
-        await store.commit([HoldRecord(target, verb, WallClock().now_ms())])
+        note = halt_note(cancel=cancel, close=close)
+        await store.commit([HoldRecord(target, verb, WallClock().now_ms(), note)])
 
 
 async def _out_of_store(settings: Any, target: str) -> list[str]:

@@ -125,7 +125,7 @@ def _text(found: dict[str, Any]) -> str:
         lines.append(f"TROUBLE      {found['store']['trouble']}; nothing can be ordered")
     lines.extend(f"UNKNOWN      {path}" for path in source["unknown"])
     lines.extend(
-        f"HELD         {hold['target']}: {hold['verb']}, {age(hold['since'], found['now'])} ago; "
+        f"HELD         {hold['target']}: {_verbs(hold)}, {age(hold['since'], found['now'])} ago; "
         f"lift it with `backfuturectl resume {hold['target'].replace('/', ' ')}`"
         for hold in found["holds"]
     )
@@ -135,6 +135,11 @@ def _text(found: dict[str, Any]) -> str:
             f"let it through with `backfuturectl approve {prune['digest']}`"
         )
     return "\n".join(lines)
+
+
+def _verbs(hold: dict[str, Any]) -> str:
+    besides = (option for option in ("cancel", "close") if hold.get(option))
+    return " --".join((hold["verb"], *besides))
 
 
 def _needs_a_person(found: dict[str, Any]) -> bool:

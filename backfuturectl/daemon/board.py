@@ -169,7 +169,13 @@ class ControllerBoard:
                 "digest": controller.files.prune.digest,
             },
             "holds": [
-                {"target": hold.target, "verb": hold.verb, "since": hold.since_ms}
+                {
+                    "target": hold.target,
+                    "verb": hold.verb,
+                    "since": hold.since_ms,
+                    "cancel": hold.is_canceling,
+                    "close": hold.is_closing,
+                }
                 for hold in controller.strategies.hand.holds.values()
             ],
             "connections": {

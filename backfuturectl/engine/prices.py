@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Final
 
 from backfuturectl.engine.clock import Clock
@@ -39,6 +39,7 @@ class PriceFeed:
         self._listeners: dict[str, dict[str, Listener]] = {}
         self._told: dict[str, tuple[Listener, ...]] = {}
         self._last_at_ms: dict[str, int] = {}
+        self._untold: frozenset[str] = frozenset()
         self.last_error: str | None = None
 
     def listen(self, pair: str, who: str, listener: Listener) -> None:
@@ -58,6 +59,14 @@ class PriceFeed:
     def last_at_ms(self, pair: str) -> int:
         """Return when *pair* last had a price; 0 when it never had one."""
         return self._last_at_ms.get(pair, 0)
+
+    def why_stale(self, pair: str) -> str:
+        """Return what keeps the price of *pair* away; empty where nothing is known to."""
+        if self.last_error is not None:
+            return self.last_error
+        if pair in self._untold:
+            return f"{self._public.exchange} tells no price of {pair} that is a number above zero"
+        return ""
 
     async def run(self) -> None:
         """Poll until canceled; a failing exchange is asked less and less often, up to 30 s."""
@@ -83,15 +92,22 @@ class PriceFeed:
             await asyncio.sleep(next_at - loop.time())
 
     async def _tick(self) -> None:
-        quotes = await self._public.prices(tuple(self._listeners))
+        told = await self._public.prices(tuple(self._listeners))
+        # Zero is a hole in the exchange's answer: every long position's stop lies above.
+        quotes = {pair: quote for pair, quote in told.items() if quote.last > 0}
+        self._note_untold(self._listeners.keys() - quotes.keys())
         now_ms = self._clock.now_ms()
         busy = 0
         for pair, quote in quotes.items():
-            if quote.last <= 0:
-                continue  # a hole in the exchange's answer: every long position's stop lies above
             self._last_at_ms[pair] = now_ms
             for listener in self._told.get(pair, ()):
                 busy += listener(quote, now_ms)
             if busy >= _AT_ONCE:
                 busy = 0
                 await asyncio.sleep(0)
+
+    def _note_untold(self, pairs: Set[str]) -> None:
+        """Take note of *pairs* whose price the exchange does not tell, and say so once."""
+        for pair in sorted(pairs - self._untold):
+            _LOG.warning("%s tells no price of %s", self._public.exchange, pair)
+        self._untold = frozenset(pairs)

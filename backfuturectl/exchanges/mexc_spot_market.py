@@ -13,6 +13,7 @@ from backfuturectl.exchanges.ccxt_adapter import Client, Route
 from backfuturectl.exchanges.listing import Listing, listing
 from backfuturectl.exchanges.payload import (
     PayloadError,
+    exact_or_none,
     flag,
     integer,
     lists,
@@ -126,14 +127,16 @@ def _market(row: dict[str, Any]) -> Market:
 
 
 def _last_prices(body: Any, *, wanted: Mapping[str, str]) -> dict[str, Decimal]:
-    return {pair: number(row, "price") for pair, row in _tickers(body, wanted)}
+    """Return the last price of each pair; one that is no number takes no other pair's away."""
+    told = {pair: exact_or_none(row.get("price")) for pair, row in _tickers(body, wanted)}
+    return {pair: price for pair, price in told.items() if price is not None}
 
 
 def _book_tops(
     body: Any, *, wanted: Mapping[str, str]
 ) -> dict[str, tuple[Decimal | None, Decimal | None]]:
     return {
-        pair: (optional_number(row, "bidPrice"), optional_number(row, "askPrice"))
+        pair: (exact_or_none(row.get("bidPrice")), exact_or_none(row.get("askPrice")))
         for pair, row in _tickers(body, wanted)
     }
 

@@ -65,6 +65,14 @@ def exact(value: Any, name: str) -> Decimal:
     return result
 
 
+def exact_or_none(value: Any) -> Decimal | None:
+    """Return the number *value*, exactly as it was written; None where it is no number."""
+    try:
+        return exact(value, "")
+    except PayloadError:
+        return None
+
+
 def number_at(row: list[Any], index: int) -> Decimal:
     """Return the number at *index*, exactly as it was written."""
     return exact(row[index] if index < len(row) else None, str(index))

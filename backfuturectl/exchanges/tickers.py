@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from backfuturectl.exchanges.payload import NOT_JSON, PayloadError, decode, exact
+from backfuturectl.exchanges.payload import NOT_JSON, PayloadError, decode, exact_or_none
 from backfuturectl.model.market import Quote
 
 
@@ -48,10 +48,12 @@ def lean(shape: Any) -> Callable[[bytes], Any]:
 def quotes(value: Any, wanted: Mapping[str, str]) -> dict[str, Quote]:
     """Return the quotes in *value*, a list of tickers, by pair.
 
-    *wanted* is pair by symbol; others are left out, as are markets that never traded.
+    *wanted* is pair by symbol; others are left out, as are those whose last price is no number:
+    markets that never traded, and what an exchange got wrong, which takes no other price away. A
+    bid or ask that is no number is not known; exits need only the last price.
 
     Raises:
-        PayloadError: No list of tickers, or a wanted one has no number where one belongs.
+        PayloadError: No list of tickers.
     """
     if not isinstance(value, list):
         raise PayloadError("expected a list")
@@ -60,11 +62,7 @@ def quotes(value: Any, wanted: Mapping[str, str]) -> dict[str, Quote]:
         if not isinstance(ticker, Ticker):
             raise PayloadError("expected a list of tickers")
         pair = wanted.get(ticker.symbol or "")
-        if pair is not None and ticker.last is not None:
-            bid, ask = ticker.bid, ticker.ask
-            found[pair] = Quote(
-                exact(ticker.last, "last"),
-                None if bid is None or bid == "" else exact(bid, "bid"),
-                None if ask is None or ask == "" else exact(ask, "ask"),
-            )
+        last = exact_or_none(ticker.last) if pair is not None else None
+        if pair is not None and last is not None:
+            found[pair] = Quote(last, exact_or_none(ticker.bid), exact_or_none(ticker.ask))
     return found

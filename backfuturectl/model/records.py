@@ -256,12 +256,32 @@ class HoldRecord:
     Attributes:
         target: ``strategy/NAME``, ``connection/NAME``, ``bot/NAME`` or ``all``.
         verb: ``pause`` or ``halt``, the operator's hand; ``leave``: a deletion was let through.
+        note: What a halt does besides; see `halt_note`.
     """
 
     target: str
     verb: str
     since_ms: int
     note: str = ""
+
+    @property
+    def is_canceling(self) -> bool:
+        """Whether it also cancels resting orders that would enlarge a position."""
+        return _CANCEL in self.note.split()
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it also closes open deals at market."""
+        return _CLOSE in self.note.split()
+
+
+_CANCEL: Final = "cancel"
+_CLOSE: Final = "close"
+
+
+def halt_note(*, cancel: bool, close: bool) -> str:
+    """Return the note of a halt that also cancels or closes."""
+    return " ".join(word for word, is_meant in ((_CANCEL, cancel), (_CLOSE, close)) if is_meant)
 
 
 @dataclass(frozen=True, slots=True)

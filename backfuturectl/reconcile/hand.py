@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from backfuturectl.engine.clock import Clock
-from backfuturectl.model.records import HoldRecord
+from backfuturectl.model.records import HoldRecord, halt_note
 from backfuturectl.reconcile.books import Books
 from backfuturectl.reconcile.seats import Seat
 from backfuturectl.store.database import Remove, Store
 from backfuturectl.strategy.base import Command, Gate
-
-_CANCEL: Final = "cancel"
 
 
 class Hand:
@@ -35,20 +32,25 @@ class Hand:
     async def hold(self, target: str, verb: str, *, cancel: bool, close: bool) -> int:
         """Pause or halt the bots of *target* until `lift`; return how many there are now.
 
+        Those that have no seat yet obey when they get one. What an earlier one asked for besides
+        stays asked for.
+
         Args:
             target: ``strategy/NAME``, ``connection/NAME`` or ``all``.
             verb: ``pause``: no new deals. ``halt``: exits only.
             cancel: Also cancel resting orders that would enlarge a position.
             close: Also close open deals at market.
         """
-        record = HoldRecord(target, verb, self._clock.now_ms(), note=_CANCEL if cancel else "")
+        known = self.holds.get((target, verb))
+        if known is not None:
+            cancel, close = cancel or known.is_canceling, close or known.is_closing
+        note = halt_note(cancel=cancel, close=close)
+        record = HoldRecord(target, verb, self._clock.now_ms(), note)
         await self._store.commit([record])
         self.holds[target, verb] = record
         seats = self._books.targeted(target)
         for seat in seats:
             self.lay_on(seat)
-            if close:
-                seat.bot.command(Command.CLOSE)
         return len(seats)
 
     async def lift(self, target: str) -> int:
@@ -82,8 +84,10 @@ class Hand:
             seat.bot.command(Command.PAUSE)
         elif seat.bot.view().is_paused:  # lifted while the bot had no seat
             seat.bot.command(Command.UNPAUSE)
-        if any(hold.note == _CANCEL for hold in holds):
+        if any(hold.is_canceling for hold in holds):
             seat.bot.cancel_adding()
+        if any(hold.is_closing for hold in holds):
+            seat.bot.command(Command.CLOSE)
         if "halt" in verbs:
             seat.bot.hold("operator", Gate.EXITS_ONLY, "halted by the operator")
         else:

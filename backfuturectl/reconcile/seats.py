@@ -152,9 +152,10 @@ class Seat:
         """Hold the bot to exits while its prices are stale, or this machine's clock is wrong."""
         # A clock that was set back must not hide for long that prices have stopped.
         self.seated_at_ms = min(self.seated_at_ms, now_ms)
-        last_ms = line.shared.feed.last_at_ms(self.planned.pair) if line.shared is not None else 0
-        is_stale = now_ms - max(last_ms, self.seated_at_ms) > stale_after_ms
-        self._judge("prices", "no fresh price" if is_stale else "")
+        feed, pair = self.shared.feed, self.planned.pair
+        is_stale = now_ms - max(feed.last_at_ms(pair), self.seated_at_ms) > stale_after_ms
+        known = f": {feed.why_stale(pair)}" if feed.why_stale(pair) else ""
+        self._judge("prices", f"no fresh price{known}" if is_stale else "")
         trouble = line.shared.clock.trouble if line.shared is not None else ""
         self._judge("clock", f"{Reason.CLOCK_SKEW}: {trouble}" if trouble else "", reconcile=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from backfuturectl.cli.main import cli
 from backfuturectl.daemon.client import DaemonError
+from backfuturectl.store.database import Store
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +28,15 @@ def test_what_was_laid_without_a_daemon_is_lifted_without_one() -> None:
     assert "the next one will halt all" in run("halt", "all").output
     assert "halt and pause of all is lifted" in run("resume", "all").output
     assert isinstance(run("resume", "all").exception, DaemonError), "nothing is left to lift"
+
+
+async def test_a_halt_without_a_daemon_leaves_word_to_cancel_and_close(tmp_path: Path) -> None:
+    output = await asyncio.to_thread(run, "halt", "all", "--cancel", "--close", "--yes")
+    assert "the next one will halt all, and cancel, and close" in output.output
+    url = f"sqlite:///{tmp_path / 'state' / 'state.db'}"
+    async with Store.open(url, seed=b"a seed of a test") as store:
+        (hold,) = await store.holds()
+    assert (hold.is_canceling, hold.is_closing) == (True, True)
 
 
 def test_only_what_was_laid_on_the_very_target_is_lifted() -> None:

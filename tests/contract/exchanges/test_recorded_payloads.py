@@ -410,6 +410,57 @@ async def test_kucoin_markets_and_prices():
     }
 
 
+MALFORMED = ["n/a", "", None, "Infinity", True, {}]
+
+
+@pytest.mark.parametrize("last", MALFORMED, ids=str)
+@pytest.mark.parametrize("exchange", ["kucoin", "kucoin futures", "mexc"])
+async def test_a_price_that_is_no_number_takes_no_other_pairs_price_away(exchange: str, last: Any):
+    venue, _, kind = exchange.partition(" ")
+    if venue == "mexc":
+        rows = [{"symbol": "AEUSDT", "price": last}, {"symbol": "LTCUSDT", "price": "6.65"}]
+        bodies, pairs = {**MEXC, "/api/v3/ticker/price": rows}, ["AE/USDT", "LTC/USDT"]
+    elif kind:
+        rows = [{"symbol": "ETHUSDTM", "price": last}, {"symbol": "XBTUSDTM", "price": "67158.4"}]
+        bodies, pairs = {**FUTURES, "/api/v1/allTickers": rows}, ["ETH/USDT", "BTC/USDT"]
+    else:
+        rows = [{"symbol": "NEW-USDT", "last": last}, {"symbol": "BTC-USDT", "last": "11328.9"}]
+        bodies = {**KUCOIN, "/api/v1/market/allTickers": {"ticker": rows}}
+        pairs = ["NEW/USDT", "BTC/USDT"]
+    market = MarketKind.FUTURES if kind else MarketKind.SPOT
+    async with answering(venue, market, bodies) as (public, _):
+        symbols = {row["symbol"]: pair for row, pair in zip(rows, pairs, strict=True)}
+        prices = await public._calls.prices(public.client, symbols)
+
+    assert set(prices) == {pairs[1]}
+
+
+@pytest.mark.parametrize("bid", ["n/a", True, "NaN"])
+async def test_a_bid_that_is_no_number_is_not_known_and_takes_no_price_away(bid: Any):
+    row = {"symbol": "XBTUSDTM", "price": "67158.4", "bestBidPrice": bid, "bestAskPrice": "67169.7"}
+    async with answering(
+        "kucoin", MarketKind.FUTURES, {**FUTURES, "/api/v1/allTickers": [row]}
+    ) as (
+        public,
+        _,
+    ):
+        assert await public.prices(["BTC/USDT"]) == {
+            "BTC/USDT": Quote(Decimal("67158.4"), None, Decimal("67169.7"))
+        }
+    price = [{"symbol": "LTCUSDT", "price": "6.65"}, {"symbol": "AEUSDT", "price": "1"}]
+    books = [
+        {"symbol": "LTCUSDT", "bidPrice": bid, "askPrice": "6.7"},
+        {"symbol": "AEUSDT", "bidPrice": "1", "askPrice": "2"},
+    ]
+    bodies = {**MEXC, "/api/v3/ticker/price": price, "/api/v3/ticker/bookTicker": books}
+    async with answering("mexc", MarketKind.SPOT, bodies) as (public, _):
+        wanted = {"LTCUSDT": "LTC/USDT", "AEUSDT": "AE/USDT"}
+        assert await public._calls.prices(public.client, wanted) == {
+            "LTC/USDT": Quote(Decimal("6.65"), None, Decimal("6.7")),
+            "AE/USDT": Quote(Decimal(1), Decimal(1), Decimal(2)),
+        }
+
+
 async def test_kucoin_futures_prices():
     row = {"symbol": "XBTUSDTM", "price": "67158.4", "bestBidPrice": "67169.6"}
     tickers = {"/api/v1/allTickers": [row | {"bestAskPrice": "67169.7"}]}

@@ -240,6 +240,26 @@ FAULTS = (
         ("tests/shell/engine/test_late_fills.py",),
     ),
     Fault(
+        "a price that is no number takes the prices of all pairs away",
+        GATE,
+        "exchanges/tickers.py",
+        (
+            (
+                "exact_or_none(ticker.last) if pair is not None else None",
+                'exact(ticker.last, "last") if pair is not None else None',
+            ),
+            ("PayloadError, decode, exact_or_none", "PayloadError, decode, exact, exact_or_none"),
+        ),
+        ("tests/contract/exchanges/test_recorded_payloads.py",),
+    ),
+    Fault(
+        "a close is for those bots alone that run when it is asked for",
+        GATE,
+        "reconcile/hand.py",
+        (("        if any(hold.is_closing for hold in holds):\n", "        if False:\n"),),
+        (_CONTROLLER,),
+    ),
+    Fault(
         "the newest deal is the one that began last by the clock",
         JOURNAL,
         "store/statements.py",
@@ -486,7 +506,7 @@ FAULTS = (
         "a price of any age is traded on",
         GATE,
         "reconcile",
-        (('"no fresh price" if is_stale else ""', '""'),),
+        (('f"no fresh price{known}" if is_stale else ""', '""'),),
         (_CONTROLLER,),
     ),
     Fault(

@@ -676,7 +676,7 @@ async def test_prices_that_stop_hold_the_bots_back(town: Town) -> None:
     async with town.daemon():
         bot = await in_deal(town)
         town.faults.always[PortCall.PRICES] = TransientError(Reason.EXCHANGE_UNAVAILABLE, "down")
-        await town.until(lambda: bot.gate == (Gate.EXITS_ONLY, "no fresh price"))
+        await town.until(lambda: bot.gate == (Gate.EXITS_ONLY, "no fresh price: down"))
         town.faults.always.clear()
         await town.until(lambda: bot.gate[0] is Gate.OPEN)
 
@@ -687,7 +687,8 @@ async def test_one_pair_without_a_price_holds_back_its_own_bot_alone(town: Town)
         bot = await in_deal(town)
         other = await in_deal(town, "grid/ETH-USDT")
         town.without_price.add("BTC/USDT")
-        await town.until(lambda: bot.gate == (Gate.EXITS_ONLY, "no fresh price"))
+        why = "no fresh price: kucoin tells no price of BTC/USDT that is a number above zero"
+        await town.until(lambda: bot.gate == (Gate.EXITS_ONLY, why))
         assert other.gate[0] is Gate.OPEN
         town.without_price.clear()
         await town.until(lambda: bot.gate[0] is Gate.OPEN)
@@ -893,6 +894,47 @@ async def test_a_pause_that_is_lifted_while_the_bot_has_no_seat_is_lifted(town: 
         await c.strategies.hand.lift("strategy/grid")
         town.faults.always.clear()
         await town.until(lambda: GRID in town.bots and not town.bot().view().is_paused, 400)
+
+
+async def flat(town: Town) -> None:
+    """Wait until the deal is closed at market, and see that no other begins while that is laid."""
+    await town.until(lambda: GRID in town.bots, 400)
+    await town.until(lambda: town.bot().view().deal_number is None, 400)
+    assert town.store is not None
+    assert [deal.exit_leg for deal in await town.store.deals()] == ["close"]
+    await town.rest(120)
+    assert town.bot().view().deal_number is None
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_a_close_reaches_a_bot_that_has_no_seat_yet(town: Town, is_restarted: bool) -> None:
+    async with town.daemon():
+        await in_deal(town)
+    down = TransientError(Reason.EXCHANGE_UNAVAILABLE, "down")
+    town.faults.always[PortCall.BALANCES] = down
+    async with town.daemon() as c:
+        await town.settled()
+        assert not town.bots
+        assert await c.strategies.hand.hold("all", "halt", cancel=False, close=True) == 0
+        await c.strategies.hand.hold("all", "halt", cancel=False, close=False)
+        if not is_restarted:
+            town.faults.always.clear()
+            await flat(town)
+    town.faults.always.clear()
+    async with town.daemon() as c:
+        await flat(town)
+        await c.strategies.hand.lift("all")
+        await town.until(lambda: town.bot().view().deal_number == 2)
+
+
+async def test_a_close_that_a_crash_overtakes_is_carried_out_by_the_next_daemon(
+    town: Town,
+) -> None:
+    async with town.daemon(is_killed=True) as c:
+        await in_deal(town)
+        await c.strategies.hand.hold("strategy/grid", "halt", cancel=False, close=True)
+    async with town.daemon():
+        await flat(town)
 
 
 async def test_a_person_takes_a_deal_over_and_gives_it_back(town: Town) -> None:
