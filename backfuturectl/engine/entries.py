@@ -100,10 +100,13 @@ class Entries:
             document=self.provenance.document,
         )
 
-    def opened(self, action: DealOpened) -> DealRecord:
-        """Return the row of a deal that begins."""
+    def opened(self, action: DealOpened, last: DealRecord | None) -> DealRecord:
+        """Return the row of a deal that begins, or of the *last* one where it goes on after all."""
+        deal = deal_id(self.name.bot, action.number)
+        if last is not None and last.deal == deal:
+            return replace(last, closed_at_ms=None, result_quote=None, exit_leg=None)
         return DealRecord(
-            deal=deal_id(self.name.bot, action.number),
+            deal=deal,
             bot=self.name.bot,
             number=action.number,
             side=action.side,

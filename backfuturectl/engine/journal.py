@@ -189,7 +189,7 @@ class Journal:
                     orders[row.client_order_id] = row
                     writes.append(row)
                 case DealOpened():
-                    deal = entries.opened(action)
+                    deal = entries.opened(action, closed)
                     writes.append(deal)
                 case DealClosed():
                     # What is told late (a fee, a funding payment) corrects a closed deal's result.

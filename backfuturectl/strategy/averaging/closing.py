@@ -55,6 +55,23 @@ def booked(state: State, deal: Deal, done: list[Action]) -> State:
     return state
 
 
+def taken_back(state: State, before: Deal) -> State:
+    """Return *state* without what the end of *before* counted: it is not over, or ends anew.
+
+    Whoever calls this sets its `closed_at_ms` to zero.
+    """
+    if not before.closed_at_ms:
+        return state
+    lost = ZERO if before.closing is Closing.ABANDON else max(-_result(before, state.setup), ZERO)
+    is_of_day = state.loss_day == before.closed_at_ms // DAY_MS
+    counted = (before.closed_at_ms, reduced_loss(before))
+    return replace(
+        state,
+        day_loss=max(state.day_loss - lost, ZERO) if is_of_day else state.day_loss,
+        reductions=tuple(each for each in state.reductions if each != counted),
+    )
+
+
 def abandoned(state: State, deal: Deal, done: list[Action]) -> State:
     """Book the end of a deal whose position stays as it is."""
     result = _result(deal, state.setup)
@@ -84,9 +101,8 @@ def corrected(state: State, before: Deal, deal: Deal, done: list[Action]) -> Sta
     """
     was, result = _result(before, state.setup), _result(deal, state.setup)
     leg = None if deal.closing is Closing.ABANDON else exit_leg(deal)
-    ended_ms = deal.closed_at_ms or state.at_ms  # older records do not tell
-    done.append(DealClosed(deal.number, ended_ms, result, leg))
-    if state.loss_day != ended_ms // DAY_MS:
+    done.append(DealClosed(deal.number, deal.closed_at_ms, result, leg))
+    if state.loss_day != deal.closed_at_ms // DAY_MS:
         return state
     was_reached = loss_reached(state)
     loss = state.day_loss + max(-result, ZERO) - max(-was, ZERO)

@@ -30,7 +30,7 @@ def on_funding(state: State, event: FundingPaid) -> Step[State]:
     deal = state.deal
     if deal is None or not deal.is_open:
         return Step(state)
-    until_ms = deal.closed_at_ms if deal.is_over else event.at_ms
+    until_ms = deal.closed_at_ms or event.at_ms
     fresh = tuple(
         payment
         for payment in event.payments
@@ -52,7 +52,7 @@ def on_funding(state: State, event: FundingPaid) -> Step[State]:
         done.append(FundingBooked(deal.number, one))
         done.append(Note("Funding", f"{one.amount_quote:+f} {state.setup.market.quote}"))
     state = replace(state, deal=deal)
-    if deal.is_over:
+    if deal.closed_at_ms:
         state = corrected(state, before, deal, done)
     return settle(state, tuple(done))
 

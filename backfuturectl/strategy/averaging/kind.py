@@ -22,7 +22,7 @@ from backfuturectl.model.status import Reason
 from backfuturectl.model.units import Money
 from backfuturectl.strategy.assumptions import rules_of
 from backfuturectl.strategy.averaging import codec
-from backfuturectl.strategy.averaging.closing import booked, corrected
+from backfuturectl.strategy.averaging.closing import booked, corrected, taken_back
 from backfuturectl.strategy.averaging.exposure import exposure
 from backfuturectl.strategy.averaging.gauging import GAP_MS, calm_price, recovery_view, smoothed
 from backfuturectl.strategy.averaging.imposed import on_funding, on_liquidated
@@ -423,7 +423,7 @@ def _reopen(
     """Handle what is reported about a deal that has ended, and that was *before* the report."""
     deal = state.deal
     assert deal is not None
-    if deal.is_open and not has_filled:  # a fee came late: only the result changes
+    if deal.closed_at_ms and not has_filled:  # a fee came late: only the result changes
         done: list[Action] = [*notes]
         state = corrected(state, before, deal, done)
         return settle(state, tuple(done))
@@ -436,6 +436,8 @@ def _reopen(
         f"an order of deal {deal.number} filled after the deal had ended; a person has to look",
         is_warning=True,
     )
+    # What it has come to is not known before a person has looked.
+    state = replace(taken_back(state, before), deal=replace(deal, closed_at_ms=0))
     return settle(moved(state, Happening.CONTRADICTED), (*notes, late))
 
 
@@ -520,13 +522,15 @@ def _cleared(state: State) -> tuple[State, tuple[Action, ...]]:
         kept.position_base, kept.average, state.setup.market
     )
     done: list[Action] = []
-    if not deal.is_open and kept.entered_base:
-        deal = replace(deal, is_open=True)
+    before, is_over = deal, not (is_held or deal.resting)
+    if before.is_over and not is_over:
+        state = taken_back(state, before)
+        deal = replace(deal, closed_at_ms=0)
+    deal = replace(deal, is_open=bool(deal.is_open or kept.entered_base), is_over=is_over)
+    if deal.is_open and (not before.is_open or (before.is_over and not is_over)):
         done.append(DealOpened(deal.number, state.setup.entry_side, state.at_ms))
-    was_over = deal.is_over
-    deal = replace(deal, is_over=not (is_held or deal.resting))
     state = replace(state, deal=deal)
-    if deal.is_open and deal.is_over and not was_over:
+    if deal.is_open and deal.is_over and not deal.closed_at_ms:
         state = booked(state, deal, done)
     if deal.is_over or not deal.is_open:
         return moved(state, Happening.CLEARED_FLAT), tuple(done)

@@ -22,6 +22,7 @@ URGENT = "an exit waits for no question and for no failure longer than that last
 QUIET = "a price that decides something is looked at, and one that decides nothing counts"
 DURABLE = "what is acknowledged is on disk"
 ONE_WRITER = "one writer"
+COUNTED = "a deal's result is booked once"
 PAID = "funding is part of the result of the deal that it was paid for"
 
 FAULTS = (
@@ -238,6 +239,32 @@ FAULTS = (
         "engine/lookups.py",
         (("        if is_decided and known is None:\n", "        if True:\n"),),
         ("tests/shell/engine/test_late_fills.py",),
+    ),
+    Fault(
+        "a deal that goes on after its end keeps a closed row",
+        JOURNAL,
+        "engine/entries.py",
+        (("replace(last, closed_at_ms=None, result_quote=None, exit_leg=None)", "last"),),
+        ("tests/shell/engine/test_late_fills.py",),
+    ),
+    Fault(
+        "the loss of a deal that ends a second time counts twice",
+        COUNTED,
+        "strategy/averaging/closing.py",
+        (("max(state.day_loss - lost, ZERO) if is_of_day", "state.day_loss if is_of_day"),),
+        (_AVERAGING,),
+    ),
+    Fault(
+        "what a late fill has bought counts as lost",
+        COUNTED,
+        "strategy/averaging/kind.py",
+        (
+            (
+                "(taken_back(state, before), deal=replace(deal, closed_at_ms=0))",
+                "(taken_back(state, before), deal=deal)",
+            ),
+        ),
+        (_AVERAGING,),
     ),
     Fault(
         "a price that is no number takes the prices of all pairs away",

@@ -13,7 +13,7 @@ from backfuturectl.exchanges.simulated import PortCall
 from backfuturectl.matching.values import Wallet
 from backfuturectl.model.ids import OrderName, bot_code, client_order_id
 from backfuturectl.model.orders import Leg, LegKind, Order, OrderStatus
-from backfuturectl.strategy.base import Gate
+from backfuturectl.strategy.base import Command, Gate
 from tests.shell.world import ACCOUNT, BUSY, NAME, UNKNOWN, Account, World, world
 
 pytestmark = pytest.mark.looptime(noop_cycles=1)
@@ -217,3 +217,33 @@ async def test_a_fill_of_a_deal_that_is_long_over_is_on_record_and_people_are_to
         w.bot.reconcile_soon()
         await w.price("101", for_s=10)
         assert w.bot.gate[0] is Gate.OPEN
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_a_deal_that_goes_on_after_its_end_is_an_open_row_and_then_a_closed_one(
+    is_restarted: bool,
+) -> None:
+    async with world(starts=False) as w:
+        late = await appears_late(w)
+        await w.price("102", for_s=5)
+        (first,) = await w.store.deals(is_open=False)
+        w.account.hidden_orders = frozenset()
+        await w.price("98.5", for_s=30)
+        assert w.bot is not None
+        assert w.bot.view().state == "MANUAL"
+        w.bot.command(Command.RESUME)
+        await w.price("98.5", for_s=5)
+        (again,) = await w.store.deals()
+        assert (again.deal, again.closed_at_ms) == (first.deal, None)
+        assert again.opened_at_ms == first.opened_at_ms
+        if is_restarted:
+            await killed(w)
+            await w.price("98.5", for_s=5)
+        await w.price("102", for_s=30)
+        (second,) = await w.store.deals(is_open=False)
+        fills = await w.store.fills(NAME.bot, deal=second.deal)
+        assert late in {fill.client_order_id for fill in fills}
+        sold = sum(fill.price * fill.amount_base for fill in fills if fill.side == "sell")
+        paid = sum(fill.price * fill.amount_base for fill in fills if fill.side == "buy")
+        fees = sum(fill.fee.amount for fill in fills if fill.fee and fill.fee.currency == "USDT")
+        assert second.result_quote == sold - paid - fees

@@ -12,13 +12,14 @@ import pytest
 from backfuturectl.model.errors import PermanentError
 from backfuturectl.model.ids import parse_client_order_id
 from backfuturectl.model.market import Market, MarketKind
-from backfuturectl.model.orders import Fee, LegKind, OrderStatus, OrderType, Side
+from backfuturectl.model.orders import Fee, Funding, LegKind, OrderStatus, OrderType, Side
 from backfuturectl.model.status import Reason
 from backfuturectl.model.units import Money
 from backfuturectl.strategy.base import (
     Cancel,
     Command,
     DealOpened,
+    FundingPaid,
     Gate,
     OrderChanged,
     Place,
@@ -898,6 +899,63 @@ def test_a_fill_after_the_end_calls_a_person() -> None:
     venue.command(Command.RESUME)
     assert venue.phase() == "ACTIVE"
     assert venue.last(LegKind.TAKE_PROFIT).order.amount_base == D("0.5")
+
+
+def stopped_with_a_late_rung() -> Venue:
+    """Have a deal leave by its stop, and a rung of it turn out to have filled after all."""
+    venue = opened()
+    rung = venue.live(LegKind.RUNG)[0]
+    venue.run("84")
+    (first,) = venue.closed()
+    assert first.result_quote < 0
+    assert venue.state.day_loss == -first.result_quote
+    rung.filled, rung.cost = D("0.5"), D("49.145")
+    venue.report(rung.order.client_order_id)
+    assert venue.phase() == "MANUAL"
+    return venue
+
+
+def test_the_loss_of_a_deal_that_ends_a_second_time_counts_once() -> None:
+    venue = stopped_with_a_late_rung()
+    venue.command(Command.RESUME)
+    assert [action.number for action in venue.opened()] == [1, 1], "people are told that it goes on"
+    venue.run("84")
+    _, second = venue.closed()
+    assert venue.is_flat()
+    assert second.result_quote == venue.cash()
+    assert venue.state.day_loss == -second.result_quote
+    assert KIND.load(KIND.dump(venue.state), venue.state.setup).day_loss == -second.result_quote
+
+
+def test_a_late_fill_of_an_exit_changes_the_result_once_a_person_has_looked() -> None:
+    venue = opened()
+    venue.run("84")
+    (first,) = venue.closed()
+    exit_ = venue.last(LegKind.STOP_LOSS)
+    known = venue.view(exit_.order.client_order_id)
+    dearer = known.cost_quote + 1
+    told = OrderChanged(
+        known.client_order_id, known.status, known.filled_base, dearer, known.fees, venue.now_ms
+    )
+    venue.tell(told)
+    assert venue.phase() == "MANUAL"
+    venue.command(Command.RESUME)
+    _, second = venue.closed()
+    assert second.result_quote == first.result_quote + 1
+    assert venue.state.day_loss == -second.result_quote
+    assert len(venue.opened()) == 1
+    venue.command(Command.RESUME)
+    assert len(venue.closed()) == 2
+
+
+def test_funding_that_is_told_while_a_person_looks_at_a_late_fill_is_part_of_the_result() -> None:
+    venue = stopped_with_a_late_rung()
+    paid = Funding("f1", venue.state.setup.market.pair, D(-3), venue.now_ms)
+    venue.tell(FundingPaid((paid,), venue.now_ms))
+    assert len(venue.closed()) == 1
+    venue.command(Command.RESUME)
+    venue.run("84")
+    assert venue.closed()[-1].result_quote == venue.cash() - 3
 
 
 def test_a_base_order_that_filled_after_its_cancel_becomes_the_deal() -> None:
