@@ -110,6 +110,9 @@ _ROUNDED: Final = frozenset(
     | {"realised", "gross", "fees", "funding", "dust"}
 )
 _COMMIT_DIGITS: Final = 12
+_NOT_FINAL: Final = "not final"
+"""A closed deal's result before its fills and fees were compared with the exchange's."""
+
 _TWO_PLACES: Final = Context(prec=60)
 _EIGHT_DIGITS: Final = Context(prec=8)
 """Figures that were divided or multiplied; the exact ones are in the JSON."""
@@ -154,6 +157,8 @@ def for_people(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
     for field in _ROUNDED & row.keys():
         if row[field] is not None:
             shown[field] = _EIGHT_DIGITS.create_decimal(row[field]).normalize()
+    if row.get("status") == "closed" and row.get("settledAt", 0) is None:
+        shown["result"] = f"{shown['result']} ({_NOT_FINAL})"
     if "permissions" in row:
         shown["permissionList"] = ",".join(row["permissions"])
     if "unvaluedFees" in row:

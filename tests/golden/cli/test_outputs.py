@@ -259,7 +259,26 @@ ANSWERS: dict[str, Any] = {
             "quote": "USDT",
             "environment": "live",
             "audit": "clean",
-        }
+            "settledAt": NOW_MS - 80_000_000,
+        },
+        {
+            "id": "btc/BTC-USDT#2",
+            "mode": "live",
+            "side": "buy",
+            "status": "closed",
+            "openedAt": NOW_MS - 600_000,
+            "exitLeg": "takeProfit",
+            "result": "2.5",
+            "realised": "2.49",
+            "gross": "3",
+            "fees": "0.51",
+            "funding": "0",
+            "unvaluedFees": [],
+            "quote": "USDT",
+            "environment": "live",
+            "audit": None,
+            "settledAt": None,
+        },
     ],
     "logs": [
         {
