@@ -190,12 +190,43 @@ def deals(bot: str | None, *, is_open: bool | None, limit: int | None) -> Select
     query = select(DEALS).order_by(
         *_newest_first(DEALS.c.opened_at_ms, DEALS.c.number, is_walked=not is_open)
     )
+    if is_open is None and limit is not None:
+        query = _cut(query, DEALS, bot, DEALS.c.opened_at_ms, DEALS.c.number, limit=limit)
     if bot is not None:
         query = query.where(_is_of(DEALS.c.bot, bot))
     if is_open is not None:
         closed = DEALS.c.closed_at_ms
         query = query.where(closed.is_(None) if is_open else closed.is_not(None))
     return query.limit(limit)
+
+
+def _cut(
+    query: Select[Any], table: Table, who: str | None, *columns: Column[Any], limit: int
+) -> Select[Any]:
+    """Return *query* for the newest of many bots, whatever they ever did; one bot has its index.
+
+    Args:
+        query: Sorted, and limited by the caller.
+        table: With a column ``bot``.
+        who: A bot or a strategy; None for all.
+        columns: What an index has after the bot, the time first.
+        limit: So many at most are asked for.
+    """
+    if who is None:  # rows of all bots are written in the order in which they come to be
+        row = literal_column("rowid", Integer)
+        newest = select(row).select_from(table.alias()).order_by(row.desc()).limit(limit)
+        return query.where(literal_column(f"{table.name}.rowid", Integer).in_(newest))
+    if "/" in who:
+        return query
+    own, (key,) = table.alias(), table.primary_key.columns
+    of_bot = (
+        select(own.c[key.name])
+        .where(own.c.bot == BOTS.c.bot)
+        .order_by(*(own.c[column.name].desc() for column in columns))
+        .limit(limit)
+        .correlate(BOTS)
+    )
+    return query.select_from(BOTS.join(table, key.in_(of_bot))).where(_is_of(BOTS.c.bot, who))
 
 
 def _unsettled() -> Select[Any]:
@@ -278,6 +309,10 @@ def orders(
     query = select(ORDERS).order_by(
         *_newest_first(ORDERS.c.intended_at_ms, ORDERS.c.client_order_id, is_walked=is_walked)
     )
+    if deal is None and is_open is None and limit is not None:
+        query = _cut(
+            query, ORDERS, bot, ORDERS.c.intended_at_ms, ORDERS.c.client_order_id, limit=limit
+        )
     if bot is not None:
         query = query.where(_is_of(ORDERS.c.bot if deal is None else _plain(ORDERS.c.bot), bot))
     if deal is not None:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, event
 
 from backfuturectl.model.ids import OrderName, bot_code, client_order_id
 from backfuturectl.model.orders import Leg, LegKind
+from backfuturectl.model.records import OrderRecord
 from backfuturectl.store.database import Store
 from tests.contract.store.records import BOT, SEED
 
@@ -23,6 +24,7 @@ _ORDER: Final = (
     "INSERT INTO orders VALUES (?, ?, ?, 'r', 1, 'buy', 'limit', '1', '1', ?, 'why', 1, '', ?, ?,"
     " 0, NULL, '0', '0', NULL, '', '', NULL, 'live', '')"
 )
+_BOT: Final = "INSERT INTO bots VALUES (?, ?, 'main', 'BTC/USDT', 'averaging', '{}', 1, 1, x'', 0)"
 _FILL: Final = "INSERT INTO fills VALUES (?, ?, ?, 'buy', '1', '1', NULL, NULL, ?, NULL)"
 _PAYMENT: Final = "INSERT INTO funding VALUES (?, ?, 'BTC/USDT', '1', ?, ?)"
 _DEAL: Final = (
@@ -48,6 +50,7 @@ def fill_up(driver: sqlite3.Connection, installation: str, orders: int) -> None:
     numbers = range(orders)
     rests = orders - 3
     driver.execute("BEGIN")
+    driver.execute(_BOT, (BOT, BOT.partition("/")[0]))
     driver.executemany(
         _ORDER,
         (
@@ -139,11 +142,37 @@ READS: Final[dict[str, Read]] = {
     "the funding of a deal": lambda store, deal: store.funding(BOT, deal=deal),
     "the books that are not settled": lambda store, _: store.unsettled_books(10**9, bot=BOT),
 }
+LISTS: Final[dict[str, Read]] = {
+    "a strategy's newest orders": lambda store, _: store.orders("eth", limit=5),
+    "a strategy's newest deals": lambda store, _: store.deals("eth", limit=5),
+    "the newest orders": lambda store, _: store.orders(limit=5),
+    "the newest deals": lambda store, _: store.deals(limit=5),
+}
 WHOLE_HISTORY: Final = ("SCAN orders", "SCAN deals", "SCAN fills", "SCAN funding")
 
 
 def deal(orders: int) -> str:
     return f"{BOT}#{orders // A_DEAL - 1}"
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_what_people_list_costs_the_same_after_a_hundred_times_the_orders(name: str) -> None:
+    costs = []
+    for orders in (FEW, ORDERS):
+        async with history(orders) as store:
+            with counted(store) as steps:
+                found = await LISTS[name](store, "")
+            assert isinstance(found, tuple)
+            assert len(found) == 5
+            newest = orders if "orders" in name else orders // A_DEAL * A_DEAL
+            assert found[-1] == max(found, key=_time)
+            assert _time(found[-1]) == newest - (1 if "orders" in name else A_DEAL)
+            costs.append(steps[0])
+    assert costs[0] == costs[1]
+
+
+def _time(found: object) -> int:
+    return found.intended_at_ms if isinstance(found, OrderRecord) else found.opened_at_ms
 
 
 async def test_what_a_start_reads_costs_the_same_after_a_hundred_times_the_orders() -> None:
