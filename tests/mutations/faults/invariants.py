@@ -501,7 +501,7 @@ FAULTS = (
         "strategy/averaging/kind.py",
         (
             (
-                "    if deal.is_open and deal.is_over and not was_over:\n        state",
+                "    if deal.is_open and deal.is_over and not deal.closed_at_ms:\n        state",
                 "    if False:\n        state",
             ),
         ),
