@@ -1,6 +1,7 @@
 """What every test needs."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -10,6 +11,24 @@ import pytest
 asyncio.set_event_loop(None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that nothing is waited for alone in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+_TURNS = {"long": 0, "last": 2}
+"""When a test with such a mark has its turn, where several processes share the tests."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes long where several processes share the tests.
+
+    So nothing is waited for alone in the end. One process by itself has nobody to wait for, and may
+    stop at the first failure, which it then comes by the sooner.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(
+            key=lambda item: next(
+                (_TURNS[mark.name] for mark in item.iter_markers() if mark.name in _TURNS), 1
+            )
+        )
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector leave alone what was imported and collected, which stays to the end."""
+    gc.freeze()

@@ -153,7 +153,8 @@ class Store:
         They are durable once a later commit returns. When too many wait they are refused, with a
         log line.
         """
-        self._writer.post(writes)
+        if writes:  # most looks at a resource find it as it was, and a transaction has its price
+            self._writer.post(writes)
 
     async def bots(self, bot: str | None = None) -> tuple[BotRecord, ...]:
         """Return every bot, by name; with *bot* that one alone, if there is such a one."""

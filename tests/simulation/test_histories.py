@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.conftest import Tell
 from tests.simulation.history import run
 from tests.simulation.visits import missing
 
@@ -20,22 +21,16 @@ The history of a seed is another one since plans or faults were last changed; wh
 that is told by itself in `test_found`.
 """
 
-TOURS = (*range(SEEDS + 6, SEEDS + 116, 10), 356)
-"""One for each feature of `plans.FEATURES`, and another in which a deal begins elsewhere."""
-
-USUAL = (seed for seed in range(SEEDS + 1, SEEDS + 71) if seed % 10 in {0, 1, 2, 4, 5})
-
 
 @pytest.mark.parametrize("seed", sorted({*range(1, SEEDS + 1), *FOUND}))
-def test_a_history_stays_safe_and_converges(seed: int) -> None:
-    told = run(seed)
-    assert told.orders > 0
+def test_a_history_stays_safe_and_converges(seed: int, told: Tell) -> None:
+    assert told(seed).orders > 0
 
 
-@pytest.mark.long
-def test_a_few_histories_come_by_everything() -> None:
-    assert missing(run(seed).visited for seed in (*TOURS, *USUAL)) == []
+def test_a_seed_is_one_history(told: Tell) -> None:
+    assert run(7) == told(7)
 
 
-def test_a_seed_is_one_history() -> None:
-    assert run(7) == run(7)
+@pytest.mark.last
+def test_the_histories_come_by_everything(told: Tell) -> None:
+    assert missing(told(seed).visited for seed in range(1, SEEDS + 1)) == []

@@ -227,6 +227,12 @@ def transactions() -> Iterator[list[str]]:
     sqlalchemy_event.remove(Engine, "commit", count)
 
 
+async def test_nothing_posted_is_no_transaction(store: Store, transactions: list[str]) -> None:
+    store.post([])
+    await store.commit([bot()])
+    assert len(transactions) == 1
+
+
 async def test_a_burst_of_commits_is_one_transaction(
     tmp_path: Path, transactions: list[str]
 ) -> None:
