@@ -4,6 +4,11 @@ import asyncio
 import gc
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # pytest-asyncio asks for the current event loop before its first test; asyncio would make one on
 # the spot, which nobody closes, and its ResourceWarning would fail some later test. Once a loop has

@@ -90,8 +90,9 @@ class Applying:
                 left.is_winding = True
 
     async def _start(self, desired: DesiredBot, after: tuple[str, ...], left: Pass) -> None:
-        if any(name in self._books.seats or self._books.is_unseated(name) for name in after):
-            left.is_winding = True
+        there = [b for b in after if b in self._books.seats or self._books.is_unseated(b)]
+        if there:
+            left.is_winding, left.behind = True, f"{there[0]}, which trades {desired.pair} there"
             return
         await self._seating.seat(desired, left)
 

@@ -34,6 +34,7 @@ class Pass:
         waits_for: Connection that is not Online; empty when none is waited for.
         trouble: Why a bot on the books could not be seated; None when all could.
         aside: Why a second bot of a pair could not be seated; that holds nothing else up.
+        behind: Who has to leave before a bot can start; empty for nobody.
         lacking: Why a connection's capital does not go round; empty when it does.
         closed: Pair that its exchange takes no orders of; empty when all are open.
         misfits: Which proof a bot on the books breaks by now, by bot.
@@ -47,6 +48,7 @@ class Pass:
     refused: str = ""
     lacking: str = ""
     is_winding: bool = False
+    behind: str = ""
     closed: str = ""
     misfits: dict[str, str] = field(default_factory=dict)
     setups: dict[str, tuple[Any, Market]] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from backfuturectl.config.compile import Loaded
 from backfuturectl.config.parsing import Document
 from backfuturectl.engine.clock import Clock
 from backfuturectl.model.errors import OperationError, PermanentError, TransientError
+from backfuturectl.model.market import MarketKind
 from backfuturectl.model.records import HoldRecord, ResourceRecord
 from backfuturectl.model.resources import Connection
 from backfuturectl.model.status import Reason
@@ -233,16 +234,27 @@ class Strategies:
         A strategy that was renamed looks like one that left and one that came: the newcomer must
         wait until its predecessor is off the account and pair. So must one whose predecessor was
         moved elsewhere or made a paper one. Who was not seated since the start is in the way too.
+
+        On futures whoever is there is in the way: what runs may be the last good generation of a
+        document that is broken by now, and a position must never have two keepers.
         """
         for found in self._books.at((bot.connection, bot.pair) for bot in desired):
             whose = found.planned if isinstance(found, Seat) else found
             entry = self._registry.get("Strategy", whose.strategy)
-            if whose.strategy == strategy or _is_wanted(entry, whose.connection, whose.pair):
+            is_shared = not self._is_futures(whose.connection)
+            if whose.strategy == strategy or (
+                is_shared and _is_wanted(entry, whose.connection, whose.pair)
+            ):
                 continue
             if isinstance(found, Seat):
                 yield found.running()
             elif (planned := self._builder.remembered(found)) is not None:
                 yield running_bot(planned, has_open_deal=True)
+
+    def _is_futures(self, connection: str) -> bool:
+        entry = self._registry.get("Connection", connection)
+        resource = entry.document.resource if entry is not None and entry.document else None
+        return isinstance(resource, Connection) and resource.spec.market is MarketKind.FUTURES
 
     def _desired(self, entry: Entry, document: Document) -> dict[str, DesiredBot]:
         spec = spec_of(document)
@@ -289,7 +301,8 @@ class Strategies:
                 self._registry.drop(entry.key)
             return queue.Done()
         if left.is_winding:
-            await self._tell(entry, Reason.PROGRESSING, "bots are ending their deals")
+            why = f"waits for {left.behind}" if left.behind else "bots are ending their deals"
+            await self._tell(entry, Reason.PROGRESSING, why)
             return queue.Again(WIND_DOWN_LOOK_S)
         if document is not None and entry.desired is document and not entry.is_current:
             record = self._registry.applied(entry, document, now_ms)

@@ -378,9 +378,7 @@ oddities = st.sampled_from(
 bodies = st.dictionaries(st.sampled_from([*ORDER, *FUTURES_ORDER, "funds", "qty"]), oddities)
 
 
-@settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(st.lists(bodies, min_size=30, max_size=30))
 async def test_no_body_makes_the_exchange_itself_fail(changes: list[dict[str, Any]]) -> None:
     async with kucoin() as stand:

@@ -31,9 +31,7 @@ cancels = st.tuples(st.just("cancel"), st.integers(0, 20))
 steps = st.lists(st.one_of(places, moves, cancels), min_size=3, max_size=12)
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(steps)
 async def test_orders_trades_balances_and_positions_are_the_ledgers(
     steps: list[tuple[Any, ...]],

@@ -325,9 +325,7 @@ _REPORTS = st.tuples(
 )
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(reports=st.lists(_REPORTS, min_size=1, max_size=8))
 async def test_an_order_only_ever_moves_along_its_table_and_writes_are_idempotent(
     reports: list[tuple[OrderStatus, Decimal, bool]],

@@ -24,6 +24,13 @@ SECRETS = "a secret is never shown"
 
 FAULTS = (
     Fault(
+        "a strategy may trade a contract that another one's last good generation still trades",
+        STOPS,
+        "reconcile/strategies.py",
+        (("is_shared = not self._is_futures(whose.connection)", "is_shared = True"),),
+        ("tests/shell/reconcile/test_one_keeper.py",),
+    ),
+    Fault(
         "a key that can withdraw is taken",
         KEYS,
         "exchanges/probe.py",

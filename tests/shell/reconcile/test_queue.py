@@ -247,7 +247,7 @@ ENDINGS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(CALLS, st.fixed_dictionaries(dict.fromkeys("abc", ENDINGS)), st.sampled_from([0.0, 4.0]))
 async def test_every_request_is_followed_by_a_turn_of_its_own(
     calls: list[tuple[float, str, str]], endings: dict[str, list[Ending]], takes_s: float
@@ -284,7 +284,7 @@ APPOINTMENTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(APPOINTMENTS)
 async def test_who_was_due_first_goes_first_and_moved_or_dropped_appointments_count_for_nothing(
     calls: list[tuple[int, float, bool]],

@@ -45,7 +45,7 @@ VARIANTS: dict[str, tuple[str | None, ...]] = {
 edits = st.sampled_from([(name, text) for name, texts in VARIANTS.items() for text in texts])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(edits, max_size=10))
 def test_what_is_remembered_is_what_is_true(history: list[tuple[str, str | None]]) -> None:
     parser, memory = Parser(), CheckMemory()

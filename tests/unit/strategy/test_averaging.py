@@ -540,14 +540,14 @@ def test_a_rung_that_fills_while_the_deal_winds_down_leaves_at_its_own_profit() 
 
 
 def test_the_cooldown_depends_on_the_exit() -> None:
-    venue = opened(cooldown={"afterTakeProfit": "60s", "afterStopLoss": "6h"})
+    venue = opened(cooldown={"afterTakeProfit": "90s", "afterStopLoss": "5h"})
     venue.run("101.31")
-    assert not places(venue.tick(100, after_ms=58_000))
+    assert not places(venue.tick(100, after_ms=88_000))
     assert places(venue.tick(100, after_ms=2_000))
-    stopped = opened(cooldown={"afterTakeProfit": "60s", "afterStopLoss": "6h"})
+    stopped = opened(cooldown={"afterTakeProfit": "90s", "afterStopLoss": "5h"})
     stopped.run(90)
     assert stopped.closed()[0].exit_leg.kind is LegKind.STOP_LOSS
-    assert not places(stopped.tick(90, after_ms=6 * 3_600_000 - 1_000))
+    assert not places(stopped.tick(90, after_ms=5 * 3_600_000 - 1_000))
     assert places(stopped.tick(90, after_ms=1_000))
 
 

@@ -47,7 +47,7 @@ def test_a_market_that_only_rises_reads_a_hundred_and_one_that_only_falls_nought
     steps=st.lists(st.integers(-100, 100).filter(bool), min_size=600, max_size=600),
     period=st.integers(2, 24),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_came_before_the_warm_up_makes_no_difference(steps: list[int], period: int) -> None:
     closes = [D(10_000)]
     for step in steps:

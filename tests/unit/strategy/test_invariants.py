@@ -405,9 +405,7 @@ def converge(venue: Venue, name: str) -> None:
 @pytest.mark.parametrize("name", SETUPS)
 @pytest.mark.parametrize("fee_in", ["USDT", "BTC", "KCS"])
 @given(history=HISTORIES)
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_history_breaks_an_invariant_and_every_history_ends_flat(
     name: str, fee_in: str, history: list[tuple[str, int, int]]
 ) -> None:
@@ -438,7 +436,7 @@ def test_no_history_breaks_an_invariant_and_every_history_ends_flat(
 @given(
     st.lists(st.tuples(st.sampled_from([80, 89, 90, 91, 95, 100]), st.integers(1, 40)), max_size=40)
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_only_a_price_beyond_the_stop_all_through_confirm_for_stops_a_deal(
     path: list[tuple[int, int]],
 ) -> None:
@@ -458,7 +456,7 @@ def test_only_a_price_beyond_the_stop_all_through_confirm_for_stops_a_deal(
 
 
 @given(history=HISTORIES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_replaying_every_order_report_changes_nothing(
     history: list[tuple[str, int, int]],
 ) -> None:
@@ -477,7 +475,7 @@ WALKS = st.lists(st.tuples(st.integers(-90, 80), st.integers(1, 8)), min_size=10
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS if "recovery" in name])
 @given(walk=WALKS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_walk_of_prices_through_recovery_breaks_an_invariant(
     name: str, walk: list[tuple[int, int]]
 ) -> None:
@@ -507,7 +505,7 @@ def test_no_walk_of_prices_through_recovery_breaks_an_invariant(
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(
     prices=st.lists(
         st.tuples(

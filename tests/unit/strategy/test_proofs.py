@@ -220,7 +220,7 @@ def test_a_price_below_the_tick_is_refused(tick: str) -> None:
     risk=st.sampled_from(list(PRESETS)),
     base=st.sampled_from(["auto", "1 USDT", "40 USDT"]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_at_a_price_a_document_that_passed_breaks_only_what_ticks_and_steps_decide(
     start: Decimal, grid: tuple[str, str], kind: MarketKind, risk: str, base: str
 ) -> None:

@@ -324,15 +324,16 @@ def test_recovery_switched_off_never_begins() -> None:
 # What it does.
 
 
-def test_recovery_sells_at_its_own_target_and_then_rests_long() -> None:
-    venue = recovering()
+@pytest.mark.parametrize("percent", ["0.4", "0.7"])
+def test_recovery_sells_at_its_own_target_and_then_rests_long(percent: str) -> None:
+    actions = {"takeProfitPct": D(percent)}
+    venue = recovering(deep(recovery=document(actions=actions)))
     average = KIND.view(venue.state).average
     (target,) = venue.live(LegKind.TAKE_PROFIT)
-    assert target.order.price == (average * D("1.004")).quantize(
-        D("0.01"), rounding="ROUND_CEILING"
-    )
+    exact = average * (ONE + D(percent) / 100)
+    assert target.order.price == exact.quantize(D("0.01"), rounding="ROUND_CEILING")
     next_exit = KIND.view(venue.state).next_exit
-    assert next_exit.quantize(D("1e-9")) == (average * D("1.004")).quantize(D("1e-9"))
+    assert next_exit.quantize(D("1e-9")) == exact.quantize(D("1e-9"))
     venue.run(target.order.price)
     assert venue.phase() == "COOLDOWN"
     sent = len(venue.sent)
@@ -383,6 +384,17 @@ def test_resting_rungs_are_taken_back_unless_strict_allows_one() -> None:
     assert not venue.live(LegKind.RUNG)  # the last add-on is less than an hour ago
     hold(venue, "98.2", 40)
     assert [rung.order.price for rung in venue.live(LegKind.RUNG)] == [D("96.28")]
+
+
+def test_an_add_on_improves_the_average_by_what_the_file_asks_for() -> None:
+    """After 100 at 100.30 and 100 at 98.29 a rung at 96.28 improves the average by 1 %."""
+    for needed, placed in (("0.9", [D("96.28")]), ("1.1", [D("94.28")])):
+        strict = {"minAverageImprovementPct": D(needed), "minSpacingPct": D(1), "minInterval": "0s"}
+        rules = document(trigger={"manual": True}, actions={"strict": strict})
+        venue = opened(deep(averaging={"maxOrders": 3, "stepScale": D(1)}, recovery=rules))
+        hold(venue, "98.2", 30)
+        assert venue.phase() == "RECOVERY"
+        assert [rung.order.price for rung in venue.live(LegKind.RUNG)] == placed
 
 
 def test_recovery_takes_rungs_back_although_only_exits_are_allowed() -> None:
@@ -800,9 +812,10 @@ def test_the_budget_is_a_share_of_the_whole_ladders_margin() -> None:
 # How it ends.
 
 
-def test_the_exit_rule_held_leads_back_to_the_ladder_where_it_was() -> None:
-    venue = recovering()
-    hold(venue, "98.0", 55)
+@pytest.mark.parametrize("minutes", [30, 60])
+def test_the_exit_rule_held_leads_back_to_the_ladder_where_it_was(minutes: int) -> None:
+    venue = recovering(deep(recovery=document(exit={"confirmFor": f"{minutes}m"})))
+    hold(venue, "98.0", minutes - 5)
     assert venue.phase() == "RECOVERY"
     hold(venue, "98.0", 12)
     assert venue.phase() == "ACTIVE"
@@ -1111,7 +1124,7 @@ def test_every_preset_fills_recovery_whole(risk: str) -> None:
 
 
 @given(path=st.lists(st.integers(9_200, 10_100), min_size=5, max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_price_path_shorter_than_confirm_for_reaches_recovery(path: list[int]) -> None:
     """Wicks of at most 14 minutes, each followed by calm: no transition beyond WATCH."""
     venue = opened()

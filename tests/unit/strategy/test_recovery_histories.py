@@ -270,7 +270,6 @@ def come_by(name: str, *, examples: int) -> set[str]:
     @given(history=HISTORIES, gave_up_before=st.booleans())
     @settings(
         max_examples=examples,
-        deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow],
     )

@@ -482,7 +482,7 @@ def test_a_record_without_trigger_prices_is_read() -> None:
 
 @pytest.mark.parametrize("direction", ["long", "short"])
 @given(path=st.lists(st.integers(860, 1140), max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_with_an_honest_exchange_no_position_is_ever_uncovered(
     direction: str, path: list[int]
 ) -> None:
