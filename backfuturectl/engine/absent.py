@@ -42,16 +42,19 @@ class Absent:
         self._until_s[client_order_id] = _now_s() + for_s
 
     def forget(self, client_order_id: str) -> None:
-        """Ask no more: it has appeared, or its time is over."""
+        """Ask no more: it has appeared."""
         self._until_s.pop(client_order_id, None)
 
     def beyond(self, listed: Collection[str]) -> tuple[str, ...]:
         """Return those to ask for that are not *listed* among the open orders."""
         return tuple(name for name in self._until_s if name not in listed)
 
-    def is_over(self, client_order_id: str) -> bool:
-        """Return whether an order that did not show up need not be asked for again."""
-        return _now_s() >= self._until_s[client_order_id]
+    def expire(self) -> None:
+        """Ask no more for those whose time is over, once all have been asked for."""
+        now_s = _now_s()
+        self._until_s = {
+            name: until_s for name, until_s in self._until_s.items() if now_s < until_s
+        }
 
 
 def _now_s() -> float:

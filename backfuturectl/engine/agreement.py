@@ -16,7 +16,7 @@ from backfuturectl.engine.stepper import Stepper
 from backfuturectl.engine.strangers import FORGOTTEN
 from backfuturectl.model.ids import OrderName, bot_code, client_order_id, parse_client_order_id
 from backfuturectl.model.market import ZERO, MarketKind
-from backfuturectl.model.orders import Fill, Leg, LegKind, OrderStatus
+from backfuturectl.model.orders import Fill, Leg, LegKind, OrderStatus, Side
 from backfuturectl.strategy.base import Note
 
 MISMATCH_LOOKS: Final = 5
@@ -24,6 +24,9 @@ MISMATCH_LOOKS: Final = 5
 
 ORDERS_ASKED_MAX: Final = 30
 """Orders of other names whose executions are looked into, once after the start."""
+
+LOOK_BACK_MS: Final = 6 * 86_400_000
+"""How far back a bot looks that has no journal: exchanges tell a week at a time."""
 
 _POSITION: Final = "position"
 
@@ -58,6 +61,7 @@ class Agreement:
         self._lookups = lookups
         self._positions = positions
         self._is_memory_proven = False
+        self._is_vouched = False
         self.has_lost_orders = False
         self._remembers_until_ms = context.journal.updated_at_ms
 
@@ -67,7 +71,11 @@ class Agreement:
         return _POSITION in self._context.holds
 
     def forgive(self) -> None:
-        """Drop what the last comparison found; the next one judges anew."""
+        """Drop what the last comparison found; the next one judges anew.
+
+        A person has looked at what another installation left here.
+        """
+        self._is_vouched = self._is_vouched or self.is_contradicted
         self._context.holds.lift(_POSITION)
 
     async def reach(self) -> bool:
@@ -97,7 +105,7 @@ class Agreement:
     async def _find(self) -> _Found:
         forgotten = await self._forgotten()
         if forgotten is not None:
-            return _Found(Known.LOST, Shown.FILLED, forgotten)
+            return forgotten
         found = await self._lasting()
         forced = await self._positions.forced() if found.shown is Shown.OTHER else {}
         return replace(found, shown=Shown.FORCED, forced=forced) if forced else found
@@ -116,12 +124,13 @@ class Agreement:
                 return
             await self._context.pause(URGENT_POLL_S)
 
-    async def _forgotten(self) -> str | None:
+    async def _forgotten(self) -> _Found | None:
         """Return what this bot did that its journal does not know, once after the start.
 
         A store that was put back from an older copy would give ids to new orders that old ones
         have already. What still rests is found among the open orders; here follow what was filled
-        since, and the deal after the last one.
+        since, and the deal after the last one. Of a store that was lost with all it knew tells only
+        what was bought under the same bot's name and is still here.
         """
         context = self._context
         if self._is_memory_proven or context.is_stopping:
@@ -133,29 +142,56 @@ class Agreement:
             OrderName(context.installation, code, newest + 1, Leg(LegKind.BASE), 0)
         )
         if await context.ask(account.order(pair, next_base)) is not None:
-            return FORGOTTEN.format(next_base)
-        if newest:
-            fills = await context.ask(account.fills(pair, self._remembers_until_ms))
-            for name in await self._names(fills, next_base):
-                parts = parse_client_order_id(name)
-                if (
-                    parts is not None
-                    and (parts.installation, parts.bot) == (context.installation, code)
-                    and parts.deal >= newest
-                    and context.journal.order(name) is None
-                ):
-                    return FORGOTTEN.format(name)
+            return _Found(Known.LOST, Shown.FILLED, FORGOTTEN.format(next_base))
+        since_ms = self._remembers_until_ms or context.clock.now_ms() - LOOK_BACK_MS
+        fills = await self._named(await context.ask(account.fills(pair, since_ms)), next_base)
+        mine = [(fill, name) for fill, name in fills if name.bot == code]
+        for _, name in mine:
+            text = client_order_id(name)
+            is_own = name.installation == context.installation and name.deal >= newest
+            if is_own and context.journal.order(text) is None:
+                return _Found(Known.LOST, Shown.FILLED, FORGOTTEN.format(text))
+        if not newest and not self._is_vouched:
+            others = [fill for fill, name in mine if name.installation != context.installation]
+            left = await self._left_over(others)
+            if left is not None:
+                return _Found(Known.TWIN, Shown.FILLED, left)
         self._is_memory_proven = True
         return None
 
-    async def _names(self, fills: Sequence[Fill], unused: str) -> list[str]:
-        """Return the client order ids of *fills*; where they carry none, their orders are asked.
+    async def _left_over(self, fills: Sequence[Fill]) -> str | None:
+        """Return what is left of what another installation's *fills* have bought; None if nothing.
 
-        The newest are asked first, and no more than `ORDERS_ASKED_MAX`: a person may trade here
-        too. *unused* is an id that no order has.
+        On futures the position itself tells.
+        """
+        context, market = self._context, self._context.market
+        held = ZERO
+        for fill in fills:
+            held += fill.amount_base if fill.side is Side.BUY else -fill.amount_base
+            if fill.fee is not None and fill.fee.currency == market.base:
+                held -= fill.fee.amount
+        if market.kind is MarketKind.FUTURES or held < max(market.amount_min, market.amount_step):
+            return None
+        balances = await context.ask(context.account.balances())
+        if balances.total.get(market.base, ZERO) < held:
+            return None  # sold since, by whomever
+        return (
+            f"{held:f} {market.base} were bought by this very bot under a state that is gone, and "
+            "are still here; was the state lost?"
+        )
+
+    async def _named(self, fills: Sequence[Fill], unused: str) -> list[tuple[Fill, OrderName]]:
+        """Return those of *fills* whose orders this program made, each with its order's name.
+
+        Where they carry none, their orders are asked: the newest first, and no more than
+        `ORDERS_ASKED_MAX`, since a person may trade here too. *unused* is an id that no order has.
         """
         context = self._context
-        names = [fill.client_order_id for fill in fills if fill.client_order_id is not None]
+        names = {
+            fill.order_id: fill.client_order_id
+            for fill in fills
+            if fill.client_order_id is not None
+        }
         known = {row.order_id for row in context.journal.orders}
         nameless = [
             fill.order_id
@@ -166,8 +202,9 @@ class Agreement:
             pair = context.name.pair
             order = await context.ask(context.account.order(pair, unused, order_id))
             if order is not None:
-                names.append(order.client_order_id)
-        return names
+                names[order_id] = order.client_order_id
+        found = ((fill, parse_client_order_id(names.get(fill.order_id, ""))) for fill in fills)
+        return [(fill, name) for fill, name in found if name is not None]
 
     async def _lasting(self) -> _Found:
         """Return what is held, and how the exchange shows it in several looks in a row."""

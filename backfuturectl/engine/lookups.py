@@ -96,6 +96,7 @@ class Lookups:
             known = replace(absent, order_id=stranger.order_id)
             self._expelled.setdefault(stranger.client_order_id, known)
             self._absent.forget(stranger.client_order_id)
+        self._absent.expire()
         for absent in tuple(self._expelled.values()):
             await self._expel(absent, is_listed=absent.client_order_id in by_id)
         for order in mine:
@@ -111,14 +112,8 @@ class Lookups:
 
     async def _appeared(self, listed: Collection[str]) -> list[Order]:
         """Return what the exchange knows by now of orders that were believed absent."""
-        found = []
-        for client_order_id in self._absent.beyond(listed):
-            seen = await self._ask(client_order_id)
-            if seen is not None:
-                found.append(seen)
-            elif self._absent.is_over(client_order_id):
-                self._absent.forget(client_order_id)
-        return found
+        asked = [await self._ask(name) for name in self._absent.beyond(listed)]
+        return [seen for seen in asked if seen is not None]
 
     def _bare(self) -> tuple[OrderRecord, ...]:
         """Return the orders whose fills are still owed; another account's are not asked for."""

@@ -168,6 +168,12 @@ RULINGS: Final[dict[tuple[Known, Shown], Ruling]] = {
         gate=Gate.SHUT,
         note="PositionMismatch",
     ),
+    (Known.TWIN, Shown.FILLED): Ruling(
+        Action.HOLD,
+        "a state was lost with all it knew: a second deal would begin beside the one it left",
+        gate=Gate.SHUT,
+        note="PositionMismatch",
+    ),
     (Known.SIBLING, Shown.OPEN): Ruling(Action.GO_ON, "that bot's own journal answers for it"),
     (Known.TWIN, Shown.OPEN): Ruling(
         Action.LEAVE,

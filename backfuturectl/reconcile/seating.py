@@ -260,6 +260,8 @@ class Seating:
         ]
         await stop(moving)
         for seat in moving:
+            seat.is_ended = True  # all of them, before the first that the store may fail
+        for seat in moving:
             await self._take_away(seat)
             await self._reseat(seat, left)
 

@@ -22,6 +22,7 @@ URGENT = "an exit waits for no question and for no failure longer than that last
 QUIET = "a price that decides something is looked at, and one that decides nothing counts"
 DURABLE = "what is acknowledged is on disk"
 ONE_WRITER = "one writer"
+RUNS = "a bot that is on the books runs"
 COUNTED = "a deal's result is booked once"
 PAID = "funding is part of the result of the deal that it was paid for"
 
@@ -283,6 +284,32 @@ FAULTS = (
             ("PayloadError, decode, exact_or_none", "PayloadError, decode, exact, exact_or_none"),
         ),
         ("tests/contract/exchanges/test_recorded_payloads.py",),
+    ),
+    Fault(
+        "a bot without a journal looks for no older orders of its own",
+        JOURNAL,
+        "engine/agreement.py",
+        (
+            (
+                "        mine = [(fill, name) for fill, name in fills if name.bot == code]\n",
+                "        mine = [(fill, name) for fill, name in fills if newest and name.bot == code]\n",
+            ),
+        ),
+        ("tests/shell/engine/test_older_store.py",),
+    ),
+    Fault(
+        "coins that a lost state had bought are the owner's own",
+        JOURNAL,
+        "engine/agreement.py",
+        (("            left = await self._left_over(others)\n", "            left = None\n"),),
+        ("tests/shell/engine/test_older_store.py",),
+    ),
+    Fault(
+        "a bot whose move broke off is never run again",
+        RUNS,
+        "reconcile/seating.py",
+        (("            seat.is_ended = True  # all", "            pass  # all"),),
+        (_CONTROLLER,),
     ),
     Fault(
         "a close is for those bots alone that run when it is asked for",

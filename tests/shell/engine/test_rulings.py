@@ -346,6 +346,12 @@ async def another_daemons_order(w: World) -> None:
     assert w.venue.order(ACCOUNT, order.serial).is_open
 
 
+@scene(Known.TWIN, Shown.FILLED, Outcome(BASE, (), gate=Gate.SHUT, notes=("PositionMismatch",)))
+async def coins_of_a_state_that_was_lost(w: World) -> None:
+    put(w, named(w, installation="zzzz", deal=1), at_market=True)
+    await begin(w)
+
+
 @scene(Known.FOREIGN, Shown.OPEN, Outcome(BASE, (S.FILLED,), notes=("ForeignOrder",)))
 async def a_persons_order(w: World) -> None:
     order = put(w, "web-1")

@@ -17,6 +17,7 @@ from backfuturectl.model.errors import PermanentError, TransientError
 from backfuturectl.model.ids import bot_code, parse_client_order_id
 from backfuturectl.model.status import Reason
 from backfuturectl.reconcile.preview import preview
+from backfuturectl.reconcile.supervisor import Ended
 from backfuturectl.strategy.base import Command, Gate
 from tests.shell.reconcile.town import GRACE_S, SCAN_S, Town, connection, new_town, strategy
 
@@ -538,6 +539,32 @@ async def test_a_new_key_that_fails_leaves_the_old_one_for_exits(town: Town) -> 
         await take_profit(town)
         await town.rest(120)
         assert bot.view().deal_number is None
+
+
+async def test_bots_whose_move_to_a_new_key_broke_off_run_on_when_the_old_one_comes_back(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.write(grid=strategy(pairs="[BTC/USDT, ETH/USDT]", deals=2, margin="2000 USDT"))
+    async with town.daemon() as c:
+        for name in (GRID, "grid/ETH-USDT"):
+            await in_deal(town, name)
+        assert town.store is not None
+
+        async def fail(_: object = None) -> None:
+            raise TransientError(Reason.STORE_UNAVAILABLE, "full")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(town.store, "bots", fail)
+            town.write(main=connection(key="two"))
+            await town.until(lambda: any(seat.is_ended for seat in town.seats))
+            town.write(main=connection())
+            await town.until(lambda: town.generation("main", "Connection") == 3)
+            await town.until(lambda: c.lines.line("main").is_online)
+        await town.until(lambda: all(not seat.is_ended for seat in town.seats), 400)
+        for name in (GRID, "grid/ETH-USDT"):
+            await in_deal(town, name)
+            assert c.strategies.seats[name].supervisor.status is Ended.RUNNING
+            await town.until(lambda name=name: town.bot(name).gate[0] is Gate.OPEN)
 
 
 async def test_after_a_restart_a_new_key_that_fails_leaves_the_old_one_for_exits(
