@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from backfuturectl.engine.clock import Clock
@@ -23,6 +24,7 @@ class Hand:
         self._store = store
         self._clock = clock
         self._books = books
+        self._writing = asyncio.Lock()  # what two ask for at once is in the store as in memory
         self.holds: dict[tuple[str, str], HoldRecord] = {}
 
     def restore(self, holds: Iterable[HoldRecord]) -> None:
@@ -41,13 +43,14 @@ class Hand:
             cancel: Also cancel resting orders that would enlarge a position.
             close: Also close open deals at market.
         """
-        known = self.holds.get((target, verb))
-        if known is not None:
-            cancel, close = cancel or known.is_canceling, close or known.is_closing
-        note = halt_note(cancel=cancel, close=close)
-        record = HoldRecord(target, verb, self._clock.now_ms(), note)
-        await self._store.commit([record])
-        self.holds[target, verb] = record
+        async with self._writing:
+            known = self.holds.get((target, verb))
+            if known is not None:
+                cancel, close = cancel or known.is_canceling, close or known.is_closing
+            note = halt_note(cancel=cancel, close=close)
+            record = HoldRecord(target, verb, self._clock.now_ms(), note)
+            await self._store.commit([record])
+            self.holds[target, verb] = record
         seats = self._books.targeted(target)
         for seat in seats:
             self.lay_on(seat)
@@ -55,10 +58,10 @@ class Hand:
 
     async def lift(self, target: str) -> int:
         """Lift every pause and halt of *target*, and let its bots look at the exchange again."""
-        lifted = {key: hold for key, hold in self.holds.items() if key[0] == target}
-        await self._store.commit([Remove(HoldRecord, key) for key in lifted])
-        for key, hold in lifted.items():
-            if self.holds.get(key) is hold:  # another may have lifted it, or put a new one
+        async with self._writing:
+            lifted = [key for key in self.holds if key[0] == target]
+            await self._store.commit([Remove(HoldRecord, key) for key in lifted])
+            for key in lifted:
                 del self.holds[key]
         seats = self._books.targeted(target)
         for seat in seats:

@@ -312,6 +312,13 @@ FAULTS = (
         (_CONTROLLER,),
     ),
     Fault(
+        "a halt that is lifted and laid at once is lost with the process",
+        GATE,
+        "reconcile/hand.py",
+        (("self._writing = asyncio.Lock()", "self._writing = asyncio.Semaphore(9)"),),
+        (_CONTROLLER,),
+    ),
+    Fault(
         "a close is for those bots alone that run when it is asked for",
         GATE,
         "reconcile/hand.py",
