@@ -492,7 +492,7 @@ FAULTS = (
         "an older store is not noticed where executions carry no id of ours",
         FOREIGN,
         "engine/agreement.py",
-        (("                names.append(order.client_order_id)\n", "                pass\n"),),
+        (("                names[order_id] = order.client_order_id\n", "                pass\n"),),
         ("tests/shell/engine/test_older_store.py",),
     ),
     Fault(
