@@ -32,6 +32,8 @@ class MarketRules:
         amount_min: Base units; None where unknown.
         cost_min: Smallest order, quote; zero where the exchange has none.
         maintenance_margin: Ratio of the first tier; zero on spot.
+        funding_reserve: φ, what is set aside for funding, ratio of the notional. Zero: nobody can
+            say how long a deal lasts, and what funding takes is booked when it is paid.
         tier_max_quote: Largest position value of that tier; None where unknown or without end.
         open_orders_max: Per account or symbol, whichever is less.
         leverage_max: None where unknown.
@@ -52,6 +54,7 @@ class MarketRules:
     leverage_max: int | None = None
     stop_orders_max: int = 0
     tier_max_quote: Decimal | None = None
+    funding_reserve: Decimal = ZERO
 
     @property
     def grid(self) -> Grid:
@@ -78,6 +81,7 @@ class MarketRules:
         parts = [f"taker fee {shown(self.taker_fee * 100)}%", f"minimum order {self.cost_min:f}"]
         if self.kind is MarketKind.FUTURES:
             parts.append(f"maintenance margin {shown(self.maintenance_margin * 100)}%")
+            parts.append(f"set aside for funding {shown(self.funding_reserve * 100)}%")
         parts.append(f"open orders at most {self.open_orders_max}")
         if self.stop_orders_max:
             parts.append("stop losses may rest there")

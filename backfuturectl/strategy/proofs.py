@@ -70,6 +70,7 @@ def rates_of(terms: Terms, rules: MarketRules) -> MarginRates:
         leverage=terms.leverage,
         taker_fee=rules.taker_fee,
         maintenance_margin=rules.maintenance_margin if can_liquidate else None,
+        funding_reserve=rules.funding_reserve,
     )
 
 

@@ -44,6 +44,13 @@ FAULTS = (
         _TESTS,
     ),
     Fault(
+        "nothing is set aside for funding, whatever the rules say",
+        "V-MARGIN",
+        _WHERE,
+        (("        funding_reserve=rules.funding_reserve,\n", ""),),
+        _TESTS,
+    ),
+    Fault(
         "a base order at market may need all of the limit",
         "V-MARGIN",
         _WHERE,

@@ -103,6 +103,18 @@ def test_m_1_is_refused_and_says_the_largest_base() -> None:
     assert "70.231523" in found.help
 
 
+def test_what_is_set_aside_for_funding_is_part_of_the_worst_case() -> None:
+    bound = terms(risk="balanced", leverage=3, maxActiveDeals=2, marginLimit="500 USDT")
+    reserving = replace(FUTURES, funding_reserve=D("0.01"))
+    sized = replace(bound, base_quote=base_quote_of(bound, FUTURES))
+    assert "V-MARGIN" not in codes(prove(sized, FUTURES))
+    assert "V-MARGIN" in codes(prove(sized, reserving))
+    kept = worst_case(sized, reserving).margin - worst_case(sized, FUTURES).margin
+    whole = 2 * notional(sized.shape, sized.base_quote)
+    assert kept.quantize(D("1e-20")) == (whole / 100).quantize(D("1e-20"))
+    assert base_quote_of(bound, reserving) < base_quote_of(bound, FUTURES)
+
+
 @pytest.mark.parametrize(("limit", "fits"), [("4080", False), ("4081", True)])
 def test_dca_1_is_refused_at_4080_and_accepted_at_4081(limit: str, fits: bool) -> None:
     bound = resolve(
