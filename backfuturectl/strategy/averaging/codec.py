@@ -82,9 +82,14 @@ def load(text: str, setup: Setup) -> State:
 
 
 def share_of(text: str) -> Decimal | None:
-    """Return what of marginLimit the open deal in *text* may use; None where that is not known."""
-    deal = msgspec.json.decode(text)["deal"]
-    return None if deal is None or deal["isOver"] else _number(deal.get("share"))
+    """Return what of marginLimit the deal in *text* may use; None without one, or if not known.
+
+    One that has ended counts while a person has to look at how.
+    """
+    tree = msgspec.json.decode(text)
+    deal = tree["deal"]
+    is_over = deal is None or (deal["isOver"] and tree["phase"] != Phase.MANUAL)
+    return None if is_over else _number(deal.get("share"))
 
 
 def _dump_deal(deal: Deal) -> dict[str, Any]:

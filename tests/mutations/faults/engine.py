@@ -261,6 +261,13 @@ FAULTS = (
         (_AVERAGING,),
     ),
     Fault(
+        "a restart gives the room of a deal away that a person has to look at",
+        COUNTED,
+        "strategy/averaging/codec.py",
+        ((' and tree["phase"] != Phase.MANUAL)', ")"),),
+        (_AVERAGING,),
+    ),
+    Fault(
         "what a late fill has bought counts as lost",
         COUNTED,
         "strategy/averaging/kind.py",

@@ -915,6 +915,12 @@ def stopped_with_a_late_rung() -> Venue:
     return venue
 
 
+def test_a_deal_with_a_late_fill_keeps_its_share_of_the_margin_limit_across_a_restart() -> None:
+    venue = stopped_with_a_late_rung()
+    assert KIND.has_deal(venue.state)
+    assert KIND.share_of(KIND.dump(venue.state)) == venue.state.setup.share
+
+
 def test_the_loss_of_a_deal_that_ends_a_second_time_counts_once() -> None:
     venue = stopped_with_a_late_rung()
     venue.command(Command.RESUME)
