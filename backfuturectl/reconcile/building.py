@@ -7,22 +7,24 @@ have, or for a bot that the store remembers the very one it ran.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from backfuturectl.config.parsing import Document
 from backfuturectl.model.errors import OperationError, PermanentError, TransientError
-from backfuturectl.model.market import Market
+from backfuturectl.model.market import ZERO, Market
 from backfuturectl.model.records import BotRecord
-from backfuturectl.model.resources import Connection, Strategy
+from backfuturectl.model.resources import Connection, ConnectionSpec, Strategy
 from backfuturectl.model.status import Reason
 from backfuturectl.planning.plan import DesiredBot
 from backfuturectl.reconcile.books import Books
 from backfuturectl.reconcile.connections import Line, Lines
 from backfuturectl.reconcile.registry import Registry
-from backfuturectl.reconcile.seats import desired_bots
+from backfuturectl.reconcile.seats import desired_bots, spec_of
 from backfuturectl.reconcile.source import stored_document
 from backfuturectl.store.database import Store
 from backfuturectl.strategy.base import BotIdentity
+from backfuturectl.strategy.presets import margin_limit_of
 from backfuturectl.strategy.registry import KINDS
 
 
@@ -163,6 +165,24 @@ class Builder:
 
     def remembered(self, record: BotRecord) -> DesiredBot | None:
         """Return what a stored bot ran, by the very document it ran; None when that is unknown."""
+        known = self._ran(record)
+        if known is None:
+            return None
+        document, where = known
+        bots = desired_bots(
+            document, where, generation=record.generation, extra_pairs=[record.pair]
+        )
+        return bots[record.bot]
+
+    def limit_of(self, record: BotRecord) -> Decimal:
+        """Return marginLimit of what a stored bot ran, quote; zero on paper and where unknown."""
+        known = self._ran(record)
+        if known is None or (spec := spec_of(known[0])).mode != "live":
+            return ZERO
+        return margin_limit_of(spec, known[1].capital)
+
+    def _ran(self, record: BotRecord) -> tuple[Document, ConnectionSpec] | None:
+        """Return what a stored bot ran, and what its own connection says now."""
         document = self._document_of(record)
         if document is None or not isinstance(document.resource, Strategy):
             return None
@@ -170,13 +190,7 @@ class Builder:
         target = entry.document if entry is not None else None
         if target is None or not isinstance(target.resource, Connection):
             return None
-        bots = desired_bots(
-            document,
-            target.resource.spec,
-            generation=record.generation,
-            extra_pairs=[record.pair],
-        )
-        return bots[record.bot]
+        return document, target.resource.spec
 
     def _document_of(self, record: BotRecord) -> Document | None:
         """Return the document that a stored bot ran; nearly always it is one that is known."""

@@ -17,7 +17,7 @@ from backfuturectl.planning.plan import DesiredBot
 from backfuturectl.reconcile.books import Books
 from backfuturectl.reconcile.building import Builder, Pass
 from backfuturectl.reconcile.registry import Registry
-from backfuturectl.reconcile.rooms import Rooms, limit_of
+from backfuturectl.reconcile.rooms import Rooms
 from backfuturectl.strategy.proofs import prove_account
 from backfuturectl.strategy.registry import KINDS
 
@@ -105,17 +105,12 @@ class Capital:
 
     def _remembered(self, strategy: str, connection: str) -> Decimal:
         """Return the limit of bots that have no seat yet: what they need is not known before."""
-        limit = ZERO
         stored = {
             record.document: record
             for record in self._books.unseated(strategy)
             if record.connection == connection
         }
-        for record in stored.values():
-            known = self._builder.remembered(record)
-            if known is not None and known.spec.mode == "live":
-                limit = max(limit, limit_of(known))
-        return limit
+        return max(map(self._builder.limit_of, stored.values()), default=ZERO)
 
     def _take(self, strategy: str, connection: str, amount: Decimal) -> None:
         taken = self._taken.setdefault(connection, {})

@@ -31,7 +31,7 @@ class Rooms:
         """Return the room of *desired*'s strategy, as that generation has it."""
         room = self._rooms.setdefault(desired.strategy, DealRoom())
         room.deals_max = desired.spec.max_active_deals or 1
-        room.limit = limit_of(desired)
+        room.limit = _limit(desired)
         self._pair_up(desired, room)
         return room
 
@@ -94,8 +94,7 @@ class Rooms:
         return seat is not None and seat.bot.view().is_set_apart
 
 
-def limit_of(desired: DesiredBot) -> Decimal:
-    """Return marginLimit, quote."""
+def _limit(desired: DesiredBot) -> Decimal:
     limit = desired.spec.margin_limit
     assert isinstance(limit, Money), "presets are filled in, and shares turned into money"
     return limit.amount

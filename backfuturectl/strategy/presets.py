@@ -475,6 +475,11 @@ def _margin_limit(
     return capital.amount * share.percent / HUNDRED
 
 
+def margin_limit_of(spec: StrategySpec, capital: Money) -> Decimal:
+    """Return marginLimit of a *spec* that resolves, quote; the rest of it is not looked at."""
+    return _margin_limit(spec, capital, capital.currency, _Filling(PRESETS.get(spec.risk)))
+
+
 def _recovery(spec: StrategySpec, filling: _Filling) -> RecoveryTerms:
     recovery, preset = spec.recovery, filling.preset
     trigger, actions, escalate = recovery.trigger, recovery.actions, recovery.escalate

@@ -101,7 +101,12 @@ FAULTS = (
         "a restart takes what has no seat yet for free",
         "V-ACCOUNT",
         "reconcile/capital.py",
-        (("                limit = max(limit, limit_of(known))\n", "                pass\n"),),
+        (
+            (
+                "return max(map(self._builder.limit_of, stored.values()), default=ZERO)",
+                "return ZERO",
+            ),
+        ),
         (_CAPITAL,),
     ),
     Fault(
