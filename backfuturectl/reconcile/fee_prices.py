@@ -13,6 +13,7 @@ from typing import Final
 
 from backfuturectl.engine.clock import Clock
 from backfuturectl.model.errors import OperationError
+from backfuturectl.model.records import FillRecord
 from backfuturectl.reconcile.connections import Lines
 from backfuturectl.store.database import Store
 
@@ -23,6 +24,12 @@ YOUNG_MS: Final = 300_000
 
 _AT_ONCE: Final = 500
 _LOOK_BACK_ROWS: Final = 1_000
+
+
+def may_be_priced(fill: FillRecord, pair: str, now_ms: int) -> bool:
+    """Return whether *fill*, of *pair*, has a fee in a third coin whose price may still come."""
+    is_third = fill.fee is not None and fill.fee.currency not in pair.split("/")
+    return is_third and fill.fee_price is None and now_ms - fill.at_ms < YOUNG_MS
 
 
 class FeePrices:
@@ -50,10 +57,9 @@ class FeePrices:
             assert fill.fee is not None, "asked for fills with a fee"
             base, _, quote = pair.partition("/")
             coin = fill.fee.currency
-            is_young = self._clock.now_ms() - fill.at_ms < YOUNG_MS
             if coin == base:
                 await self._store.commit([replace(fill, fee_price=fill.price)])
-            elif coin != quote and is_young:
+            elif coin != quote and may_be_priced(fill, pair, self._clock.now_ms()):
                 place = (connection, f"{coin}/{quote}")
                 if place not in asked:
                     asked[place] = await self._ask(*place)
@@ -75,4 +81,5 @@ class FeePrices:
         except OperationError as error:
             _LOG.info("%s: no price of %s for its fees: %s", connection, pair, error)
             return None
-        return quote.last if quote is not None else None
+        # A price of nothing is a hole in the exchange's answer.
+        return quote.last if quote is not None and quote.last > 0 else None

@@ -29,7 +29,7 @@ from backfuturectl.planning.accounting import Account, account_of, total
 from backfuturectl.planning.auditing import Difference
 from backfuturectl.reconcile.auditor import REACH_MS, Auditor
 from backfuturectl.reconcile.connections import Lines
-from backfuturectl.reconcile.fee_prices import FeePrices
+from backfuturectl.reconcile.fee_prices import FeePrices, may_be_priced
 from backfuturectl.reconcile.seats import Seat
 from backfuturectl.store.database import Store
 
@@ -135,8 +135,10 @@ class Settler:
         assert deal.closed_at_ms is not None, "only closed deals are settled"
         assert deal.result_quote is not None, "a deal closes with its result"
         tried_ms = now_ms - max(deal.closed_at_ms, self._started_ms)
+        if await self._awaits_price(deal):
+            return
         outcome = await self._audited(deal, is_last_try=tried_ms > GIVE_UP_MS)
-        if outcome is None:
+        if outcome is None or await self._awaits_price(deal):  # it may have told a fee
             return
         account = account_of(
             await self._store.fills(deal.bot, deal=deal.deal),
@@ -164,6 +166,12 @@ class Settler:
         await self._store.commit([record])
         purse = Purse(deal.bot, deal.connection, deal.environment)
         self._add(purse, (record,), instead_of=before)
+
+    async def _awaits_price(self, deal: DealRecord) -> bool:
+        """Return whether what a fee of *deal* is worth may be known with a later look."""
+        now_ms, pair = self._clock.now_ms(), pair_of(deal.bot)
+        fills = await self._store.fills(deal.bot, deal=deal.deal)
+        return any(may_be_priced(fill, pair, now_ms) for fill in fills)
 
     async def _audited(self, deal: DealRecord, *, is_last_try: bool) -> AuditOutcome | None:
         """Return what the exchange says; None when it is to be asked again."""

@@ -268,6 +268,13 @@ FAULTS = (
         (_AVERAGING,),
     ),
     Fault(
+        "a deal is settled before the price of its fee's coin could come",
+        COUNTED,
+        "reconcile/settling.py",
+        (("return any(may_be_priced(fill, pair, now_ms) for fill in fills)", "return False"),),
+        ("tests/shell/reconcile/test_settling.py",),
+    ),
+    Fault(
         "what a late fill has bought counts as lost",
         COUNTED,
         "strategy/averaging/kind.py",

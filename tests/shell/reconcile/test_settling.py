@@ -17,6 +17,7 @@ from backfuturectl.model.market import MarketKind
 from backfuturectl.model.orders import Fee, OrderStatus
 from backfuturectl.model.records import AuditOutcome, FillRecord
 from backfuturectl.model.status import Reason
+from backfuturectl.reconcile.fee_prices import YOUNG_MS
 from tests.shell.reconcile.town import ACCOUNT, Town, connection, new_town, strategy
 from tests.unit.strategy.venue import market
 
@@ -171,6 +172,27 @@ async def test_fees_in_a_coin_of_the_exchange_are_valued_at_its_price(town: Town
         assert found["unvaluedFees"] == []
 
 
+async def test_a_fee_whose_coin_has_a_price_only_after_a_while_is_in_the_settled_result(
+    town: Town,
+) -> None:
+    halted(town)
+    list_coin(town, "KCS", "8")
+    use_fees(town, FeeMode.COIN, "KCS")
+    town.without_price.add("KCS/USDT")
+    async with town.daemon():
+        await one_deal(town)
+        assert (await deal(town))["settledAt"] is None, "the price may still come"
+        town.without_price.clear()
+        await town.rest(60)
+        found = await deal(town)
+        assert found["settledAt"] is not None
+        assert found["unvaluedFees"] == []
+        assert town.store is not None
+        fills = await town.store.fills(GRID)
+        assert D(found["fees"]) == 8 * sum(fill.fee.amount for fill in fills if fill.fee)
+        assert D(found["result"]) == cash(town) - D(found["fees"])
+
+
 async def test_a_fee_whose_coin_has_no_price_is_named_and_never_counted_as_nothing(
     town: Town,
 ) -> None:
@@ -180,7 +202,9 @@ async def test_a_fee_whose_coin_has_no_price_is_named_and_never_counted_as_nothi
     town.without_price.add("KCS/USDT")
     async with town.daemon():
         await one_deal(town)
+        await town.rest(YOUNG_MS / 1000)
         found = await deal(town)
+        assert found["settledAt"] is not None
         assert town.store is not None
         paid = sum(fill.fee.amount for fill in await town.store.fills(GRID) if fill.fee)
         (unvalued,) = found["unvaluedFees"]
