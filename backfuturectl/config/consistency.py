@@ -232,6 +232,22 @@ def _strategy(spec: StrategySpec) -> Iterator[Remark]:
         total = sum(step.share_pct for step in steps)
         message = f"the shares of takeProfit.steps must sum to 100, found {total}"
         yield Remark("BF318", ("spec", "takeProfit", "steps"), message)
+    if steps and spec.take_profit.percent is not None:
+        yield Remark(
+            "BF318",
+            ("spec", "takeProfit", "percent"),
+            "nothing leaves at takeProfit.percent beside steps",
+            "keep one of the two",
+            severity=Severity.WARNING,
+        )
+    if spec.recovery.trigger.manual and not spec.recovery.enabled:
+        yield Remark(
+            "BF318",
+            ("spec", "recovery", "trigger", "manual"),
+            "the file asks for Recovery Mode and switches it off",
+            "remove `enabled: false`",
+            severity=Severity.WARNING,
+        )
     if spec.on_change == "adopt" and spec.state == "stopped":
         message = "a stopped strategy has no deal that could adopt a change"
         yield Remark("BF318", ("spec", "onChange"), message, severity=Severity.WARNING)

@@ -435,7 +435,9 @@ class Schedule(_Document):
 
     timezone: str = Field("UTC", description="IANA name, `Europe/Berlin`.")
     new_deals: tuple[ScheduleWindow, ...] = Field(
-        ("Mon-Sun 00:00-24:00",), description="Windows in which a deal may open."
+        ("Mon-Sun 00:00-24:00",),
+        description="Windows in which a deal may open; one that ends before it begins ends the "
+        "next day.",
     )
 
 

@@ -52,6 +52,18 @@ def wrong(spec: str):
             "spec.entry.rsi.above",
             "keep one of the two",
         ),
+        (
+            "recovery: {enabled: false, trigger: {manual: true}}",
+            "BF318",
+            "spec.recovery.trigger.manual",
+            "remove `enabled: false`",
+        ),
+        (
+            "takeProfit: {percent: 2, steps: [{sharePct: 100, profitPct: 1}]}",
+            "BF318",
+            "spec.takeProfit.percent",
+            "keep one of the two",
+        ),
         ("entry: {trigger: rsi, rsi: {interval: 2h}}", "BF207", "spec.entry.rsi.interval", ""),
         ("entry: {trigger: rsi, rsi: {period: 25}}", "BF209", "spec.entry.rsi.period", ""),
         ("entry: {trigger: rsi, rsi: {below: 0}}", "BF209", "spec.entry.rsi.below", ""),
