@@ -35,6 +35,14 @@ def program(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("backfuturectl")), *arguments]
 
 
+def environment() -> dict[str, str]:
+    """Return what children are started with: they keep their byte code, as an installed one does.
+
+    Where writing it is switched off, every run of a checkout compiles the whole program anew.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def run(command: Sequence[str], *, cwd: Path, expected: int = 0) -> Run:
     """Run *command* to its end and return its cost.
 
@@ -43,7 +51,12 @@ def run(command: Sequence[str], *, cwd: Path, expected: int = 0) -> Run:
     """
     started_s = time.perf_counter()
     with subprocess.Popen(
-        command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=cwd,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as child:
         assert child.stdout is not None, "it was asked for"
         output = child.stdout.read()

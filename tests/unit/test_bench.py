@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
 from bench.cases import edit
 from bench.figures import Bar, Figure
+from bench.processes import run
 from bench.run import main
 
 
@@ -39,6 +41,13 @@ def test_growth_needs_both_sizes():
     (growth,) = edit.growth([few, many])
     assert growth.samples == [pytest.approx(1.5)]
     assert growth.is_met
+
+
+def test_what_is_measured_keeps_its_byte_code(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert run(
+        [sys.executable, "-c", "import sys; sys.exit(sys.dont_write_bytecode)"], cwd=tmp_path
+    )
 
 
 def test_a_quick_run_writes_its_figures_as_json(tmp_path, capsys):
