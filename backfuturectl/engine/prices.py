@@ -10,7 +10,7 @@ from typing import Final
 from backfuturectl.engine.clock import Clock
 from backfuturectl.exchanges.port import PublicPort
 from backfuturectl.model.errors import OperationError
-from backfuturectl.model.market import Quote
+from backfuturectl.model.market import ZERO, Quote
 
 _LOG = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class PriceFeed:
     async def _tick(self) -> None:
         told = await self._public.prices(tuple(self._listeners))
         # Zero is a hole in the exchange's answer: every long position's stop lies above.
-        quotes = {pair: quote for pair, quote in told.items() if quote.last > 0}
+        quotes = {pair: quote for pair, quote in told.items() if quote.last > ZERO}
         self._note_untold(self._listeners.keys() - quotes.keys())
         now_ms = self._clock.now_ms()
         busy = 0

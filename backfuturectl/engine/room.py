@@ -41,7 +41,8 @@ class DealRoom:
 
     def has_room(self, bot: str) -> bool:
         """Return whether *bot* may hold a deal now; one that holds one keeps it."""
-        if self._may_hold(bot):
+        # Not by `_may_hold`: a bot without a deal asks this on every price.
+        if bot in self._shares or bot in self._doubted:
             return True
         if len(self._shares) + len(self._doubted) >= self.deals_max:
             return False

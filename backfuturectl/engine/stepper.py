@@ -53,6 +53,7 @@ class Stepper:
         provenance: Provenance,
     ) -> None:
         self._context = context
+        self._bot = context.name.bot
         self._wire = wire
         self._kind = kind
         self._stepped = state
@@ -92,7 +93,7 @@ class Stepper:
 
     def may_open(self) -> bool:
         """Return whether the strategy has room for a deal of this bot now."""
-        return self._room.has_room(self._context.name.bot)
+        return self._room.has_room(self._bot)
 
     def book(self, *, is_sure: bool) -> None:
         """Take the room for a deal, or leave it to others; who is not sure to be flat keeps it.
@@ -103,7 +104,7 @@ class Stepper:
         self._book(self._state)
 
     def _book(self, state: Any) -> None:
-        bot, has_deal = self._context.name.bot, self._kind.has_deal(state)
+        bot, has_deal = self._bot, self._kind.has_deal(state)
         if has_deal or self._is_sure:
             self._room.note(bot, has_deal=has_deal)
         else:
@@ -128,7 +129,7 @@ class Stepper:
             or not self._seen_ms <= at_ms < band.until_ms
             or at_ms - self._seen_ms > band.gap_ms
             or len(self._unseen) >= REMEMBERED_MAX
-            or (band.wants_room and self.may_open())
+            or (band.wants_room and self._room.has_room(self._bot))
         ):
             return False
         if not band.each_counts:
@@ -166,7 +167,7 @@ class Stepper:
         if not (step.actions or fills) and step.state == self._state:
             return
         context = self._context
-        bot = context.name.bot
+        bot = self._bot
         # Booked before the first await, so that no other bot of the strategy takes the same room.
         self._book(step.state)
         try:
