@@ -27,7 +27,9 @@ from backfuturectl.model.market import HUNDRED, ONE, ZERO
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PRECISE: Final = Context(prec=40)
+DIGITS: Final = 40
+
+PRECISE: Final = Context(prec=DIGITS)
 """The context of every operation here, whatever the caller's thread is set to."""
 
 SHOWN: Final = Context(prec=28, rounding=ROUND_HALF_EVEN)
@@ -39,7 +41,7 @@ def precisely(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        if getcontext().prec == PRECISE.prec:
+        if getcontext().prec == DIGITS:
             return function(*args, **kwargs)
         with localcontext(PRECISE):
             return function(*args, **kwargs)
