@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfoNotFoundError
 
 from backfuturectl.model.candles import Rsi
 from backfuturectl.model.errors import InvalidTransitionError, PermanentError
+from backfuturectl.model.ids import bot_code
 from backfuturectl.model.market import ZERO, Market
 from backfuturectl.model.orders import LegKind, OrderStatus
 from backfuturectl.model.resources import StrategySpec
@@ -134,13 +135,16 @@ class Averaging:
         refusals = errors(prove(proven, rules))
         if refusals and must_fit:
             raise _refusal(refusals)
+        base_quote = base_quote_of(terms, rules)
         return Setup(
             terms=terms,
+            sized=replace(terms, base_quote=base_quote),
             market=market,
             rules=rules,
             rates=rates_of(terms, rules),
-            base_quote=base_quote_of(terms, rules),
+            base_quote=base_quote,
             identity=identity,
+            code=bot_code(identity.bot),
             windows=windows,
             is_open_for_deals=spec.state == "running" and not refusals,
             on_change=spec.on_change,

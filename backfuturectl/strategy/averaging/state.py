@@ -9,7 +9,6 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Final
 
-from backfuturectl.model.ids import bot_code
 from backfuturectl.model.market import ZERO, Market
 from backfuturectl.model.orders import Fee, Leg, LegKind, OrderStatus, OrderType, Side
 from backfuturectl.strategy.arithmetic import LadderShape, MarginRates, precisely
@@ -126,7 +125,9 @@ class Setup:
     """What one generation of a strategy document means on one market.
 
     Attributes:
+        sized: The terms with the base order's size in them, which need not be found again.
         base_quote: Size of the base order.
+        code: The bot's six characters in client order ids.
         windows: When new deals may begin.
         is_open_for_deals: Whether the document's own state lets new deals begin.
         on_change: What this generation does to an open deal's ladder.
@@ -137,26 +138,18 @@ class Setup:
     """
 
     terms: Terms
+    sized: Terms
     market: Market
     rules: MarketRules
     rates: MarginRates
     base_quote: Decimal
     identity: BotIdentity
+    code: str
     windows: Windows
     is_open_for_deals: bool
     on_change: str
     deals_open: int = 0
     deal_share: Decimal | None = None
-
-    @cached_property
-    def code(self) -> str:
-        """The bot's six characters in client order ids."""
-        return bot_code(self.identity.bot)
-
-    @cached_property
-    def sized(self) -> Terms:
-        """The terms with the base order's size in them, which need not be found again."""
-        return replace(self.terms, base_quote=self.base_quote)
 
     @property
     def entry_side(self) -> Side:
