@@ -92,11 +92,12 @@ async def _run(folder: Path, count: int, ticks: int) -> _Stamps:
             feed.listen(market.pair, bot.name.bot, bot.offer_price)
             bots.append(bot)
             group.create_task(bot.run(), name=bot.name.bot)
-        while any(bot.gate[0] is not Gate.OPEN for bot in bots):  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(_INTERVAL_S)
         for room in rooms:
             room.deals_max = 0
+        # A bot trades freely only once it has looked at a price.
         prices = group.create_task(feed.run(), name="prices")
+        while any(bot.gate[0] is not Gate.OPEN for bot in bots):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(_INTERVAL_S)
         tending = group.create_task(interpreter.tend(), name="interpreter")
         await asyncio.sleep(2 * _INTERVAL_S)
         rng = random.Random(5)

@@ -52,10 +52,10 @@ def test_what_is_measured_keeps_its_byte_code(tmp_path, monkeypatch):
 
 def test_a_quick_run_writes_its_figures_as_json(tmp_path, capsys):
     path = tmp_path / "figures.json"
-    assert main(["startup", "step", "store", "--quick", "--json", str(path)]) == 0
+    assert main(["startup", "step", "store", "reaction", "--quick", "--json", str(path)]) == 0
     written = json.loads(path.read_text())
     assert written["machine"]["cores"] >= 1
-    assert {row["case"] for row in written["figures"]} == {"startup", "step", "store"}
+    assert {row["case"] for row in written["figures"]} == {"startup", "step", "store", "reaction"}
     assert all(0 < row["min"] <= row["median"] <= row["max"] for row in written["figures"])
     table = capsys.readouterr().out
     assert all(row["name"] in table for row in written["figures"])

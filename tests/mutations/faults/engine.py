@@ -219,7 +219,7 @@ FAULTS = (
         "engine/prices.py",
         (
             (
-                "for pair, quote in told.items() if quote.last > 0}",
+                "for pair, quote in told.items() if quote.last > ZERO}",
                 "for pair, quote in told.items()}",
             ),
         ),
@@ -645,7 +645,7 @@ FAULTS = (
         "a bot that waits for room does not look when there is some",
         QUIET,
         "engine/stepper.py",
-        (("or (band.wants_room and self.may_open())", ""),),
+        (("or (band.wants_room and self._room.has_room(self._bot))", ""),),
         (_BOT,),
     ),
     Fault(
