@@ -153,9 +153,11 @@ class Seat:
         # A clock that was set back must not hide for long that prices have stopped.
         self.seated_at_ms = min(self.seated_at_ms, now_ms)
         feed, pair = self.shared.feed, self.planned.pair
-        is_stale = now_ms - max(feed.last_at_ms(pair), self.seated_at_ms) > stale_after_ms
-        known = f": {feed.why_stale(pair)}" if feed.why_stale(pair) else ""
-        self._judge("prices", f"no fresh price{known}" if is_stale else "")
+        stale = ""
+        if now_ms - max(feed.last_at_ms(pair), self.seated_at_ms) > stale_after_ms:
+            why = feed.why_stale(pair)
+            stale = f"no fresh price: {why}" if why else "no fresh price"
+        self._judge("prices", stale)
         trouble = line.shared.clock.trouble if line.shared is not None else ""
         self._judge("clock", f"{Reason.CLOCK_SKEW}: {trouble}" if trouble else "", reconcile=True)
 

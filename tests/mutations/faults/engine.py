@@ -586,7 +586,7 @@ FAULTS = (
         "a price of any age is traded on",
         GATE,
         "reconcile",
-        (('f"no fresh price{known}" if is_stale else ""', '""'),),
+        (('self._judge("prices", stale)', 'self._judge("prices", "")'),),
         (_CONTROLLER,),
     ),
     Fault(
