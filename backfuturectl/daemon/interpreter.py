@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from collections.abc import Callable
 from typing import Final
 
 LOOK_EVERY_S: Final = 0.1
@@ -38,8 +39,11 @@ _UNTENDED: Final = (50_000, 10, 1_000)
 SWITCH_INTERVAL_S: Final = 0.0005
 
 
-async def tend() -> None:
-    """Mind collector and threads until canceled, then leave them as they were."""
+async def tend(is_recording: Callable[[], bool]) -> None:
+    """Mind collector and threads until canceled, then leave them as they were.
+
+    No pass is made while *is_recording*.
+    """
     before, interval_s = gc.get_threshold(), sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(*_UNTENDED)
@@ -49,7 +53,7 @@ async def tend() -> None:
         while True:
             due_s = loop.time() + LOOK_EVERY_S
             await asyncio.sleep(LOOK_EVERY_S)
-            if loop.time() > due_s + LATE_S:
+            if loop.time() > due_s + LATE_S or is_recording():
                 continue
             if loop.time() >= full_pass_s:
                 full_pass_s += FULL_PASS_EVERY_S

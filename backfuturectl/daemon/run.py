@@ -102,7 +102,7 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> None:
                 tasks.create_task(watch.run(), name="watch")
                 tasks.create_task(_serve(controller, notifier), name="controller")
                 tasks.create_task(_beat(controller, watch, notifier), name="heartbeat")
-                tasks.create_task(interpreter.tend(), name="interpreter")
+                tasks.create_task(interpreter.tend(lambda: store.is_recording), name="interpreter")
                 tasks.create_task(_keep_lease(store, lease, clock), name="lease")
                 _LOG.info("backfuturectl %s started, reading %s", __version__, settings.root)
         except* _Stop:

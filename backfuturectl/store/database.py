@@ -75,6 +75,7 @@ class Store:
     ) -> None:
         self.installation = engines.installation
         self.trouble = ""
+        self._commits = 0  # that somebody waits for
         self._engines = engines
         self._writer = writer
         self._reader_thread = reader_thread
@@ -111,6 +112,11 @@ class Store:
             reader_thread.shutdown()
             await asyncio.to_thread(engines.close)
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether somebody waits for a commit."""
+        return self._commits > 0
+
     async def commit(self, writes: Sequence[Write]) -> None:
         """Make *writes* durable, all or none; they are on disk when this returns.
 
@@ -123,7 +129,11 @@ class Store:
             TransientError: STORE_UNAVAILABLE; nothing of *writes* was recorded.
             InvalidTransitionError: An order row contradicts the stored one; nothing was recorded.
         """
-        await self._noted(self._writer.commit(writes))
+        self._commits += 1
+        try:
+            await self._noted(self._writer.commit(writes))
+        finally:
+            self._commits -= 1
 
     async def _noted(self, write: Awaitable[None]) -> None:
         try:

@@ -98,7 +98,9 @@ async def _run(folder: Path, count: int, ticks: int) -> _Stamps:
         prices = group.create_task(feed.run(), name="prices")
         while any(bot.gate[0] is not Gate.OPEN for bot in bots):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(_INTERVAL_S)
-        tending = group.create_task(interpreter.tend(), name="interpreter")
+        tending = group.create_task(
+            interpreter.tend(lambda: store.is_recording), name="interpreter"
+        )
         await asyncio.sleep(2 * _INTERVAL_S)
         rng = random.Random(5)
         for numbers in _rounds(rng.sample(range(count), ticks * _PER_TICK)):

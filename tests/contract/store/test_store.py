@@ -379,12 +379,23 @@ async def test_a_store_that_cannot_write_says_why_and_recovers_by_itself(
             await store.commit(large)
         assert caught.value.reason is Reason.STORE_UNAVAILABLE
         assert cause in store.trouble
+        assert not store.is_recording
         assert await store.orders() == (order(),)  # reading goes on
         assert await store.bots() == ()
         tell(store._engines.writer, mended)
         await store.commit(large)
         assert store.trouble == ""
         assert len(await store.bots()) == 50
+
+
+async def test_it_is_recording_while_somebody_waits_for_a_commit(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store, asyncio.TaskGroup() as group:
+        assert not store.is_recording
+        commit = group.create_task(store.commit([order()]))
+        await asyncio.sleep(0)
+        assert store.is_recording
+        await commit
+        assert not store.is_recording
 
 
 async def test_a_store_that_another_process_holds_is_unavailable_until_it_lets_go(

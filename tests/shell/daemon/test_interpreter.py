@@ -32,8 +32,8 @@ class Node:
 
 
 @asynccontextmanager
-async def tended() -> AsyncIterator[None]:
-    task = asyncio.get_running_loop().create_task(tend())
+async def tended(*, is_recording: bool = False) -> AsyncIterator[None]:
+    task = asyncio.get_running_loop().create_task(tend(lambda: is_recording))
     await asyncio.sleep(0)
     try:
         yield
@@ -92,6 +92,14 @@ async def test_a_turn_that_finds_the_loop_at_work_makes_no_pass(
                 await asyncio.sleep(0)
             assert not found
             monkeypatch.undo()
+        del made
+
+
+async def test_no_pass_is_made_while_what_an_order_waits_for_is_being_recorded() -> None:
+    async with tended(is_recording=True):
+        with passes() as found:
+            made = await new_objects()
+            assert not found
         del made
 
 
