@@ -212,7 +212,9 @@ class Strategies:
             else:
                 await self._builder.build(wanted, left)
         self._capital.claim(entry.name, tuple(_arrivals(actions)), left)
-        for action in () if left.lacking else actions:
+        if left.lacking:
+            actions = tuple(self._endings(actions))
+        for action in actions:
             await self._applying.apply(action, left)
         for seat in self.of(entry.name).values():
             if document is not None and seat.refused_digest == document.digest:
@@ -227,6 +229,12 @@ class Strategies:
         if left.trouble is not None and not left.lacking:
             raise left.trouble
         return await self._conclude(entry, document, left)
+
+    def _endings(self, actions: Iterable[PlanAction]) -> Iterable[PlanAction]:
+        """Yield what ends bots that were told to end before: others may wait for their part."""
+        for action in actions:
+            if not isinstance(action, StartBot | UpdateBot) and self.seats[action.bot].is_leaving:
+                yield action
 
     def _departing(self, strategy: str, desired: Iterable[DesiredBot]) -> Iterable[RunningBot]:
         """Yield other strategies' bots that the files no longer want, where *desired* will trade.

@@ -14,6 +14,7 @@ FOUND: dict[int, str] = {
     20058: "an edit took a bot off the account where a deal was that an older store forgot",
     20218: "an edit replaced a bot that had not looked at the exchange yet",
     31293: "a bot that an older store has as ended went on, on paper (documented)",
+    60096: "funding of what the owner traded went into a deal that waited for a person, all sold",
 }
 """Seeds beyond the first that found something, and what.
 

@@ -9,7 +9,14 @@ from backfuturectl.model.orders import Leg, LegKind, OrderStatus, OrderType
 from backfuturectl.strategy.averaging.closing import booked, corrected
 from backfuturectl.strategy.averaging.ledger import books, is_dust
 from backfuturectl.strategy.averaging.progress import settle
-from backfuturectl.strategy.averaging.state import Happening, LegOrder, State, moved
+from backfuturectl.strategy.averaging.state import (
+    Deal,
+    Happening,
+    LegOrder,
+    Setup,
+    State,
+    moved,
+)
 from backfuturectl.strategy.base import (
     Action,
     FundingBooked,
@@ -30,7 +37,7 @@ def on_funding(state: State, event: FundingPaid) -> Step[State]:
     deal = state.deal
     if deal is None or not deal.is_open:
         return Step(state)
-    until_ms = deal.closed_at_ms or event.at_ms
+    until_ms = _held_until_ms(deal, state.setup) or event.at_ms
     fresh = tuple(
         payment
         for payment in event.payments
@@ -55,6 +62,17 @@ def on_funding(state: State, event: FundingPaid) -> Step[State]:
     if deal.closed_at_ms:
         state = corrected(state, before, deal, done)
     return settle(state, tuple(done))
+
+
+def _held_until_ms(deal: Deal, setup: Setup) -> int | None:
+    """Return when *deal* held its last; None while it holds something.
+
+    One that waits for a person ends long after the last of it was sold: whatever is paid in between
+    belongs to what that person trades.
+    """
+    if books(deal, setup).position_base:
+        return deal.closed_at_ms or None
+    return max(order.since_ms for order in deal.orders if order.filled_base)
 
 
 def on_liquidated(state: State, event: Liquidated) -> Step[State]:

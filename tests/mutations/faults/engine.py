@@ -28,6 +28,13 @@ PAID = "funding is part of the result of the deal that it was paid for"
 
 FAULTS = (
     Fault(
+        "funding of what a person trades after the deal has sold all is the deal's",
+        PAID,
+        "strategy/averaging/imposed.py",
+        (("_held_until_ms(deal, state.setup) or event.at_ms", "deal.closed_at_ms or event.at_ms"),),
+        ("tests/unit/strategy/test_imposed.py",),
+    ),
+    Fault(
         "the next deal begins while the last one's funding is put off by a failure before its end",
         PAID,
         "engine/funding.py",

@@ -98,6 +98,13 @@ FAULTS = (
         (_CAPITAL,),
     ),
     Fault(
+        "who waits for capital elsewhere does not leave where he was",
+        "V-ACCOUNT",
+        "reconcile/strategies.py",
+        (("actions = tuple(self._endings(actions))", "actions = ()"),),
+        (_CAPITAL,),
+    ),
+    Fault(
         "a restart takes what has no seat yet for free",
         "V-ACCOUNT",
         "reconcile/capital.py",

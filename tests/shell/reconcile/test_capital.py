@@ -172,3 +172,27 @@ async def test_a_second_bot_for_which_nothing_is_left_keeps_the_first_one_from_n
         town.write(eth=eth(4000, on="spare"))
         await town.rest(90)
         assert town.bots == {GRID, ETH, f"{GRID}@spare"}
+
+
+async def test_who_waits_for_capital_elsewhere_still_leaves_where_it_was(town: Town) -> None:
+    """Two strategies that change places must not wait for one another for ever."""
+    town.write(spare=connection("spare", key="spare"))
+    entry = "entry: {trigger: priceBelow, price: 101}"
+    moving = grid(1000, pairs="[BTC/USDT, ETH/USDT]", deals=2, extra=entry)
+    town.price("200", "ETH/USDT")
+    occupant = eth(4500, pairs="[SOL/USDT]", on="spare")
+    town.write(grid=moving, eth=occupant)
+    async with town.daemon():
+        await town.until(lambda: len(town.bots) == 3 and town.bot(GRID).view().position_base > 0)
+        there = moving.replace("connection: main", "connection: spare\n  onChange: drain")
+        town.write(grid=there, eth=occupant.replace("takeProfit:", "takeProfitt:"))
+        await town.settled()
+        assert town.bots == {GRID, "eth/SOL-USDT"}
+        town.price(AHEAD)
+        await town.rest(90)
+        assert town.bots == {"eth/SOL-USDT"}
+        assert town.reason("grid") is Reason.CAPITAL_IN_USE
+
+        town.write(eth=eth(4000, pairs="[SOL/USDT]", on="spare"))
+        await town.rest(60)
+        assert town.bots == {GRID, "grid/ETH-USDT", "eth/SOL-USDT"}

@@ -87,6 +87,27 @@ def test_funding_of_another_time_belongs_to_no_deal(offset_ms: int) -> None:
     assert venue.tell(paid(venue, "1", "-0.5", at_ms)) == ()
 
 
+def test_funding_after_the_last_of_the_position_was_sold_is_somebody_elses() -> None:
+    """A person has the deal; its take profit fills, and he trades on in the same contract."""
+    venue, plain = opened(), opened()
+    for one in (venue, plain):
+        one.command(Command.TAKE_OVER)
+    venue.tell(paid(venue, "1", "-0.5"))
+    for one in (venue, plain):
+        one.run("101.31")
+        assert one.held() == 0
+        one.tick(after_ms=5_000)
+    others = paid(venue, "2", "0.1")
+    venue.tell(others)
+    for one in (venue, plain):
+        one.command(Command.RESUME)
+        one.settle()
+    venue.tell(others)
+
+    (closed,), (without,) = venue.closed(), plain.closed()
+    assert closed.result_quote == without.result_quote - D("0.5")
+
+
 @given(st.lists(st.sampled_from("abcd"), max_size=12))
 def test_funding_told_in_any_order_and_any_number_of_times_sums_up_the_same(names) -> None:
     amounts = {"a": "-0.5", "b": "0.25", "c": "-0.125", "d": "1"}
