@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 
-from backfuturectl.matching.values import VenueOrder, symbol_of
+from backfuturectl.matching.values import CloseReason, OrderType, VenueOrder, symbol_of
 from backfuturectl.matching.venue import Venue
 from backfuturectl.model.ids import bot_code, bot_id, parse_client_order_id, via_bot_id
 from backfuturectl.model.market import ZERO, MarketKind
@@ -25,6 +25,10 @@ parsed = lru_cache(maxsize=10_000)(parse_client_order_id)
 
 class BrokenError(AssertionError):
     """An invariant does not hold."""
+
+
+class OverrunError(Exception):
+    """A position was liquidated while its stop was being filled, as fast as the market took it."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ class Ledger:
             for order in orders[self._read.get(account, 0) :]:
                 name = parsed(order.client_id or "")
                 if name is None:
+                    if order.is_liquidation and self._was_leaving(account, order):
+                        raise OverrunError(f"the market took too little before {order}")
                     if order.is_liquidation:
                         raise BrokenError(f"the exchange liquidated {order}")
                     continue
@@ -158,6 +164,18 @@ class Ledger:
                 ):
                     raise BrokenError(f"the exchange has two orders {order.client_id}")
             self._read[account] = len(orders)
+
+    def _was_leaving(self, account: str, end: VenueOrder) -> bool:
+        """Return whether all that the exchange liquidated by *end* was on offer at market."""
+        return any(
+            order.close_reason is CloseReason.LIQUIDATION
+            and order.updated_at_ms == end.created_at_ms
+            and order.type is OrderType.MARKET
+            and order.is_reduce_only
+            and order.filled_base
+            and order.remaining_base >= end.filled_base
+            for order in self.venue.orders(account, end.symbol)
+        )
 
     def _is_forgiven(self, order: VenueOrder, orders: list[VenueOrder]) -> bool:
         """Return whether *order* only repeats, after a relapse, what was canceled unfilled."""
