@@ -36,7 +36,8 @@ check: lint ## The fast tier: lint, and the quick tests that need no other proce
 
 test: check ## Everything: the fast tier, contracts, simulations, end to end
 	$(BIN)/pytest -q -n 2 --dist worksteal -m long tests/unit tests/shell
-	$(BIN)/pytest -q -n 2 --dist worksteal tests/e2e tests/simulation tests/mutations tests/contract
+	@# Many of these wait for daemons that sleep or start: three of them keep two cores busy.
+	$(BIN)/pytest -q -n 3 --dist worksteal tests/e2e tests/simulation tests/mutations tests/contract
 	$(BIN)/backfuturectl validate configs
 
 mutations: install ## Plant faults in a copy of the package; the tests must catch each (ONLY=words)

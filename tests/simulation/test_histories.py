@@ -34,4 +34,11 @@ def test_a_seed_is_one_history(told: Tell) -> None:
 
 @pytest.mark.last
 def test_the_histories_come_by_everything(told: Tell) -> None:
-    assert missing(told(seed).visited for seed in range(1, SEEDS + 1)) == []
+    absent = missing([])
+    # From the last on, so as not to wait for each one that another process runs just now.
+    for seed in range(SEEDS, 0, -1):
+        visited = told(seed).visited
+        absent = [what for what in absent if what not in visited]
+        if not absent:
+            break
+    assert absent == []
