@@ -1,4 +1,4 @@
-"""What a bot reads at its start takes the same however much it ever did."""
+"""What a bot reads at its start, and people list, takes the same however much it ever did."""
 
 from __future__ import annotations
 
@@ -155,38 +155,29 @@ def deal(orders: int) -> str:
     return f"{BOT}#{orders // A_DEAL - 1}"
 
 
-@pytest.mark.parametrize("name", LISTS)
-async def test_what_people_list_costs_the_same_after_a_hundred_times_the_orders(name: str) -> None:
-    costs = []
-    for orders in (FEW, ORDERS):
-        async with history(orders) as store:
-            with counted(store) as steps:
-                found = await LISTS[name](store, "")
-            assert isinstance(found, tuple)
-            assert len(found) == 5
-            newest = orders if "orders" in name else orders // A_DEAL * A_DEAL
-            assert found[-1] == max(found, key=_time)
-            assert _time(found[-1]) == newest - (1 if "orders" in name else A_DEAL)
-            costs.append(steps[0])
-    assert costs[0] == costs[1]
-
-
-def _time(found: object) -> int:
-    return found.intended_at_ms if isinstance(found, OrderRecord) else found.opened_at_ms
-
-
-async def test_what_a_start_reads_costs_the_same_after_a_hundred_times_the_orders() -> None:
+async def test_a_start_and_a_list_cost_the_same_after_a_hundred_times_the_orders() -> None:
     costs: dict[int, dict[str, int]] = {}
     for orders in (FEW, ORDERS):
         async with history(orders) as store:
             assert len(await store.remembered_orders(BOT)) == A_DEAL
             costs[orders] = {}
-            for name, read in READS.items():
+            for name, read in (READS | LISTS).items():
                 with counted(store) as steps:
-                    await read(store, deal(orders))
+                    found = await read(store, deal(orders))
                 costs[orders][name] = steps[0]
+                if name in LISTS:
+                    assert newest_are_listed(found, orders), name
     assert all(steps > 0 for steps in costs[FEW].values())
     assert costs[ORDERS] == costs[FEW]
+
+
+def newest_are_listed(found: object, orders: int) -> bool:
+    """Return whether *found* are the five newest orders, or deals, oldest first."""
+    assert isinstance(found, tuple)
+    if isinstance(found[0], OrderRecord):
+        return [row.intended_at_ms for row in found] == list(range(orders - 5, orders))
+    began = range(orders - 5 * A_DEAL, orders, A_DEAL)
+    return [row.opened_at_ms for row in found] == list(began)
 
 
 @pytest.mark.parametrize("name", READS)
