@@ -64,13 +64,17 @@ def test_prices_written_as_numbers_are_exact():
 
 
 @pytest.mark.parametrize("price", ["x", "NaN", "Infinity", "", True, [], {}])
-def test_a_senseless_price_is_an_error_where_it_is_wanted_and_nowhere_else(price: Any):
+def test_a_senseless_price_is_left_out_and_takes_no_other_away(price: Any):
     sent = [{"symbol": "ETH-USDT", "last": "2"}, {"symbol": "BTC-USDT", "last": price}]
-    tickers = read(json.dumps(sent).encode())
 
-    assert quotes(tickers, {"ETH-USDT": "ETH/USDT"}) == {"ETH/USDT": Quote(Decimal(2))}
-    with pytest.raises(PayloadError):
-        quotes(tickers, WANTED)
+    assert quotes(read(json.dumps(sent).encode()), WANTED) == {"ETH/USDT": Quote(Decimal(2))}
+
+
+@pytest.mark.parametrize("price", ["x", "NaN", "Infinity", "", True, [], {}])
+def test_a_senseless_bid_or_ask_is_not_known_and_the_last_price_is(price: Any):
+    sent = [{"symbol": "BTC-USDT", "last": "2", "buy": price, "sell": price}]
+
+    assert quotes(read(json.dumps(sent).encode()), WANTED) == {"BTC/USDT": Quote(Decimal(2))}
 
 
 @pytest.mark.parametrize("sent", [{"code": "429000", "msg": "slow down"}, [{"symbol": 1}], None])
