@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -25,6 +26,7 @@ from backfuturectl.strategy.proofs import (
     base_quote_of,
     ladder_of,
     prove,
+    prove_account,
     watched,
     worst_case,
 )
@@ -136,7 +138,8 @@ def ladder(
     """Show every rung of the Strategy in FILE and its worst case.
 
     Deviation, price, size, total, average, take-profit price, margin and liquidation per rung, for
-    one deal; the worst case is all deals together. Exit 1 when it does not fit marginLimit.
+    one deal; the worst case is all deals together. Exit 1 when it does not fit marginLimit. What
+    else does not fit is told below, also beside the other strategies on its Connection.
 
     \b
     Examples:
@@ -147,7 +150,7 @@ def ladder(
     given = _Given(**options)
     if given.tick is not None and price is None:
         raise UsageError("--tick means something only together with --price")
-    strategy, connection = _find(Path(file), name)
+    strategy, connection, others = _find(Path(file), name)
     terms, rules = _terms(strategy, connection, given)
     rungs = ladder_of(terms, rules, start=price or RELATIVE_START, is_rounded=not exact)
     worst = worst_case(terms, rules)
@@ -163,6 +166,7 @@ def ladder(
     for found in (
         *watched(strategy.spec, rules),
         *prove(terms, rules, start=price),
+        *_account(strategy, connection, others, worst.margin),
     ):
         _complain(found)
     is_whole = len(rungs) == terms.shape.max_orders + 1
@@ -272,8 +276,27 @@ def _terms(
         raise ConfigurationError(str(error), remedy=error.violations[0].help) from error
 
 
-def _find(file: Path, name: str | None) -> tuple[Strategy, Connection | None]:
-    """Return the Strategy in *file* and its Connection, if that is found near it."""
+def _account(
+    strategy: Strategy, connection: Connection | None, others: Iterable[Strategy], margin: Decimal
+) -> tuple[Violation, ...]:
+    """Return what the account lacks for *strategy*, of worst case *margin*, beside the *others*."""
+    if connection is None or strategy.spec.mode != "live":
+        return ()
+    name, where = connection.metadata.name, connection.spec
+    rules = assumed_rules(where.exchange, where.market)
+    shares = {strategy.metadata.name: margin}
+    for other in others:
+        spec = other.spec
+        if rules is None or spec.mode != "live" or name not in spec.connections:
+            continue
+        with suppress(IncompleteTermsError):  # `validate` tells of that one
+            worst = worst_case(resolve(spec, where.capital, where.market), rules)
+            shares.setdefault(other.metadata.name, worst.margin)
+    return prove_account(shares, capital=where.capital.amount, currency=where.capital.currency)
+
+
+def _find(file: Path, name: str | None) -> tuple[Strategy, Connection | None, tuple[Strategy, ...]]:
+    """Return the Strategy in *file*; its Connection, and other strategies, found near it."""
     own = _resources(file)
     strategies = {found.metadata.name: found for found in own if isinstance(found, Strategy)}
     if name is None and len(strategies) > 1:
@@ -281,13 +304,14 @@ def _find(file: Path, name: str | None) -> tuple[Strategy, Connection | None]:
     strategy = strategies.get(name) if name is not None else next(iter(strategies.values()), None)
     if strategy is None:
         raise UsageError(f"{file} holds no valid Strategy{f' named `{name}`' if name else ''}")
-    for resource in (*own, *(found for root in _roots(file) for found in _resources(root))):
-        is_wanted = isinstance(resource, Connection) and (
-            resource.metadata.name == strategy.spec.connection
-        )
-        if is_wanted and isinstance(resource, Connection):
-            return strategy, resource
-    return strategy, None
+    near = [*own, *(found for root in _roots(file) for found in _resources(root))]
+    connections = (
+        found
+        for found in near
+        if isinstance(found, Connection) and found.metadata.name == strategy.spec.connection
+    )
+    others = (found for found in near if isinstance(found, Strategy))
+    return strategy, next(connections, None), tuple(others)
 
 
 def _roots(file: Path) -> tuple[Path, ...]:

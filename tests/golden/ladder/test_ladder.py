@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -77,6 +78,27 @@ def test_the_connection_beside_the_strategy_gives_market_and_capital() -> None:
     assert tree["rungs"][0]["liquidation"] is not None
     # M-2: 500 over two deals at 0.06 % and leverage 3.
     assert tree["base"].startswith("60.961134")
+
+
+def test_what_a_connection_lacks_for_all_its_strategies_is_told(tmp_path: Path) -> None:
+    root = tmp_path / "configs"
+    shutil.copytree(CONFIGS, root)
+    one = root / "strategies" / "balanced.yaml"
+    assert "V-ACCOUNT" not in run(str(one)).stderr
+
+    text = one.read_text()
+    (root / "strategies" / "other.yaml").write_text(
+        text.replace("name: balanced", "name: other").replace("10%", "95%")
+    )
+    told = run(str(one)).stderr
+    assert "V-ACCOUNT: the strategies on this connection need" in told
+    assert "other 4750" in told
+    (root / "strategies" / "other.yaml").write_text(
+        text.replace("name: balanced", "name: other")
+        .replace("10%", "95%")
+        .replace("spec:\n", "spec:\n  mode: paper\n", 1)
+    )
+    assert "V-ACCOUNT" not in run(str(one)).stderr
 
 
 def test_the_options_stand_in_for_a_connection_that_is_not_there(tmp_path: Path) -> None:
