@@ -1009,6 +1009,18 @@ async def test_a_pause_lets_the_deal_end_and_no_other_begin(town: Town) -> None:
         await town.until(lambda: town.bot().view().deal_number == 2)
 
 
+def commit_slowly(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what one writes still be under way when the next asks for something."""
+    assert town.store is not None
+    commit = town.store.commit
+
+    async def slowly(writes: object) -> None:
+        await asyncio.sleep(0.1)
+        await commit(writes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(town.store, "commit", slowly)
+
+
 async def test_a_halt_that_is_lifted_while_it_is_laid_again_is_in_the_store_as_in_memory(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1016,17 +1028,11 @@ async def test_a_halt_that_is_lifted_while_it_is_laid_again_is_in_the_store_as_i
         await town.until(lambda: town.bots == {GRID})
         hand = c.strategies.hand
         await hand.hold("all", "halt", cancel=False, close=False)
-        assert town.store is not None
-        commit = town.store.commit
-
-        async def slowly(writes: object) -> None:
-            await asyncio.sleep(0.1)
-            await commit(writes)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(town.store, "commit", slowly)
+        commit_slowly(town, monkeypatch)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(hand.hold("all", "halt", cancel=False, close=True))
             tasks.create_task(hand.lift("all"))
+        assert town.store is not None
         assert tuple(hand.holds.values()) == await town.store.holds()
 
 
@@ -1037,14 +1043,7 @@ async def test_two_who_lift_a_halt_at_once_both_lift_it(
         await town.until(lambda: town.bots == {GRID})
         hand = c.strategies.hand
         await hand.hold("strategy/grid", "halt", cancel=False, close=False)
-        assert town.store is not None
-        commit = town.store.commit
-
-        async def slowly(writes: object) -> None:
-            await asyncio.sleep(0.1)
-            await commit(writes)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(town.store, "commit", slowly)
+        commit_slowly(town, monkeypatch)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(2):
                 tasks.create_task(hand.lift("strategy/grid"))
